@@ -1,0 +1,311 @@
+"""Settings of a run, validated where they are declared, and the presets laptop, paper and smoke."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import tyro
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+Optimizer = Literal["adam", "adamw", "adagrad"]
+
+
+class Section(BaseModel):
+    """Frozen settings that refuse unknown names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Data(Section):
+    """How much of FashionMNIST is used; the images themselves are always the real ones."""
+
+    num_train: int = Field(default=60_000, ge=120, le=60_000)
+    """Training images, counted from the first; the last sixth of them validates the search."""
+    num_test: int = Field(default=10_000, ge=20, le=10_000)
+    """Test images, counted from the first."""
+
+
+class Space(Section):
+    """Ranges of the search, both ends included."""
+
+    filters1: tuple[int, int] = (4, 16)
+    """Output channels of the first convolution."""
+    filters2: tuple[int, int] = (8, 32)
+    """Output channels of the second convolution."""
+    filters3: tuple[int, int] = (16, 64)
+    """Output channels of the third convolution."""
+    neurons: tuple[int, int] = (32, 128)
+    """Width of the fully connected layer."""
+    latent_dim: tuple[int, int] = (2, 14)
+    """Size of the latent vector."""
+    paper_bound: bool = True
+    """Keep the latent size below 15, as the paper does."""
+    learning_rate: tuple[float, float] = (1e-4, 1e-2)
+    """Step size, searched on a logarithmic scale."""
+    optimizer: tuple[Optimizer, ...] = ("adam", "adamw", "adagrad")
+    """Optimizers to choose from."""
+
+    @model_validator(mode="after")
+    def _ranges(self) -> Self:
+        for name in ("filters1", "filters2", "filters3", "neurons", "latent_dim", "learning_rate"):
+            low, high = getattr(self, name)
+            if not 0 < low <= high:
+                raise ValueError(f"{name}: the range {low} to {high} must be positive and in ascending order")
+        if self.paper_bound and self.latent_dim[1] >= 15:
+            raise ValueError(
+                f"latent_dim: {self.latent_dim[1]} is not below 15, the paper's bound; "
+                "--search.space.no-paper-bound lifts it"
+            )
+        if not self.optimizer:
+            raise ValueError("optimizer: name at least one")
+        return self
+
+
+class Search(Section):
+    """The Optuna search over architectures and optimizers."""
+
+    num_trials: int = Field(default=20, ge=1)
+    """Settings to try."""
+    epochs: int = Field(default=5, ge=1)
+    """Epochs of each trial."""
+    round_size: int = Field(default=4, ge=1)
+    """Trials that are suggested together. A fixed number, so that the same seed suggests the same trials on one
+    core and on eight GPUs; at most this many trials run at once."""
+    num_startup_trials: int = Field(default=10, ge=1)
+    """Random trials before TPE takes over (Optuna's default)."""
+    scheduler: Literal["none", "asha"] = "none"
+    """asha stops weak trials early. Which ones depends on timing, so two runs may then differ."""
+    weight_decay: float = Field(default=1e-5, ge=0)
+    """L2 penalty of every model, here and in the stages that follow."""
+    batch_size: int = Field(default=256, ge=2)
+    """Images per step, here and in the stages that follow."""
+    space: Space = Space()
+
+
+class Kfold(Section):
+    """Sequential cross-validation."""
+
+    model: Literal["best", "paper_table1"] = "best"
+    """Which settings to validate: the search's best or the paper's Table 1."""
+    num_folds: int = Field(default=6, ge=2, le=60)
+    """Contiguous blocks of the training images."""
+    epochs: int = Field(default=20, ge=1)
+    """Epochs of each fold."""
+
+
+class Refit(Section):
+    """Final models, trained on all training images."""
+
+    epochs: int = Field(default=20, ge=1)
+    """Epochs of each model."""
+
+
+class Resources(Section):
+    """How trainings share the machine; none of this changes a result on the CPU."""
+
+    slots: int | None = Field(default=None, ge=1)
+    """Trainings at once; by default as many as there are cores, or GPU shares where there are GPUs."""
+    gpus_per_training: float = Field(default=0.25, gt=0, le=1)
+    """Share of a GPU for each training, on machines that have GPUs."""
+
+
+class Settings(Section):
+    """Everything that a run is told."""
+
+    preset: Literal["laptop", "paper", "smoke"] = "laptop"
+    """Scale: laptop (a first look, minutes), paper (full scale), smoke (tests)."""
+    name: str = ""
+    """Name of the run and of its folder; by default the preset's."""
+    runs_dir: str = "runs"
+    """Where run folders live: a local folder or an s3:// address."""
+    config: Path | None = None
+    """YAML file of settings; flags on the command line win over it."""
+    data_dir: Path | None = None
+    """Folder with the four FashionMNIST files; by default they are found or fetched."""
+    address: str = "auto"
+    """Ray cluster: auto (a running one, or one of our own), local (always our own), host:port or ray://host:port."""
+    force: tuple[str, ...] = ()
+    """Stages to redo although they are done."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
+    """Decides every random number of the run."""
+    data: Data = Data()
+    search: Search = Search()
+    kfold: Kfold = Kfold()
+    refit: Refit = Refit()
+    resources: Resources = Resources()
+
+    @field_validator("name")
+    @classmethod
+    def _name(cls, name: str) -> str:
+        if name and not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*", name):
+            raise ValueError(
+                f"{name!r} is not a run name: letters, digits, '.', '_' and '-' only, not starting with '.' or '-'"
+            )
+        return name
+
+    @property
+    def run_name(self) -> str:
+        """Name of the run folder."""
+        return self.name or self.preset
+
+
+def paper() -> Settings:
+    """The paper's own scale."""
+    return Settings(preset="paper")
+
+
+def laptop() -> Settings:
+    """Every experiment on all images, with fewer trials and epochs: minutes on two cores."""
+    full = paper()
+    return full.model_copy(
+        update={
+            "preset": "laptop",
+            "search": full.search.model_copy(update={"num_trials": 8, "epochs": 2, "num_startup_trials": 4}),
+            "kfold": full.kfold.model_copy(update={"epochs": 3}),
+            "refit": full.refit.model_copy(update={"epochs": 4}),
+        }
+    )
+
+
+def smoke() -> Settings:
+    """Every stage on a slice of the real images, for tests: under two minutes on two cores."""
+    full = paper()
+    return full.model_copy(
+        update={
+            "preset": "smoke",
+            "data": Data(num_train=3_000, num_test=500),
+            "search": full.search.model_copy(update={"num_trials": 6, "epochs": 2, "num_startup_trials": 2}),
+            "kfold": full.kfold.model_copy(update={"epochs": 2}),
+            "refit": full.refit.model_copy(update={"epochs": 2}),
+        }
+    )
+
+
+PRESETS = {"laptop": laptop, "paper": paper, "smoke": smoke}
+
+
+class UserError(Exception):
+    """The user's input is at fault; the message is one line that says what and how to mend it."""
+
+
+class CommandLine(Settings):
+    """Run the paper's experiments; everything finished is kept, and the same command goes on where it stopped.
+
+    plan prints what would run and about how long; status prints what is done. Neither starts anything.
+    """
+
+    stages: tyro.conf.Positional[tuple[str, ...]] = ("all",)
+    """all, or names of stages (what they need is brought in); after plan or status, or alone."""
+
+
+def parse(arguments: list[str]) -> CommandLine:
+    """Settings from the preset, then the YAML file, then the flags.
+
+    Raises:
+        UserError: for an unknown setting, a value out of range, or a file that is not YAML.
+        SystemExit: with status 0 after --help.
+    """
+    preset = _early("--preset", arguments) or "laptop"
+    if preset not in PRESETS:
+        raise UserError(f"--preset: {preset!r} is none of {', '.join(PRESETS)}")
+    default = PRESETS[preset]().model_dump()
+    path = _early("--config", arguments)
+    if path is not None:
+        default = _merge(default, _read_yaml(Path(path)), where=path)
+    try:
+        default = CommandLine.model_validate(default)
+    except ValidationError as error:
+        raise UserError(f"{path}: {_first_error(error)}") from None
+    return _tyro(arguments, default)
+
+
+def _early(flag: str, arguments: list[str]) -> str | None:
+    """The value of a flag that decides the defaults of all others; tyro sees it again later."""
+    value = None
+    for position, argument in enumerate(arguments):
+        if argument == flag and position + 1 < len(arguments):
+            value = arguments[position + 1]
+        elif argument.startswith(flag + "="):
+            value = argument.partition("=")[2]
+    return value
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"--config {path}: {error.strerror or error}") from None
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        raise UserError(f"--config {path} is not YAML: {' '.join(str(error).split())[:200]}") from None
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise UserError(f"--config {path}: expected settings as 'name: value', found a {type(content).__name__}")
+    return content
+
+
+def _merge(default: dict[str, Any], change: dict[Any, Any], where: str, prefix: str = "") -> dict[str, Any]:
+    merged = dict(default)
+    for raw_key, value in change.items():
+        key = str(raw_key).replace("-", "_")
+        if key not in default or (not prefix and key in {"config", "preset"}):
+            rule = "is given on the command line only" if key in default else f"is unknown{_similar(key, default)}"
+            raise UserError(f"{where}: the setting {prefix}{raw_key} {rule}")
+        if isinstance(default[key], dict):
+            if not isinstance(value, dict):
+                raise UserError(f"{where}: {prefix}{key} is a section; write its settings below it, indented")
+            value = _merge(default[key], value, where, f"{prefix}{key}.")
+        merged[key] = value
+    return merged
+
+
+def _similar(name: str, known: Any) -> str:
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, list(known), n=1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _first_error(error: ValidationError) -> str:
+    """The first of a validation's errors as one line: the setting, the rule, the value."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    rule = str(first["msg"]).removeprefix("Value error, ")
+    got = "" if first["type"] in {"value_error", "missing"} else f" (got {first['input']!r})"
+    return f"{where}: {rule}{got}" if where else rule
+
+
+def _tyro(arguments: list[str], default: CommandLine) -> CommandLine:
+    """tyro parses; its boxed errors become one line."""
+    import contextlib
+    import io
+
+    boxed = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(boxed):
+            return tyro.cli(CommandLine, args=arguments, default=default, prog="python -m orchestrator.run")
+    except SystemExit as stop:
+        if stop.code in (0, None):
+            raise
+    raise UserError(_one_line(boxed.getvalue()))
+
+
+def _one_line(boxed: str) -> str:
+    """tyro's error box as one line: title and frame away, pydantic's advice away."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", boxed)
+    lines = [line.strip("│ ").strip() for line in text.splitlines() if not line.startswith(("╭", "╰"))]
+    end = next((n for n, line in enumerate(lines) if line.startswith("──")), len(lines))
+    message = " ".join(lines[:end])
+    pydantic = re.match(r"Error parsing (.*?): \d+ validation errors? for \w+ (.*?) \[type=\w+, input_value=(.*)", message)
+    if pydantic:
+        where, rule, value = pydantic.groups()
+        field, _, words = rule.partition(" ")
+        value = value.split(", input_type=")[0]
+        where = "" if where in {"CommandLine", "stages"} else f"{where}."
+        if "Value error, " in rule:
+            return f"--{where}{rule.split('Value error, ')[1]}".replace("_", "-", 0)
+        return f"--{where}{field.replace('_', '-')}: {words} (got {value})"
+    return f"{message} (see --help)"

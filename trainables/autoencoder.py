@@ -1,0 +1,222 @@
+"""The convolutional autoencoder of the paper's Table 1, every size a setting, and its training (Methods)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from trainables.epoch import Epoch
+from trainables.fashion_mnist import Split
+
+IMAGE_SIZE = 28
+NUM_PIXELS = IMAGE_SIZE * IMAGE_SIZE
+ENCODED_SIZE = 3
+"""Height and width after the third convolution: 28 -> 14 -> 7 -> 3."""
+
+
+class AutoencoderSettings(BaseModel):
+    """Sizes of the model and how it is trained."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    filters: tuple[int, int, int]
+    """Output channels of the three convolutions; the decoder mirrors them."""
+    neurons: int = Field(ge=1)
+    """Width of the fully connected layer on either side of the latent vector."""
+    latent_dim: int = Field(ge=1)
+    """Size of the latent vector."""
+    kernel_size: Literal[3, 5] = 3
+    """Kernel of every convolution; the padding follows, so that the shapes stay 28-14-7-3."""
+    optimizer: Literal["adam", "adamw", "adagrad"] = "adamw"
+    """Optimizer, by Optuna's and the paper's name for it."""
+    learning_rate: float = Field(default=5e-4, gt=0)
+    """Step size."""
+    weight_decay: float = Field(default=1e-5, ge=0)
+    """L2 penalty: added to the gradient for adam and adagrad, decoupled from it for adamw."""
+    batch_size: int = Field(default=256, ge=2)
+    """Images per step; the last batch of an epoch may be smaller."""
+    epochs: int = Field(default=20, ge=1)
+    """Passes over the training images."""
+
+
+PAPER_TABLE1 = AutoencoderSettings(filters=(7, 10, 16), neurons=32, latent_dim=3)
+"""The paper's best architecture. Table 1 names no optimizer and no learning rate: AdamW with 5e-4 is our reading."""
+
+
+class Autoencoder(nn.Module):
+    """x -> z = encoder(x) -> x' = decoder(z), with images of shape (batch, 1, 28, 28) in [0, 1].
+
+    Each encoder block is convolution, ReLU, batch norm; in the decoder, ReLU and batch norm act on each
+    transposed convolution's input. The last activation is a sigmoid.
+
+    Source: the paper, Table 1, read as its author's code has it.
+    """
+
+    def __init__(self, settings: AutoencoderSettings) -> None:
+        super().__init__()
+        f1, f2, f3 = settings.filters
+        k, pad = settings.kernel_size, (settings.kernel_size - 1) // 2
+        hidden, encoded = settings.neurons, f3 * ENCODED_SIZE**2
+        self.encoder = nn.Sequential(
+            nn.Conv2d(1, f1, k, stride=2, padding=pad),
+            nn.ReLU(),
+            nn.BatchNorm2d(f1),
+            nn.Conv2d(f1, f2, k, stride=2, padding=pad),
+            nn.ReLU(),
+            nn.BatchNorm2d(f2),
+            nn.Conv2d(f2, f3, k, stride=2, padding=pad - 1),
+            nn.ReLU(),
+            nn.BatchNorm2d(f3),
+            nn.Flatten(),
+            nn.Linear(encoded, hidden),
+            nn.ReLU(),
+            nn.Linear(hidden, settings.latent_dim),
+        )
+        self.decoder = nn.Sequential(
+            nn.Linear(settings.latent_dim, hidden),
+            nn.ReLU(),
+            nn.Linear(hidden, encoded),
+            nn.Unflatten(1, (f3, ENCODED_SIZE, ENCODED_SIZE)),
+            nn.ReLU(),
+            nn.BatchNorm2d(f3),
+            nn.ConvTranspose2d(f3, f2, k, stride=2, padding=pad - 1),
+            nn.ReLU(),
+            nn.BatchNorm2d(f2),
+            nn.ConvTranspose2d(f2, f1, k, stride=2, padding=pad, output_padding=1),
+            nn.ReLU(),
+            nn.BatchNorm2d(f1),
+            nn.ConvTranspose2d(f1, 1, k, stride=2, padding=pad, output_padding=1),
+            nn.Sigmoid(),
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Reconstruct images, shape (batch, 1, 28, 28) in [0, 1], to the same shape and range."""
+        return self.decoder(self.encoder(images))  # type: ignore[no-any-return]
+
+
+def build(settings: AutoencoderSettings, *, seed: int) -> Autoencoder:
+    """A fresh model on the CPU; its weights depend on the seed alone, not on torch's global generator."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Autoencoder(settings)
+
+
+def num_parameters(model: nn.Module) -> int:
+    """Count of trainable numbers in the model."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def as_pixels(images: Tensor) -> Tensor:
+    """uint8 images of shape (n, 28, 28) or (n, 784) as floats in [0, 1] of shape (n, 1, 28, 28)."""
+    return (images.float() / 255).view(-1, 1, IMAGE_SIZE, IMAGE_SIZE)
+
+
+def reconstruct(model: Autoencoder, images: NDArray[np.uint8], *, batch_size: int = 1000) -> NDArray[np.float32]:
+    """The model's reconstructions, in evaluation mode: uint8 (n, 28, 28) -> float32 (n, 28, 28) in [0, 1]."""
+    device = next(model.parameters()).device
+    model.eval()
+    with torch.inference_mode():
+        batches = [model(as_pixels(batch.to(device))) for batch in as_tensor(images).split(batch_size)]
+    return torch.cat(batches).squeeze(1).cpu().numpy()
+
+
+def reconstruction_mse(model: Autoencoder, images: Tensor, index: Tensor | None = None) -> float:
+    """Mean over pixels and images of (x' - x)^2, in evaluation mode; equation 1 of the paper.
+
+    Args:
+        model: left in evaluation mode.
+        images: uint8, shape (n, 28, 28), on the model's device.
+        index: which of the images count; all, where it is left out.
+    """
+    index = torch.arange(len(images), device=images.device) if index is None else index
+    flat = images.view(len(images), NUM_PIXELS)
+    total = torch.zeros((), dtype=torch.float64, device=images.device)
+    model.eval()
+    with torch.inference_mode():
+        for batch in index.split(1000):
+            pixels = as_pixels(flat.index_select(0, batch))
+            total += (model(pixels) - pixels).square_().sum(dtype=torch.float64)
+    return total.item() / (len(index) * NUM_PIXELS)
+
+
+def as_tensor(array: NDArray[Any]) -> Tensor:
+    """A tensor over a read-only array (one from a shared object store, say) without a copy; never write to it."""
+    return torch.frombuffer(memoryview(array).cast("B"), dtype=torch.uint8).view(array.shape)
+
+
+def train_autoencoder(
+    settings: AutoencoderSettings,
+    split: Split,
+    *,
+    device: torch.device | str = "cpu",
+    seed: int,
+    resume: dict[str, Any] | None = None,
+) -> Iterator[Epoch]:
+    """Train on `split.train`, one epoch at a time; the gradient is that of equation 1.
+
+    Metrics of an epoch: train_mse (mean over the epoch's batches, measured while the weights move),
+    last_batch_mse (what the paper's Figure 1 plots as training loss), val_mse where the split has validation
+    images, and test_mse after the last epoch where it has test images.
+
+    Args:
+        settings: the model and its training.
+        split: which images to learn from and to measure.
+        device: where to train. The order of the batches is the same on every device.
+        seed: decides the initial weights and the order of the batches, and nothing else does.
+        resume: the state of an earlier epoch; training goes on after it, bit for bit on the CPU as if it had
+            never stopped.
+    """
+    model = build(settings, seed=seed).to(device)
+    optimizer = _optimizer(settings, model, device)
+    first = 1
+    if resume is not None:
+        model.load_state_dict(resume["model"])
+        optimizer.load_state_dict(resume["optimizer"])
+        first = resume["epoch"] + 1
+    images = as_tensor(split.images).to(device)
+    flat = images.view(len(images), NUM_PIXELS)
+    train, validation = (None if i is None else torch.from_numpy(i) for i in (split.train, split.validation))
+    assert train is not None
+    for number in range(first, settings.epochs + 1):
+        model.train()
+        order = train[torch.randperm(len(train), generator=_generator(seed, number))].to(device)
+        total = torch.zeros((), dtype=torch.float64, device=device)
+        for batch in order.split(settings.batch_size):
+            pixels = as_pixels(flat.index_select(0, batch))
+            loss = functional.mse_loss(model(pixels), pixels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            total += loss.detach() * len(batch)
+        metrics = {"train_mse": total.item() / len(train), "last_batch_mse": loss.item()}
+        if validation is not None:
+            metrics["val_mse"] = reconstruction_mse(model, images, validation.to(device))
+        if split.test_images is not None and number == settings.epochs:
+            metrics["test_mse"] = reconstruction_mse(model, as_tensor(split.test_images).to(device))
+        yield Epoch(
+            number,
+            metrics,
+            lambda number=number: {  # type: ignore[misc]
+                "model": model.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "epoch": number,
+            },
+        )
+
+
+def _generator(seed: int, epoch: int) -> torch.Generator:
+    """Batch order of one epoch: a function of seed and epoch, so that a resumed training needs no other state."""
+    return torch.Generator().manual_seed(int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0]))
+
+
+def _optimizer(settings: AutoencoderSettings, model: nn.Module, device: torch.device | str) -> torch.optim.Optimizer:
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "adagrad": torch.optim.Adagrad}[settings.optimizer]
+    fused = torch.device(device).type == "cpu" or kind is not torch.optim.Adagrad
+    return kind(model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=fused)

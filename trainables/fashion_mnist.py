@@ -1,0 +1,283 @@
+"""Finds, fetches, verifies and reads FashionMNIST, the images of every experiment (the paper's Methods)."""
+
+import argparse
+import gzip
+import hashlib
+import os
+import struct
+import subprocess
+import sys
+import zlib
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from subprocess import DEVNULL
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Announce = Callable[[str], None]
+CLASS_NAMES: tuple[str, ...] = (
+    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
+)  # fmt: skip
+
+
+class _Idx(NamedTuple):
+    stem: str
+    shape: tuple[int, ...]
+    sha256: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.stem}-idx{len(self.shape)}-ubyte"
+
+    @property
+    def header(self) -> bytes:
+        return struct.pack(f">{1 + len(self.shape)}I", 0x0800 + len(self.shape), *self.shape)
+
+    @property
+    def size_bytes(self) -> int:
+        return len(self.header) + prod(self.shape)
+
+
+_FILES = (
+    _Idx("train-images", (60000, 28, 28), "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888"),
+    _Idx("train-labels", (60000,), "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9"),
+    _Idx("t10k-images", (10000, 28, 28), "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b"),
+    _Idx("t10k-labels", (10000,), "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34"),
+)
+_CHECKSUM = hashlib.sha256("".join(file.sha256 for file in _FILES).encode()).hexdigest()
+_DEBIAN_PACKAGE = "dataset-fashion-mnist"
+_DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
+_MAX_DEPTH = 5
+_FETCH_SECONDS = 600
+_MEND = "give --data-dir a folder with the four published files, or leave it out to have them fetched"
+
+# A process of its own can be stopped even in a name look-up, and keeps torchvision out of this one.
+# Its last line on stderr is the reason that a user is given.
+_TORCHVISION_DOWNLOAD = """
+import os, socket, sys, threading, urllib.request
+from torchvision.datasets import FashionMNIST
+print("no answer from its mirror", file=sys.stderr, flush=True)
+socket.setdefaulttimeout(5)
+timer = threading.Timer(10, os._exit, [1])
+timer.daemon = True
+timer.start()
+urllib.request.urlopen(FashionMNIST.mirrors[0] + FashionMNIST.resources[-1][0]).close()
+timer.cancel()
+FashionMNIST(sys.argv[1], download=True)
+"""
+
+
+class DataError(ValueError):
+    """The images cannot be had: one line that names the file, what is wrong and what to do."""
+
+
+@dataclass(frozen=True)
+class FashionMnist:
+    """Zalando's images of clothing, read-only.
+
+    Images have shape (60000 or 10000, 28, 28) and bytes from 0 (background) to 255; labels, shape
+    (60000 or 10000,), are indices into `CLASS_NAMES`. `checksum` identifies the data: the SHA-256, in hex,
+    over the published SHA-256 sums of its four files.
+
+    Source: Xiao, Rasul and Vollgraf 2017, "Fashion-MNIST".
+    """
+
+    train_images: NDArray[np.uint8]
+    train_labels: NDArray[np.uint8]
+    test_images: NDArray[np.uint8]
+    test_labels: NDArray[np.uint8]
+    checksum: str
+
+
+def user_cache_dir() -> Path:
+    """Folder in which fetched images are kept, unpacked: the project's part of the XDG cache."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "fashion-mnist-orchestrator"
+
+
+def _to_stderr(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def load(
+    data_dir: Path | None = None, *, cache_dir: Path | None = None, announce: Announce = _to_stderr
+) -> FashionMnist:
+    """The images, from the first of these that has all four files with their published SHA-256 sums.
+
+    `data_dir` alone, where it is given; else the cache, the folder of Debian's package, torchvision's
+    download, Debian's package unpacked without installing it. The last two fill the cache.
+
+    Args:
+        data_dir: holds the four idx files, unpacked or .gz, flat or nested.
+        cache_dir: `user_cache_dir()` by default.
+        announce: is given one line when something slow starts or a damaged copy is passed over.
+
+    Raises:
+        DataError: `data_dir` lacks a file or holds a bad one, or no source has the images.
+    """
+    contents, _ = _find(data_dir, cache_dir or user_cache_dir(), announce)
+    train_images, train_labels, test_images, test_labels = (
+        np.frombuffer(content, np.uint8, offset=len(file.header)).reshape(file.shape)
+        for file, content in zip(_FILES, contents, strict=True)
+    )
+    return FashionMnist(train_images, train_labels, test_images, test_labels, _CHECKSUM)
+
+
+def _find(data_dir: Path | None, cache: Path, announce: Announce) -> tuple[list[bytes], str]:
+    if data_dir is not None:
+        return _read_data_dir(data_dir), str(data_dir)
+    for folder in (cache, _DEBIAN_FOLDER):
+        if any(_candidates(folder, max_depth=0)):
+            try:
+                return _read_folder(folder, max_depth=0), str(folder)
+            except DataError as error:
+                announce(f"FashionMNIST: {error}; passing over {folder}")
+    return _fetch(cache, announce)
+
+
+def _read_data_dir(data_dir: Path) -> list[bytes]:
+    try:
+        if not os.path.exists(data_dir):
+            raise DataError(f"{data_dir} does not exist")
+        if not os.path.isdir(data_dir):
+            raise DataError(f"{data_dir} is not a folder")
+        return _read_folder(data_dir, max_depth=_MAX_DEPTH)
+    except DataError as error:
+        raise DataError(f"{error}; {_MEND}") from None
+
+
+def _candidates(folder: Path, max_depth: int) -> list[list[Path]]:
+    found: list[list[Path]] = [[] for _ in _FILES]
+    for root, dirs, names in os.walk(folder):
+        depth = len(Path(root).relative_to(folder).parts)
+        dirs[:] = sorted(name for name in dirs if depth < max_depth and not name.startswith("."))
+        for paths, file in zip(found, _FILES, strict=True):
+            paths += [Path(root, name) for name in (file.name, f"{file.name}.gz") if name in names]
+    return found
+
+
+def _read_folder(folder: Path, max_depth: int) -> list[bytes]:
+    candidates = _candidates(folder, max_depth)
+    missing = [file.name for file, paths in zip(_FILES, candidates, strict=True) if not paths]
+    if missing:
+        raise DataError(f"{folder} lacks {', '.join(missing)} (unpacked or .gz)")
+    return [_first_sound(file, paths) for file, paths in zip(_FILES, candidates, strict=True)]
+
+
+def _first_sound(file: _Idx, paths: list[Path]) -> bytes:
+    """Plain MNIST's files have the same names and may lie beside FashionMNIST's."""
+    errors = []
+    for path in paths:
+        try:
+            return _verified(file, path)
+        except DataError as error:
+            errors.append(error)
+    raise errors[0]
+
+
+def _verified(file: _Idx, path: Path) -> bytes:
+    content = _read(path, limit_bytes=file.size_bytes + 1)
+    start, header = content[: len(file.header)], file.header
+    if not header.startswith(start[:4]):
+        raise DataError(f"{path} is no such idx file: it starts with {start[:4]!r}, not with {header[:4]!r}")
+    if len(start) == len(header) and start != header:
+        shape = struct.unpack_from(f">{len(file.shape)}I", start, offset=4)
+        raise DataError(f"{path} has shape {shape} instead of {file.shape}")
+    if len(content) < file.size_bytes:
+        raise DataError(f"{path} is truncated: {len(content)} of {file.size_bytes} bytes")
+    if len(content) > file.size_bytes:
+        raise DataError(f"{path} has more than the expected {file.size_bytes} bytes")
+    if hashlib.sha256(content).hexdigest() != file.sha256:
+        raise DataError(f"{path} is not the published file: its SHA-256 checksum differs")
+    return content
+
+
+def _read(path: Path, limit_bytes: int) -> bytes:
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+            return stream.read(limit_bytes)
+    except EOFError:
+        raise DataError(f"{path} is truncated: its gzip stream breaks off") from None
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise DataError(f"{path} is not a sound gzip file: {error}") from None
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _fetch(cache: Path, announce: Announce) -> tuple[list[bytes], str]:
+    failures = []
+    for source, fetch in (("torchvision", _from_torchvision), ("apt-get", _from_debian)):
+        announce(f"FashionMNIST: fetching 31 MB with {source} into {cache}")
+        try:
+            return _fill(cache, fetch), f"{cache}, fetched with {source}"
+        except (DataError, OSError) as error:
+            failures.append(f"{source}: {error}")
+    raise DataError(
+        f"FashionMNIST is neither in {cache} nor in {_DEBIAN_FOLDER}, and fetching it failed "
+        f"({'; '.join(failures)}); copy its four files here and pass their folder with --data-dir"
+    )
+
+
+def _fill(cache: Path, fetch: Callable[[Path], None]) -> list[bytes]:
+    cache.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".fetching-", dir=cache.absolute()) as temporary:
+        fetch(Path(temporary))
+        contents = _read_folder(Path(temporary), _MAX_DEPTH)
+        for file, content in zip(_FILES, contents, strict=True):
+            whole = Path(temporary, file.name)
+            whole.write_bytes(content)
+            whole.replace(cache / file.name)
+    return contents
+
+
+def _from_torchvision(folder: Path) -> None:
+    _run(folder, sys.executable, "-c", _TORCHVISION_DOWNLOAD, str(folder))
+
+
+def _from_debian(folder: Path) -> None:
+    for name in ("lists/partial", "cache/archives/partial"):
+        (folder / name).mkdir(parents=True)
+    bounds = ("-o", "Acquire::http::Timeout=5", "-o", "Acquire::Retries=0")
+    apt_get = ("apt-get", *bounds, "-o", f"Dir::Cache={folder / 'cache'}")
+    own_lists = ("-o", f"Dir::State::Lists={folder / 'lists'}")
+    try:
+        _run(folder, *apt_get, "download", _DEBIAN_PACKAGE)
+    except DataError:  # the system's lists are empty or out of date
+        with suppress(DataError):  # any one of the user's other sources being down makes it fail
+            _run(folder, *apt_get, *own_lists, "update")
+        _run(folder, *apt_get, *own_lists, "download", _DEBIAN_PACKAGE)
+    for package in folder.glob("*.deb"):
+        _run(folder, "dpkg-deb", "-x", str(package), str(folder))
+
+
+def _run(folder: Path, *command: str) -> None:
+    try:
+        done = subprocess.run(command, cwd=folder, stdin=DEVNULL, capture_output=True, timeout=_FETCH_SECONDS)
+    except subprocess.TimeoutExpired:
+        raise DataError(f"gave up after {_FETCH_SECONDS} seconds") from None
+    if done.returncode:
+        message = done.stderr.decode(errors="replace").strip() or f"exit status {done.returncode}"
+        raise DataError(message.splitlines()[-1])
+
+
+def main() -> int:
+    """Find or fetch the images and say where they came from; exit status 2 where there are none."""
+    parser = argparse.ArgumentParser(prog="python -m trainables.fashion_mnist", description=main.__doc__)
+    parser.add_argument("--data-dir", type=Path, help="folder with the four idx files, unpacked or .gz")
+    try:
+        _, source = _find(parser.parse_args().data_dir, user_cache_dir(), _to_stderr)
+    except DataError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"FashionMNIST: 60000 training and 10000 test images from {source}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
