@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -12,8 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional
 
+from trainables.batch_last import batch_last
 from trainables.epoch import Epoch
-from trainables.fashion_mnist import Split
+from trainables.splits import Split
 
 IMAGE_SIZE = 28
 NUM_PIXELS = IMAGE_SIZE * IMAGE_SIZE
@@ -148,7 +150,9 @@ def reconstruction_mse(model: Autoencoder, images: Tensor, index: Tensor | None 
 
 def as_tensor(array: NDArray[Any]) -> Tensor:
     """A tensor over a read-only array (one from a shared object store, say) without a copy; never write to it."""
-    return torch.frombuffer(memoryview(array).cast("B"), dtype=torch.uint8).view(array.shape)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given (NumPy array|buffer) is not writable")
+        return torch.from_numpy(array)
 
 
 def train_autoencoder(
@@ -189,8 +193,7 @@ def train_autoencoder(
         order = train[torch.randperm(len(train), generator=_generator(seed, number))].to(device)
         total = torch.zeros((), dtype=torch.float64, device=device)
         for batch in order.split(settings.batch_size):
-            pixels = as_pixels(flat.index_select(0, batch))
-            loss = functional.mse_loss(model(pixels), pixels)
+            loss = _training_loss(model, flat.index_select(0, batch))
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -209,6 +212,15 @@ def train_autoencoder(
                 "epoch": number,
             },
         )
+
+
+def _training_loss(model: Autoencoder, images: Tensor) -> Tensor:
+    """Equation 1 on one batch of uint8 images, shape (n, 784), in the layout that is fastest on their device."""
+    if images.device.type != "cpu":
+        pixels = as_pixels(images)
+        return functional.mse_loss(model(pixels), pixels)
+    pixels = images.t().contiguous().float().div_(255).view(1, IMAGE_SIZE, IMAGE_SIZE, -1)
+    return functional.mse_loss(batch_last(model.decoder, batch_last(model.encoder, pixels)), pixels)
 
 
 def _generator(seed: int, epoch: int) -> torch.Generator:

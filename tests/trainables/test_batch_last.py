@@ -1,0 +1,60 @@
+"""The fast layout for CPUs gives what the ordinary modules give."""
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from trainables.autoencoder import PAPER_TABLE1, Autoencoder, build
+from trainables.batch_last import batch_last
+
+
+def _ordinary_and_fast(kernel_size: int) -> tuple[Autoencoder, Autoencoder, Tensor]:
+    settings = PAPER_TABLE1.model_copy(update={"kernel_size": kernel_size})
+    ordinary = build(settings, seed=3).double()
+    images = torch.rand(7, 1, 28, 28, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    return ordinary, copy.deepcopy(ordinary), images
+
+
+def _reconstruct_batch_last(model: Autoencoder, images: Tensor) -> Tensor:
+    x = images.permute(1, 2, 3, 0).contiguous()
+    return batch_last(model.decoder, batch_last(model.encoder, x)).permute(3, 0, 1, 2)
+
+
+@pytest.mark.parametrize("kernel_size", [3, 5])
+def test_outputs_gradients_and_running_statistics_equal_those_of_the_ordinary_modules(kernel_size: int) -> None:
+    ordinary, fast, images = _ordinary_and_fast(kernel_size)
+    expected, got = ordinary(images), _reconstruct_batch_last(fast, images)
+    torch.testing.assert_close(got, expected)
+    for output in (expected, got):
+        functional.mse_loss(output, images).backward()
+    for (name, a), b in zip(ordinary.named_parameters(), fast.parameters(), strict=True):
+        assert a.grad is not None, name
+        torch.testing.assert_close(b.grad, a.grad, rtol=1e-6, atol=1e-12)
+    for name, buffer in ordinary.named_buffers():
+        torch.testing.assert_close(fast.get_buffer(name), buffer)
+
+
+@pytest.mark.parametrize("size", [7, 8])
+@pytest.mark.parametrize(("kernel", "stride", "padding"), [(3, 2, 0), (3, 2, 1), (4, 2, 1), (5, 2, 2), (3, 1, 1)])
+def test_gradient_reaches_the_input_through_any_geometry(kernel: int, stride: int, padding: int, size: int) -> None:
+    layers = nn.Sequential(
+        nn.Conv2d(2, 3, kernel, stride=stride, padding=padding),
+        nn.ConvTranspose2d(3, 2, kernel, stride=stride, padding=padding),
+    ).double()
+    x = torch.rand(4, 2, size, size, dtype=torch.float64, requires_grad=True)
+    y = x.detach().permute(1, 2, 3, 0).contiguous().requires_grad_()
+    expected, got = layers(x), batch_last(layers, y)
+    torch.testing.assert_close(got.permute(3, 0, 1, 2), expected)
+    expected.square().sum().backward()
+    got.square().sum().backward()
+    assert x.grad is not None
+    assert y.grad is not None
+    torch.testing.assert_close(y.grad.permute(3, 0, 1, 2), x.grad)
+
+
+def test_a_layer_it_does_not_know_is_refused_by_name() -> None:
+    with pytest.raises(TypeError, match="Dropout"):
+        batch_last(nn.Sequential(nn.Dropout()), torch.zeros(3, 2))
