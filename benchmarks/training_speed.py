@@ -15,7 +15,8 @@ from torch.utils.data import DataLoader, Subset
 from torchvision.datasets import FashionMNIST
 from torchvision.transforms import ToTensor
 
-from trainables.autoencoder import PAPER_TABLE1, AutoencoderSettings, build, train_autoencoder
+from trainables.autoencoder import build, train_autoencoder
+from trainables.autoencoder_settings import PAPER_TABLE1, AutoencoderSettings
 from trainables.fashion_mnist import load, user_cache_dir
 from trainables.splits import Split
 
@@ -30,9 +31,7 @@ def usual_loop(settings: AutoencoderSettings, dataset: FashionMNIST) -> Callable
         Subset(dataset, range(NUM_IMAGES)), batch_size=settings.batch_size, shuffle=True, num_workers=0
     )
     model = build(settings, seed=1)
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
-    )
+    optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
 
     def epoch() -> None:
         model.train()
@@ -49,7 +48,11 @@ def usual_loop(settings: AutoencoderSettings, dataset: FashionMNIST) -> Callable
 def our_loop(settings: AutoencoderSettings, split: Split) -> Callable[[], None]:
     """One epoch of `train_autoencoder`, to be called again and again."""
     epochs = train_autoencoder(settings.model_copy(update={"epochs": 1000}), split, seed=1)
-    return lambda: None if next(epochs) else None
+
+    def epoch() -> None:
+        next(epochs)
+
+    return epoch
 
 
 def images_per_second(epoch: Callable[[], None]) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -216,10 +217,10 @@ def parse(arguments: list[str]) -> CommandLine:
     if path is not None:
         default = _merge(default, _read_yaml(Path(path)), where=path)
     try:
-        default = CommandLine.model_validate(default)
+        command_line = CommandLine.model_validate(default)
     except ValidationError as error:
         raise UserError(f"{path}: {_first_error(error)}") from None
-    return _tyro(arguments, default)
+    return _tyro(arguments, command_line)
 
 
 def _early(flag: str, arguments: list[str]) -> str | None:
@@ -252,7 +253,7 @@ def _merge(default: dict[str, Any], change: dict[Any, Any], where: str, prefix: 
     for raw_key, value in change.items():
         key = str(raw_key).replace("-", "_")
         if key not in default or (not prefix and key in {"config", "preset"}):
-            rule = "is given on the command line only" if key in default else f"is unknown{_similar(key, default)}"
+            rule = "is given on the command line only" if key in default else f"is unknown{similar(key, default)}"
             raise UserError(f"{where}: the setting {prefix}{raw_key} {rule}")
         if isinstance(default[key], dict):
             if not isinstance(value, dict):
@@ -262,7 +263,8 @@ def _merge(default: dict[str, Any], change: dict[Any, Any], where: str, prefix: 
     return merged
 
 
-def _similar(name: str, known: Any) -> str:
+def similar(name: str, known: Iterable[str]) -> str:
+    """A hint at the known name that was probably meant; empty where none is near."""
     from difflib import get_close_matches
 
     close = get_close_matches(name, list(known), n=1)
@@ -299,7 +301,9 @@ def _one_line(boxed: str) -> str:
     lines = [line.strip("│ ").strip() for line in text.splitlines() if not line.startswith(("╭", "╰"))]
     end = next((n for n, line in enumerate(lines) if line.startswith("──")), len(lines))
     message = " ".join(lines[:end])
-    pydantic = re.match(r"Error parsing (.*?): \d+ validation errors? for \w+ (.*?) \[type=\w+, input_value=(.*)", message)
+    pydantic = re.match(
+        r"Error parsing (.*?): \d+ validation errors? for \w+ (.*?) \[type=\w+, input_value=(.*)", message
+    )
     if pydantic:
         where, rule, value = pydantic.groups()
         field, _, words = rule.partition(" ")

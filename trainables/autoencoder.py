@@ -2,54 +2,24 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
-from collections.abc import Iterator
-from typing import Any, Literal
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional
 
+from trainables.autoencoder_settings import ENCODED_SIZE, AutoencoderSettings
 from trainables.batch_last import batch_last
 from trainables.epoch import Epoch
 from trainables.splits import Split
 
 IMAGE_SIZE = 28
 NUM_PIXELS = IMAGE_SIZE * IMAGE_SIZE
-ENCODED_SIZE = 3
-"""Height and width after the third convolution: 28 -> 14 -> 7 -> 3."""
-
-
-class AutoencoderSettings(BaseModel):
-    """Sizes of the model and how it is trained."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    filters: tuple[int, int, int]
-    """Output channels of the three convolutions; the decoder mirrors them."""
-    neurons: int = Field(ge=1)
-    """Width of the fully connected layer on either side of the latent vector."""
-    latent_dim: int = Field(ge=1)
-    """Size of the latent vector."""
-    kernel_size: Literal[3, 5] = 3
-    """Kernel of every convolution; the padding follows, so that the shapes stay 28-14-7-3."""
-    optimizer: Literal["adam", "adamw", "adagrad"] = "adamw"
-    """Optimizer, by Optuna's and the paper's name for it."""
-    learning_rate: float = Field(default=5e-4, gt=0)
-    """Step size."""
-    weight_decay: float = Field(default=1e-5, ge=0)
-    """L2 penalty: added to the gradient for adam and adagrad, decoupled from it for adamw."""
-    batch_size: int = Field(default=256, ge=2)
-    """Images per step; the last batch of an epoch may be smaller."""
-    epochs: int = Field(default=20, ge=1)
-    """Passes over the training images."""
-
-
-PAPER_TABLE1 = AutoencoderSettings(filters=(7, 10, 16), neurons=32, latent_dim=3)
-"""The paper's best architecture. Table 1 names no optimizer and no learning rate: AdamW with 5e-4 is our reading."""
 
 
 class Autoencoder(nn.Module):
@@ -110,9 +80,71 @@ def build(settings: AutoencoderSettings, *, seed: int) -> Autoencoder:
         return Autoencoder(settings)
 
 
-def num_parameters(model: nn.Module) -> int:
-    """Count of trainable numbers in the model."""
-    return sum(parameter.numel() for parameter in model.parameters())
+def layer_table(model: Autoencoder) -> list[dict[str, Any]]:
+    """The paper's Table 1 for this model: a dictionary per layer, read off the modules themselves.
+
+    As there, ReLU and batch norm stand with the convolution whose output they take, and in the decoder with the
+    transposed convolution whose input they give (`acts_on`). The paper's second Lin1 is lin2 and lin3 here.
+    """
+    rows: list[dict[str, Any]] = []
+    x = torch.zeros(1, 1, IMAGE_SIZE, IMAGE_SIZE)
+    waiting: list[nn.Module] = []
+    counts = {"conv": 0, "lin": 0, "deconv": 0}
+    names = {nn.Conv2d: "conv", nn.Linear: "lin", nn.ConvTranspose2d: "deconv"}
+    model.eval()
+    for layer in (*model.encoder, *model.decoder):
+        with torch.inference_mode():
+            x = layer(x)
+        if (name := names.get(type(layer))) is None:
+            if not isinstance(layer, nn.Flatten | nn.Unflatten):
+                waiting.append(layer)
+            continue
+        if rows and name != "deconv":
+            _acts_on(rows[-1], "output", waiting)
+        latent = layer is model.encoder[-1]
+        counts[name] += not latent
+        convolution = isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)
+        rows.append(
+            {
+                "layer": "latent" if latent else f"{name}{counts[name]}",
+                "kind": type(layer).__name__,
+                "in_channels": layer.in_channels if convolution else layer.in_features,
+                "out_channels": layer.out_channels if convolution else layer.out_features,
+                "kernel": layer.kernel_size[0] if convolution else None,
+                "stride": layer.stride[0] if convolution else None,
+                "padding": layer.padding[0] if convolution else None,
+                "output_padding": layer.output_padding[0] if name == "deconv" else None,
+                "output_shape": "x".join(str(size) for size in x.shape[1:]),
+                "activation": None,
+                "batch_norm": False,
+                "acts_on": None,
+                "num_parameters": sum(p.numel() for p in layer.parameters()),
+            }
+        )
+        if name == "deconv":
+            _acts_on(rows[-1], "input", waiting)
+    rows.append(
+        dict.fromkeys(rows[-1])
+        | {
+            "layer": "output",
+            "kind": "Sigmoid",
+            "output_shape": rows[-1]["output_shape"],
+            "num_parameters": 0,
+        }
+    )
+    _acts_on(rows[-1], "output", waiting)
+    return rows
+
+
+def _acts_on(row: dict[str, Any], side: str, layers: list[nn.Module]) -> None:
+    """Give the activation and batch norm met since the last layer with weights to this one."""
+    activations = [type(layer).__name__ for layer in layers if not isinstance(layer, nn.BatchNorm2d)]
+    norms = [layer for layer in layers if isinstance(layer, nn.BatchNorm2d)]
+    row["activation"] = activations[0] if activations else None
+    row["batch_norm"] = bool(norms)
+    row["acts_on"] = side if layers else None
+    row["num_parameters"] += sum(p.numel() for norm in norms for p in norm.parameters())
+    layers.clear()
 
 
 def as_pixels(images: Tensor) -> Tensor:
@@ -179,6 +211,7 @@ def train_autoencoder(
     """
     model = build(settings, seed=seed).to(device)
     optimizer = _optimizer(settings, model, device)
+    step = _plain_step(optimizer)
     first = 1
     if resume is not None:
         model.load_state_dict(resume["model"])
@@ -196,7 +229,7 @@ def train_autoencoder(
             loss = _training_loss(model, flat.index_select(0, batch))
             optimizer.zero_grad()
             loss.backward()
-            optimizer.step()
+            step()
             total += loss.detach() * len(batch)
         metrics = {"train_mse": total.item() / len(train), "last_batch_mse": loss.item()}
         if validation is not None:
@@ -229,6 +262,28 @@ def _generator(seed: int, epoch: int) -> torch.Generator:
 
 
 def _optimizer(settings: AutoencoderSettings, model: nn.Module, device: torch.device | str) -> torch.optim.Optimizer:
-    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "adagrad": torch.optim.Adagrad}[settings.optimizer]
-    fused = torch.device(device).type == "cpu" or kind is not torch.optim.Adagrad
-    return kind(model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=fused)
+    kinds: dict[str, Any] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "adagrad": torch.optim.Adagrad}
+    # Adagrad has a fused step on the CPU only.
+    fused = settings.optimizer != "adagrad" or torch.device(device).type == "cpu"
+    _keep_compiler_unloaded()
+    optimizer: torch.optim.Optimizer = kinds[settings.optimizer](
+        model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=fused
+    )
+    return optimizer
+
+
+def _keep_compiler_unloaded() -> None:
+    """Spare every worker four seconds, with `_plain_step`: optimizers import torch's compiler to be left alone by it.
+
+    Their wrapped methods look up an attribute for what to call, and import the compiler where there is none.
+    """
+    for method in vars(torch.optim.Optimizer).values():
+        wrapped = getattr(method, "__wrapped__", None)
+        if wrapped is not None:
+            vars(wrapped).setdefault("__dynamo_disable", wrapped)
+
+
+def _plain_step(optimizer: torch.optim.Optimizer) -> Callable[[], None]:
+    """The optimizer's step without the wrappers for torch's compiler and profiler."""
+    step = inspect.unwrap(type(optimizer).step)
+    return torch.no_grad()(lambda: step(optimizer))

@@ -50,7 +50,7 @@ _FILES = (
     _Idx("t10k-images", (10000, 28, 28), "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b"),
     _Idx("t10k-labels", (10000,), "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34"),
 )
-_CHECKSUM = hashlib.sha256("".join(file.sha256 for file in _FILES).encode()).hexdigest()
+CHECKSUM = hashlib.sha256("".join(file.sha256 for file in _FILES).encode()).hexdigest()
 _DEBIAN_PACKAGE = "dataset-fashion-mnist"
 _DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 _MAX_DEPTH = 5
@@ -126,7 +126,7 @@ def load(
         np.frombuffer(content, np.uint8, offset=len(file.header)).reshape(file.shape)
         for file, content in zip(_FILES, contents, strict=True)
     )
-    return FashionMnist(train_images, train_labels, test_images, test_labels, _CHECKSUM)
+    return FashionMnist(train_images, train_labels, test_images, test_labels, CHECKSUM)
 
 
 def _find(data_dir: Path | None, cache: Path, announce: Announce) -> tuple[list[bytes], str]:

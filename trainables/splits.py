@@ -34,9 +34,7 @@ def hold_out_last(images: Images, test_images: Images | None = None) -> Split:
     return sequential_fold(images, fold=5, num_folds=6, test_images=test_images)
 
 
-def sequential_fold(
-    images: Images, *, fold: int, num_folds: int = 6, test_images: Images | None = None
-) -> Split:
+def sequential_fold(images: Images, *, fold: int, num_folds: int = 6, test_images: Images | None = None) -> Split:
     """Validate on one of `num_folds` contiguous blocks in the files' order, train on the others.
 
     Args:

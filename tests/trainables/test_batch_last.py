@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainables.autoencoder import PAPER_TABLE1, Autoencoder, build
+from trainables.autoencoder import Autoencoder, build
+from trainables.autoencoder_settings import PAPER_TABLE1
 from trainables.batch_last import batch_last
 
 
@@ -24,7 +25,9 @@ def _reconstruct_batch_last(model: Autoencoder, images: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("kernel_size", [3, 5])
-def test_outputs_gradients_and_running_statistics_equal_those_of_the_ordinary_modules(kernel_size: int) -> None:
+def test_outputs_gradients_and_running_statistics_equal_those_of_the_ordinary_modules(
+    kernel_size: int,
+) -> None:
     ordinary, fast, images = _ordinary_and_fast(kernel_size)
     expected, got = ordinary(images), _reconstruct_batch_last(fast, images)
     torch.testing.assert_close(got, expected)

@@ -95,9 +95,7 @@ def test_checksum_identifies_the_data(data: FashionMnist) -> None:
 
 
 @pytest.mark.parametrize("place", [".", "FashionMNIST/raw", "a/b/c"])
-def test_data_dir_may_be_flat_or_nested(
-    data: FashionMnist, unpacked: Path, tmp_path: Path, place: str
-) -> None:
+def test_data_dir_may_be_flat_or_nested(data: FashionMnist, unpacked: Path, tmp_path: Path, place: str) -> None:
     linked(unpacked, tmp_path / place)
     assert equal(load(tmp_path), data)
 
@@ -147,9 +145,7 @@ DAMAGES = {
 
 @pytest.mark.parametrize("suffix", ["", ".gz"])
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_damaged_file_is_named_with_what_is_wrong(
-    unpacked: Path, tmp_path: Path, damage: str, suffix: str
-) -> None:
+def test_damaged_file_is_named_with_what_is_wrong(unpacked: Path, tmp_path: Path, damage: str, suffix: str) -> None:
     name, spoil, expected = DAMAGES[damage]
     spoilt = spoil((unpacked / name).read_bytes())
     path = linked(unpacked, tmp_path, without=name) / f"{name}{suffix}"

@@ -1,0 +1,176 @@
+"""Connects to Ray, or starts it, and says how many trainings can run at once."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import platform
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+from urllib.parse import urlsplit
+
+from orchestrator.config import Resources, UserError
+
+PROBE_SECONDS = 5
+CONNECT_SECONDS = 15
+
+_DRIVER_ENVIRONMENT = {
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a training without a GPU share must not see the GPUs
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+    "RAY_TRAIN_ENABLE_STATE_TRACKING": "1",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is ours to handle
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # a training that failed has none
+}
+_WORKER_ENVIRONMENT = {
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
+    # glibc gives the memory of every tensor back and faults it in again: a tenth of a training step, or more.
+    "MALLOC_MMAP_THRESHOLD_": str(2**30),
+    "MALLOC_TRIM_THRESHOLD_": str(2**32),
+    "MALLOC_TOP_PAD_": str(2**26),
+}
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """What Ray has, and each training's share of it."""
+
+    slots: int
+    """Trainings at once."""
+    cpus_per_training: float
+    gpus_per_training: float
+    dashboard_url: str | None
+    hardware: dict[str, Any]
+    """Nodes, cores, GPUs and the driver's machine, for the manifest."""
+
+
+def slots_for(cpus: float, gpus: float, resources: Resources) -> int:
+    """How many trainings run at once on this many cores and GPUs."""
+    by_default = gpus // resources.gpus_per_training if gpus else cpus
+    return resources.slots or max(1, int(by_default))
+
+
+def this_machine() -> tuple[int, int]:
+    """Cores and GPUs that a Ray of our own would have, without starting it."""
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return cpus, len(list(Path("/proc/driver/nvidia/gpus").glob("*")))
+
+
+@contextlib.contextmanager
+def connect(address: str, resources: Resources, *, log_file: Path) -> Iterator[Cluster]:
+    """Ray for as long as the context lasts; a Ray of our own is shut down at its end.
+
+    Args:
+        address: auto (a cluster that `ray start` began on this machine or RAY_ADDRESS names, else one of our
+            own), local, host:port or ray://host:port.
+        resources: the share of each training.
+        log_file: gets what Ray and Tune print and log in this process.
+
+    Raises:
+        UserError: nothing answers at `address`.
+    """
+    os.environ.update({key: os.environ.get(key, value) for key, value in _DRIVER_ENVIRONMENT.items()})
+    target = _find(address)
+    with contextlib.ExitStack() as stack:
+        log_file.parent.mkdir(parents=True, exist_ok=True)
+        log = stack.enter_context(log_file.open("a"))
+        stack.enter_context(contextlib.redirect_stdout(log))
+        stack.enter_context(contextlib.redirect_stderr(log))
+        _log_to(log)
+        import ray
+
+        try:
+            context = ray.init(
+                address=target,
+                include_dashboard=True if target == "local" else None,
+                log_to_driver=False,
+                configure_logging=False,
+                runtime_env={"env_vars": _WORKER_ENVIRONMENT},
+            )
+        except (ConnectionError, RuntimeError, TimeoutError, ValueError) as error:
+            if target == "local":
+                raise
+            raise UserError(f"--address {address}: {' '.join(str(error).split())[:200]}") from None
+        stack.callback(ray.shutdown)
+        yield _describe(context.dashboard_url, resources)
+
+
+def _log_to(log: TextIO) -> None:
+    handler = logging.StreamHandler(log)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logger = logging.getLogger("ray")
+    logger.handlers, logger.propagate = [handler], False
+    logger.setLevel(logging.INFO)
+
+
+def _find(address: str) -> str:
+    """The address to give to Ray, once something is known to listen there."""
+    if address == "local":
+        return address
+    if address != "auto":
+        if not _answers(address):
+            raise UserError(
+                f"--address {address}: nothing answers there; is the cluster up, and the port right? "
+                "(--address local starts Ray on this machine)"
+            )
+        return address
+    from ray._private.services import find_bootstrap_address
+
+    named = os.environ.get("RAY_ADDRESS")
+    if named and named not in {"auto", "local"}:
+        return _find(named)
+    started = None if named == "local" else find_bootstrap_address(None)
+    return started if started and _answers(started) else "local"
+
+
+def _answers(address: str) -> bool:
+    parts = urlsplit(address if "://" in address else f"//{address}")
+    try:
+        host, port = parts.hostname, parts.port or (10001 if parts.scheme == "ray" else None)
+    except ValueError:
+        port = None
+    if not host or not port:
+        raise UserError(f"--address {address!r} is none of auto, local, host:port, ray://host:port")
+    try:
+        socket.create_connection((host, port), timeout=PROBE_SECONDS).close()
+    except OSError:
+        return False
+    return True
+
+
+def _describe(dashboard_url: str | None, resources: Resources) -> Cluster:
+    import ray
+
+    total = ray.cluster_resources()
+    cpus, gpus = total.get("CPU", 0.0), total.get("GPU", 0.0)
+    slots = slots_for(cpus, gpus, resources)
+    accelerators = [key.removeprefix("accelerator_type:") for key in total if key.startswith("accelerator_type:")]
+    return Cluster(
+        slots=slots,
+        cpus_per_training=min(1.0, cpus / slots) if cpus else 1.0,
+        gpus_per_training=min(resources.gpus_per_training, gpus / slots) if gpus else 0.0,
+        dashboard_url=f"http://{dashboard_url}" if dashboard_url else None,
+        hardware={
+            "nodes": sum(node["Alive"] for node in ray.nodes()),
+            "cpus": int(cpus),
+            "gpus": int(gpus),
+            "accelerators": sorted(accelerators),
+            "slots": slots,
+            "driver": _processor(),
+            "system": f"{platform.system()} {platform.machine()}",
+        },
+    )
+
+
+def _processor() -> str:
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

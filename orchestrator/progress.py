@@ -1,0 +1,123 @@
+"""What a person sees while a run goes on: a bar per stage in a terminal, plain lines elsewhere; all on stderr."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
+
+HEARTBEAT_SECONDS = 15
+
+
+class Progress:
+    """Told by the stages what happens; shows it. Values are the metric of the stage, the lower the better."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        # The stream of this moment: later, stderr may be redirected to Ray's log.
+        self._console = console or Console(file=sys.stderr, highlight=False, soft_wrap=True)
+        self._bars = Bars(
+            TextColumn("{task.description:<8}"),
+            BarColumn(bar_width=30),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[detail]}"),
+            console=self._console,
+            disable=not self._console.is_terminal,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self._task = TaskID(0)
+        self._name, self._units, self._epochs = "", 0, 0
+        self._reset()
+
+    def _reset(self) -> None:
+        self._done = 0
+        self._running: dict[str, int] = {}
+        self._best: float | None = None
+        self._trained = 0
+        self._first = self._spoke = time.monotonic()
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bars.stop()
+
+    def say(self, line: str) -> None:
+        """A line that stays."""
+        self._console.print(escape(line))
+        self._spoke = time.monotonic()
+
+    def stage(self, name: str, units: int, epochs: int) -> None:
+        """A stage begins that has this many trainings of this many epochs."""
+        self._name, self._units, self._epochs = name, units, epochs
+        self._reset()
+        self._task = self._bars.add_task(name, total=max(1, units * epochs), detail="starting")
+        if not self._console.is_terminal:
+            self.say(f"{name}: started" + (f", {units} trainings of {epochs} epochs" if units else ""))
+
+    def stage_finished(self, outcome: str) -> None:
+        """The stage is over."""
+        self._bars.update(self._task, completed=max(1, self._units * self._epochs), detail=outcome)
+        self._bars.stop_task(self._task)
+        if not self._console.is_terminal:
+            self.say(f"{self._name}: {outcome}")
+
+    def started(self, key: str) -> None:
+        """A training begins."""
+        self._running[key] = 0
+        self._show()
+
+    def epoch(self, key: str, number: int, value: float | None) -> None:
+        """A running training has finished an epoch."""
+        if self._trained == 0:
+            self._first = time.monotonic()
+        self._trained += number - self._running[key]
+        self._running[key] = number
+        self._show()
+        if not self._console.is_terminal and time.monotonic() - self._spoke > HEARTBEAT_SECONDS:
+            self.say(f"{self._name}: {self._detail()}")
+
+    def finished(self, key: str, state: str, value: float | None, error: str | None) -> None:
+        """A training is over, or was found recorded."""
+        recorded = key not in self._running
+        self._running.pop(key, None)
+        self._done += 1
+        if value is not None and state != "failed":
+            self._best = value if self._best is None else min(self._best, value)
+        self._show()
+        if error:
+            self.say(f"{self._name}: {key} failed: {error.strip().splitlines()[-1]}")
+        elif not self._console.is_terminal and not recorded:
+            measured = "" if value is None else f" {value:.5f}"
+            self.say(f"{self._name}: {key} {state}{measured} ({self._detail()})")
+
+    def _show(self) -> None:
+        epochs = self._done * self._epochs + sum(self._running.values())
+        self._bars.update(self._task, completed=epochs, detail=self._detail())
+
+    def _detail(self) -> str:
+        parts = [f"{self._done}/{self._units} done", f"{len(self._running)} running"]
+        if self._best is not None:
+            parts.append(f"best {self._best:.5f}")
+        left = self._units * self._epochs - self._done * self._epochs - sum(self._running.values())
+        if self._trained > 1 and left > 0:
+            seconds = left * (time.monotonic() - self._first) / (self._trained - 1)
+            parts.append(f"about {duration(seconds)} left")
+        return ", ".join(parts)
+
+
+def duration(seconds: float) -> str:
+    """A length of time for people: 45 s, 3 min, 2.5 h."""
+    if seconds < 99.5:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,141 @@
+"""refit: final models on all training images, saved for others to load (the paper's Table 1).
+
+Reads the table trials. Writes models/*.safetensors and .json, the tables models and layers, and a figure.
+The models: best (the search's), paper_table1, and two_dim (the best one's sizes with a latent vector of 2).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from orchestrator import figures
+from orchestrator.config import Settings
+from orchestrator.stage import Context, Stage, StageFailed, Work
+from orchestrator.stages.search import best_model, paper_table1, param_columns
+from orchestrator.tables import Row
+from orchestrator.trials import Record, Trial, one_round, run_trials
+from trainables.autoencoder_settings import AutoencoderSettings
+
+if TYPE_CHECKING:
+    from trainables.autoencoder import Autoencoder
+    from trainables.epoch import Epoch
+    from trainables.fashion_mnist import FashionMnist
+
+MODELS = ("best", "paper_table1", "two_dim")
+
+
+def training(
+    config: dict[str, Any], data: FashionMnist, *, device: str, resume: dict[str, Any] | None
+) -> Iterator[Epoch]:
+    """One model: train on every training image, test at the end."""
+    from trainables.autoencoder import train_autoencoder
+    from trainables.splits import all_images
+
+    settings = AutoencoderSettings.model_validate(config["model"])
+    split = all_images(data.train_images, data.test_images)
+    return train_autoencoder(settings, split, device=device, seed=config["seed"], resume=resume)
+
+
+def load_model(context: Context, name: str) -> Autoencoder:
+    """A refitted model, in evaluation mode on the CPU."""
+    from safetensors.torch import load
+
+    from trainables.autoencoder import Autoencoder
+
+    description = json.loads(context.run.read(f"models/{name}.json"))
+    model = Autoencoder(AutoencoderSettings.model_validate(description["settings"]))
+    model.load_state_dict(load(context.run.read(f"models/{name}.safetensors")))
+    return model.eval()
+
+
+def run(context: Context) -> None:
+    """Train the models, then write them and what they are."""
+    epochs = context.settings.refit.epochs
+    best = best_model(context, epochs)
+    models = {
+        "best": best,
+        "paper_table1": paper_table1(context.settings, epochs),
+        "two_dim": best.model_copy(update={"latent_dim": 2}),
+    }
+    seed = context.settings.seed
+    trials = [
+        Trial(name, {"model": model.model_dump(mode="json"), "seed": seed}, cost=sum(model.filters))
+        for name, model in models.items()
+    ]
+    records = run_trials(
+        context,
+        one_round(trials),
+        training,
+        epochs=epochs,
+        metric="train_mse",
+        retry_failed=True,
+        weights=True,
+    )
+    context.write_table("models", [_model_row(name, records[name]) for name in MODELS])
+    done = [name for name in MODELS if records[name]["state"] == "complete"]
+    for name in done:
+        _write_model(context, name, records[name])
+    loaded = {name: load_model(context, name) for name in done}
+    context.write_table("layers", [row for name, model in loaded.items() for row in _layer_rows(name, model)])
+    _write_figures(context, loaded)
+    if len(done) < len(MODELS):
+        raise StageFailed(f"failed: {', '.join(sorted(set(MODELS) - set(done)))}")
+
+
+def _model_row(name: str, record: Record) -> Row:
+    model = record["config"]["model"]
+    last = record["epochs"][-1] if record["state"] == "complete" else {}
+    return {
+        "model": name,
+        **param_columns(model),
+        "num_parameters": AutoencoderSettings.model_validate(model).num_parameters,
+        "epochs": len(record["epochs"]),
+        **{column: last.get(column) for column in ("train_mse", "test_mse")},
+        "seconds": record["seconds"],
+        "seed": record["config"]["seed"],
+        "state": record["state"],
+        "error": record["error"],
+    }
+
+
+def _write_model(context: Context, name: str, record: Record) -> None:
+    context.run.write(f"models/{name}.safetensors", context.run.read(f"{context.records}/{name}.safetensors"))
+    description = {
+        "class": "trainables.autoencoder.Autoencoder",
+        "settings": record["config"]["model"],
+        "seed": record["config"]["seed"],
+        "test_mse": record["epochs"][-1]["test_mse"],
+        "fingerprint": context.fingerprint,
+    }
+    context.run.write(f"models/{name}.json", json.dumps(description, indent=2).encode())
+
+
+def _layer_rows(name: str, model: Autoencoder) -> list[Row]:
+    from trainables.autoencoder import layer_table
+
+    return [{"model": name} | row for row in layer_table(model)]
+
+
+def _write_figures(context: Context, models: dict[str, Autoencoder]) -> None:
+    from trainables.autoencoder import reconstruct
+    from trainables.fashion_mnist import CLASS_NAMES
+
+    images, labels = context.data.test_images, context.data.test_labels
+    for name, model in models.items():
+        figure = figures.reconstructions(images, reconstruct(model, images), labels, CLASS_NAMES)
+        context.write_figure(f"refit_{name}", figure)
+
+
+def _work(settings: Settings) -> Work:
+    return Work(len(MODELS), settings.refit.epochs, settings.data.num_train)
+
+
+STAGE = Stage(
+    name="refit",
+    run=run,
+    decides=lambda settings: [settings.data, settings.search, settings.refit],
+    needs=lambda settings: ("search",),
+    work=_work,
+)

@@ -1,0 +1,150 @@
+"""report: one self-contained page of what the run found. Reads every table and figure; writes report.html."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import jinja2
+import pandas as pd
+
+from orchestrator.config import Settings, paper
+from orchestrator.stage import Context, Stage
+from orchestrator.tables import TABLES
+
+SECTIONS: tuple[tuple[str, str, tuple[str, ...], dict[str, str]], ...] = (
+    (
+        "search",
+        "Search for an architecture",
+        ("trials", "importances"),
+        {
+            "search_history": "Validation error of each trial, and the best so far.",
+            "search_importances": "How much of the trials' spread each parameter explains (fANOVA).",
+            "search_parallel": "The trials by parameter.",
+            "search_epochs": "Learning curves of all trials.",
+        },
+    ),
+    (
+        "kfold",
+        "Six sequential folds (the paper's Figure 1)",
+        ("folds",),
+        {
+            "kfold_epochs": "Learning curves of the folds; hollow marks are the author's values after 20 epochs.",
+            "kfold_test": "Error of each fold's model on the test images.",
+        },
+    ),
+    (
+        "refit",
+        "Final models (the paper's Table 1)",
+        ("models", "layers"),
+        {
+            "refit_best": "best: originals over reconstructions, the best and the worst image of each class.",
+            "refit_paper_table1": "paper_table1: the same for the paper's architecture.",
+            "refit_two_dim": "two_dim: the same for a latent vector of two numbers.",
+        },
+    ),
+    ("stages", "What it took", ("stages",), {}),
+)
+"""Stage, title, tables and figures with captions, in the page's order; what is not there is left out."""
+
+
+def run(context: Context) -> None:
+    """Write the page from what there is."""
+    tables = context.run.tables()
+    sections = []
+    for name, title, table_names, captions in SECTIONS:
+        shown = [_table(table, tables[table]) for table in table_names if table in tables and len(tables[table])]
+        pictures = [
+            {
+                "caption": caption,
+                "content": base64.b64encode(context.run.read(f"figures/{figure}.png")).decode(),
+            }
+            for figure, caption in captions.items()
+            if context.run.exists(f"figures/{figure}.png")
+        ]
+        if shown or pictures:
+            text = _findings(name, tables)
+            sections.append({"name": name, "title": title, "text": text, "tables": shown, "figures": pictures})
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("orchestrator"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    page = environment.get_template("report.html.j2").render(
+        manifest=context.manifest, sections=sections, reduced=_reduced(context.settings)
+    )
+    context.run.write("report.html", page.encode())
+
+
+def _reduced(settings: Settings) -> str:
+    """What is less than the paper's scale, in a sentence; empty where nothing is."""
+    full = paper()
+    less = [
+        f"{mine:,} instead of {theirs:,} {what}"
+        for mine, theirs, what in (
+            (settings.data.num_train, full.data.num_train, "training images"),
+            (settings.data.num_test, full.data.num_test, "test images"),
+            (settings.search.num_trials, full.search.num_trials, "trials"),
+            (settings.search.epochs, full.search.epochs, "epochs a trial"),
+            (settings.kfold.num_folds, full.kfold.num_folds, "folds"),
+            (settings.kfold.epochs, full.kfold.epochs, "epochs a fold"),
+            (settings.refit.epochs, full.refit.epochs, "epochs a final model"),
+        )
+        if mine < theirs
+    ]
+    return f"This run used {', '.join(less)}." if less else ""
+
+
+def _findings(section: str, tables: dict[str, pd.DataFrame]) -> list[str]:
+    """The section's outcome in sentences."""
+    if section == "search":
+        trials = tables["trials"]
+        complete = trials[trials["state"] == "complete"]
+        lines = [f"{len(trials)} trials, {len(complete)} of them complete."]
+        if len(complete):
+            best = complete.sort_values(["val_mse", "trial"]).to_dict("records")[0]
+            sizes = ", ".join(
+                f"{str(name).removeprefix('params_')} {_cell(value)}"
+                for name, value in best.items()
+                if str(name).startswith("params_")
+            )
+            lines.append(f"The best is trial {best['trial']}, validation MSE {best['val_mse']:.5f}: {sizes}.")
+        return lines
+    if section == "kfold":
+        test = tables["folds"]["test_mse"].dropna()
+        if len(test) < 2:
+            return []
+        return [f"Test MSE over {len(test)} folds: mean {test.mean():.5f}, standard deviation {test.std():.5f}."]
+    if section == "refit":
+        done = tables["models"].dropna(subset=["test_mse"])
+        return [
+            f"{row.model}: test MSE {row.test_mse:.5f}, {row.num_parameters:,} parameters."
+            for row in done.itertuples()
+        ]
+    return []
+
+
+def _table(name: str, table: pd.DataFrame) -> dict[str, Any]:
+    """A table as the template wants it, without columns that are empty throughout."""
+    table = table.dropna(axis="columns", how="all")
+    schema = TABLES[name]
+    columns = [
+        {
+            "name": column,
+            "description": (schema.field(column).metadata or {}).get(b"description", b"").decode(),
+        }
+        for column in table.columns
+    ]
+    rows = [[_cell(value) for value in row] for row in table.itertuples(index=False, name=None)]
+    return {"name": name, "columns": columns, "rows": rows}
+
+
+def _cell(value: Any) -> str:
+    if value is None or (not isinstance(value, str) and pd.isna(value)):
+        return "–"
+    if isinstance(value, pd.Timestamp):
+        return f"{value:%Y-%m-%d %H:%M:%S}"
+    if isinstance(value, float):
+        return f"{value:.0f}" if value.is_integer() and abs(value) < 1e6 else f"{value:.4g}"
+    return str(value)
+
+
+STAGE = Stage(name="report", run=run, decides=lambda settings: [settings.data], gathers=True)

@@ -1,0 +1,158 @@
+"""One pyarrow schema per table, each column with a description and, where it has one, a unit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+Row = Mapping[str, Any]
+
+CATEGORY = pa.dictionary(pa.int32(), pa.string())
+_TEXT, _INT, _FLOAT = pa.string(), pa.int64(), pa.float64()
+
+
+def _column(name: str, kind: pa.DataType, description: str, unit: str = "") -> pa.Field:
+    metadata = {"description": description} | ({"unit": unit} if unit else {})
+    return pa.field(name, kind, metadata=metadata)
+
+
+def _mse(name: str, description: str) -> pa.Field:
+    return _column(name, _FLOAT, description, "squared pixel value, pixels in [0, 1]")
+
+
+_SECONDS = _column("seconds", _FLOAT, "time spent training and measuring", "s")
+_EPOCH = _column("epoch", _INT, "counted from 1")
+_SEED = _column("seed", _INT, "seed of the initial weights and of the batches' order")
+_TRIAL = _column("trial", _INT, "number of the trial in the study, from 0")
+_FOLD = _column("fold", _INT, "which of the blocks validates, from 0")
+_ORDER = _column("order", CATEGORY, "order of the images that the blocks are cut from")
+_MODEL = _column("model", CATEGORY, "name of the model: best, paper_table1, two_dim")
+_NUM_PARAMETERS = _column("num_parameters", _INT, "trainable numbers in the model")
+_STATE = _column("state", CATEGORY, "complete, pruned (stopped early by the scheduler) or failed")
+_ERROR = _column("error", _TEXT, "why it failed; missing where it did not")
+_PARAMS = (
+    _column("params_filters1", _INT, "output channels of the first convolution"),
+    _column("params_filters2", _INT, "output channels of the second convolution"),
+    _column("params_filters3", _INT, "output channels of the third convolution"),
+    _column("params_neurons", _INT, "width of the fully connected layer"),
+    _column("params_latent_dim", _INT, "size of the latent vector"),
+    _column("params_optimizer", CATEGORY, "optimizer"),
+    _column("params_learning_rate", _FLOAT, "step size"),
+)
+
+TABLES: dict[str, pa.Schema] = {
+    "trials": pa.schema(
+        [
+            _TRIAL,
+            _STATE,
+            _mse("val_mse", "validation error after the last epoch; the search's objective"),
+            *_PARAMS,
+            _NUM_PARAMETERS,
+            _column("epochs", _INT, "epochs that were finished"),
+            _SECONDS,
+            _SEED,
+            _ERROR,
+        ]
+    ),
+    "trial_epochs": pa.schema(
+        [
+            _TRIAL,
+            _EPOCH,
+            _mse("train_mse", "mean over the epoch's batches, while the weights move"),
+            _mse("val_mse", "validation error at the end of the epoch"),
+            _SECONDS,
+        ]
+    ),
+    "importances": pa.schema(
+        [
+            _column("param", CATEGORY, "parameter of the search"),
+            _column("importance", _FLOAT, "its share of the variance of val_mse over the trials (fANOVA)"),
+        ]
+    ),
+    "folds": pa.schema(
+        [
+            _FOLD,
+            _ORDER,
+            _SEED,
+            _column("num_train", _INT, "images trained on"),
+            _column("num_val", _INT, "images validated on"),
+            _mse("train_mse", "mean over the last epoch's batches"),
+            _mse("val_mse", "error on the fold's validation block after the last epoch"),
+            _mse("test_mse", "error on the test images after the last epoch"),
+            _SECONDS,
+            _STATE,
+            _ERROR,
+        ]
+    ),
+    "fold_epochs": pa.schema(
+        [
+            _FOLD,
+            _ORDER,
+            _EPOCH,
+            _mse("train_mse", "mean over the epoch's batches, while the weights move"),
+            _mse("last_batch_mse", "the epoch's last batch; the paper's Figure 1 plots this"),
+            _mse("val_mse", "error on the fold's validation block at the end of the epoch"),
+            _SECONDS,
+        ]
+    ),
+    "models": pa.schema(
+        [
+            _MODEL,
+            *_PARAMS,
+            _NUM_PARAMETERS,
+            _column("epochs", _INT, "epochs of training"),
+            _mse("train_mse", "mean over the last epoch's batches"),
+            _mse("test_mse", "error on the test images after the last epoch"),
+            _SECONDS,
+            _SEED,
+            _STATE,
+            _ERROR,
+        ]
+    ),
+    "layers": pa.schema(
+        [
+            _MODEL,
+            _column("layer", CATEGORY, "the paper's name for the layer"),
+            _column("kind", CATEGORY, "class of the module"),
+            _column("in_channels", _INT, "channels, or features of a linear layer, going in"),
+            _column("out_channels", _INT, "channels, or features of a linear layer, coming out"),
+            _column("kernel", _INT, "height and width of the kernel", "pixel"),
+            _column("stride", _INT, "step of the kernel", "pixel"),
+            _column("padding", _INT, "zeros added on each side", "pixel"),
+            _column("output_padding", _INT, "rows and columns added to one side of the output", "pixel"),
+            _column("output_shape", _TEXT, "shape of one image's output"),
+            _column("activation", CATEGORY, "non-linearity that belongs to the layer"),
+            _column("batch_norm", pa.bool_(), "whether batch norm follows the activation"),
+            _column("acts_on", CATEGORY, "whether the activation takes the layer's output or gives its input"),
+            _column("num_parameters", _INT, "trainable numbers of the layer and its batch norm"),
+        ]
+    ),
+    "stages": pa.schema(
+        [
+            _column("stage", CATEGORY, "name of the stage"),
+            _column("state", CATEGORY, "done, failed, running or blocked (by a stage that it needs)"),
+            _column("started", pa.timestamp("us", tz="UTC"), "when it last started"),
+            _column("seconds", _FLOAT, "wall time, from its start to its tables", "s"),
+            _column("training_seconds", _FLOAT, "time that its trainings took, added up", "s"),
+            _column("slots", _INT, "trainings that could run at once"),
+            _column("fingerprint", _TEXT, "hash of all that decides its outcome"),
+            _column("error", _TEXT, "why it failed; missing where it did not"),
+        ]
+    ),
+}
+
+
+def to_arrow(name: str, rows: Sequence[Row], attributes: Mapping[str, Any]) -> pa.Table:
+    """Rows as the table `name`, with `attributes` in its schema metadata and as pandas' `df.attrs`.
+
+    A row holds every column of the schema and no other; None is a missing value.
+    """
+    schema = TABLES[name]
+    for row in rows:
+        assert set(row) == set(schema.names), (name, set(row) ^ set(schema.names))
+    metadata = {key: str(value) for key, value in attributes.items()}
+    metadata["PANDAS_ATTRS"] = json.dumps(dict(attributes))
+    return pa.Table.from_pylist([dict(row) for row in rows], schema=schema.with_metadata(metadata))

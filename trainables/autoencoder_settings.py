@@ -1,0 +1,52 @@
+"""Sizes and training of an autoencoder, and the paper's Table 1 among them; loads no torch."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+ENCODED_SIZE = 3
+"""Height and width after the third convolution: 28 -> 14 -> 7 -> 3."""
+
+
+class AutoencoderSettings(BaseModel):
+    """Sizes of the model and how it is trained."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    filters: tuple[int, int, int]
+    """Output channels of the three convolutions; the decoder mirrors them."""
+    neurons: int = Field(ge=1)
+    """Width of the fully connected layer on either side of the latent vector."""
+    latent_dim: int = Field(ge=1)
+    """Size of the latent vector."""
+    kernel_size: Literal[3, 5] = 3
+    """Kernel of every convolution; the padding follows, so that the shapes stay 28-14-7-3."""
+    optimizer: Literal["adam", "adamw", "adagrad"] = "adamw"
+    """Optimizer, by Optuna's and the paper's name for it."""
+    learning_rate: float = Field(default=5e-4, gt=0)
+    """Step size."""
+    weight_decay: float = Field(default=1e-5, ge=0)
+    """L2 penalty: added to the gradient for adam and adagrad, decoupled from it for adamw."""
+    batch_size: int = Field(default=256, ge=2)
+    """Images per step; the last batch of an epoch may be smaller."""
+    epochs: int = Field(default=20, ge=1)
+    """Passes over the training images."""
+
+    @property
+    def num_parameters(self) -> int:
+        """Trainable numbers of the model with these sizes."""
+        f1, f2, f3 = self.filters
+        encoded = f3 * ENCODED_SIZE**2
+        widths = (encoded, self.neurons, self.latent_dim, self.neurons, encoded)
+        linear = sum(before * after + after for before, after in pairwise(widths))
+        channels = (1, f1, f2, f3, f2, f1, 1)
+        convolutions = sum(self.kernel_size**2 * before * after + after for before, after in pairwise(channels))
+        batch_norms = 2 * 2 * (f1 + f2 + f3)
+        return linear + convolutions + batch_norms
+
+
+PAPER_TABLE1 = AutoencoderSettings(filters=(7, 10, 16), neurons=32, latent_dim=3)
+"""The paper's best architecture. Table 1 names no optimizer and no learning rate: AdamW with 5e-4 is our reading."""
