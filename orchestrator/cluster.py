@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import platform
+import signal
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -98,6 +99,8 @@ def connect(address: str, resources: Resources, *, log_file: Path) -> Iterator[C
                 raise
             raise UserError(f"--address {address}: {' '.join(str(error).split())[:200]}") from None
         stack.callback(ray.shutdown)
+        with contextlib.suppress(ValueError):  # a thread other than the main one has no signals to see to
+            signal.signal(signal.SIGTERM, signal.default_int_handler)  # ray.init put a handler of its own
         yield _describe(context.dashboard_url, resources)
 
 

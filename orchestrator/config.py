@@ -72,9 +72,9 @@ class Search(Section):
     """Settings to try."""
     epochs: int = Field(default=5, ge=1)
     """Epochs of each trial."""
-    round_size: int = Field(default=4, ge=1)
-    """Trials that are suggested together. A fixed number, so that the same seed suggests the same trials on one
-    core and on eight GPUs; at most this many trials run at once."""
+    max_concurrent_trials: int = Field(default=4, ge=1)
+    """Trials at once, at most. Trial n is suggested from the results up to n - max_concurrent_trials, whatever else
+    is finished, so that the same seed suggests the same trials on one core and on eight GPUs."""
     num_startup_trials: int = Field(default=10, ge=1)
     """Random trials before TPE takes over (Optuna's default)."""
     scheduler: Literal["none", "asha"] = "none"

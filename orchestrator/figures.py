@@ -166,9 +166,10 @@ def fold_curves(epochs: pd.DataFrame) -> Figure:
     for panel, column, title in zip(
         axes, ("train_mse", "val_mse"), ("training error (epoch mean)", "validation error"), strict=True
     ):
-        for fold, rows in epochs.groupby("fold"):
-            style = {"color": COLOURS[int(fold) % 6], "marker": MARKERS[int(fold) % 6]}
-            panel.plot(rows["epoch"], rows[column], markersize=4, linewidth=1.2, label=f"fold {fold}", **style)
+        for fold in sorted(epochs["fold"].unique()):
+            rows = epochs[epochs["fold"] == fold]
+            (line,) = panel.plot(rows["epoch"], rows[column], linewidth=1.2, label=f"fold {fold}")
+            line.set(color=COLOURS[fold % 6], marker=MARKERS[fold % 6], markersize=4)
         panel.set(xlabel="epoch", title=title, yscale="log")
         _plain_log_ticks(panel)
         panel.xaxis.set_major_locator(MaxNLocator(integer=True))

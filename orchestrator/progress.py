@@ -9,19 +9,19 @@ from typing import Self
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
 HEARTBEAT_SECONDS = 15
 
 
 class Progress:
-    """Told by the stages what happens; shows it. Values are the metric of the stage, the lower the better."""
+    """The bars of all stages, and the lines between them."""
 
     def __init__(self, console: Console | None = None) -> None:
         # The stream of this moment: later, stderr may be redirected to Ray's log.
         self._console = console or Console(file=sys.stderr, highlight=False, soft_wrap=True)
-        self._bars = Bars(
+        self.bars = Bars(
             TextColumn("{task.description:<8}"),
             BarColumn(bar_width=30),
             TextColumn("{task.percentage:>3.0f}%"),
@@ -32,45 +32,44 @@ class Progress:
             redirect_stdout=False,
             redirect_stderr=False,
         )
-        self._task = TaskID(0)
-        self._name, self._units, self._epochs = "", 0, 0
-        self._reset()
-
-    def _reset(self) -> None:
-        self._done = 0
-        self._running: dict[str, int] = {}
-        self._best: float | None = None
-        self._trained = 0
-        self._first = self._spoke = time.monotonic()
+        self.plain = not self._console.is_terminal
+        self.spoke = time.monotonic()
+        """When there last was a line."""
 
     def __enter__(self) -> Self:
-        self._bars.start()
+        self.bars.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bars.stop()
+        self.bars.stop()
 
     def say(self, line: str) -> None:
         """A line that stays."""
         self._console.print(escape(line))
-        self._spoke = time.monotonic()
+        self.spoke = time.monotonic()
 
-    def stage(self, name: str, units: int, epochs: int) -> None:
-        """A stage begins that has this many trainings of this many epochs."""
-        self._name, self._units, self._epochs = name, units, epochs
-        self._reset()
-        self._task = self._bars.add_task(name, total=max(1, units * epochs), detail="starting")
-        if not self._console.is_terminal:
-            self.say(f"{name}: started" + (f", {units} trainings of {epochs} epochs" if units else ""))
 
-    def stage_finished(self, outcome: str) -> None:
+class Bar:
+    """One stage's trainings. Values are those of the stage's metric, the lower the better."""
+
+    def __init__(self, progress: Progress, name: str, *, units: int = 0, epochs: int = 0) -> None:
+        self._progress, self._name, self._units, self._epochs = progress, name, units, epochs
+        self._done = self._trained = 0
+        self._running: dict[str, int] = {}
+        self._best: float | None = None
+        self._first = 0.0
+        self._task = progress.bars.add_task(name, total=max(1, units * epochs), detail="starting")
+        if progress.plain:
+            progress.say(f"{name}: started" + (f", {units} trainings of {epochs} epochs" if units else ""))
+
+    def over(self, outcome: str) -> None:
         """The stage is over."""
-        self._bars.update(self._task, completed=max(1, self._units * self._epochs), detail=outcome)
-        self._bars.stop_task(self._task)
-        if not self._console.is_terminal:
-            self.say(f"{self._name}: {outcome}")
+        self._progress.bars.update(self._task, completed=max(1, self._units * self._epochs), detail=outcome)
+        self._progress.bars.stop_task(self._task)
+        if self._progress.plain:
+            self._progress.say(f"{self._name}: {outcome}")
 
     def started(self, key: str) -> None:
         """A training begins."""
@@ -84,8 +83,8 @@ class Progress:
         self._trained += number - self._running[key]
         self._running[key] = number
         self._show()
-        if not self._console.is_terminal and time.monotonic() - self._spoke > HEARTBEAT_SECONDS:
-            self.say(f"{self._name}: {self._detail()}")
+        if self._progress.plain and time.monotonic() - self._progress.spoke > HEARTBEAT_SECONDS:
+            self._progress.say(f"{self._name}: {self._detail()}")
 
     def finished(self, key: str, state: str, value: float | None, error: str | None) -> None:
         """A training is over, or was found recorded."""
@@ -96,20 +95,20 @@ class Progress:
             self._best = value if self._best is None else min(self._best, value)
         self._show()
         if error:
-            self.say(f"{self._name}: {key} failed: {error.strip().splitlines()[-1]}")
-        elif not self._console.is_terminal and not recorded:
+            self._progress.say(f"{self._name}: {key} failed: {error.strip().splitlines()[-1]}")
+        elif self._progress.plain and not recorded:
             measured = "" if value is None else f" {value:.5f}"
-            self.say(f"{self._name}: {key} {state}{measured} ({self._detail()})")
+            self._progress.say(f"{self._name}: {key} {state}{measured} ({self._detail()})")
 
     def _show(self) -> None:
         epochs = self._done * self._epochs + sum(self._running.values())
-        self._bars.update(self._task, completed=epochs, detail=self._detail())
+        self._progress.bars.update(self._task, completed=epochs, detail=self._detail())
 
     def _detail(self) -> str:
         parts = [f"{self._done}/{self._units} done", f"{len(self._running)} running"]
         if self._best is not None:
             parts.append(f"best {self._best:.5f}")
-        left = self._units * self._epochs - self._done * self._epochs - sum(self._running.values())
+        left = (self._units - self._done) * self._epochs - sum(self._running.values())
         if self._trained > 1 and left > 0:
             seconds = left * (time.monotonic() - self._first) / (self._trained - 1)
             parts.append(f"about {duration(seconds)} left")

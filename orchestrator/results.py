@@ -61,6 +61,20 @@ class Manifest(BaseModel):
     hardware: dict[str, Any]
     stages: dict[str, StageState] = {}
 
+    @classmethod
+    def empty(cls, name: str, data_checksum: str) -> Manifest:
+        """Of a run that has not begun."""
+        return cls(
+            name=name,
+            preset="",
+            seed=0,
+            settings={},
+            data_checksum=data_checksum,
+            versions={},
+            git_commit=None,
+            hardware={},
+        )
+
 
 class Run:
     """A run folder, `Run("runs/paper")` or `Run("s3://bucket/runs/paper")`.

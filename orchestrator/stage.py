@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import BaseModel
 
@@ -17,8 +17,7 @@ from orchestrator.tables import Row
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from orchestrator.cluster import Cluster
-    from orchestrator.progress import Progress
+    from trainables.epoch import Epoch
     from trainables.fashion_mnist import FashionMnist
 
 
@@ -38,24 +37,75 @@ class Work:
     """Training images of each epoch."""
 
 
+Training = Callable[..., Iterator["Epoch"]]
+"""A module's function `training(config, data, *, device, resume)`, called in a worker."""
+Record = dict[str, Any]
+"""A finished training: config, state (complete, pruned, failed), error, seconds, and epochs, a list of metrics with
+epoch and seconds."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One training: its name in the records, what it is told, and about how long it takes next to others."""
+
+    key: str
+    config: dict[str, Any]
+    cost: float
+
+
+Suggest = Callable[[int, list[Record]], Trial]
+"""Makes trial `number` from the records of the trials 0 to `number - window`, in that order."""
+
+
+@dataclass(frozen=True)
+class Trainings:
+    """What a stage trains."""
+
+    num_trials: int
+    suggest: Suggest
+    window: int
+    """How far the trials run ahead of the results that they are made from: with a fixed number, and not with
+    whatever happens to be finished, the same seed gives the same trials on any machine."""
+    training: Training
+    """What a worker runs."""
+    epochs: int
+    """Of each trial."""
+    metric: str
+    """Shown as progress; the lower the better."""
+    retry_failed: bool = True
+    """Whether a trial is run again whose record says that it failed."""
+    weights: bool = False
+    """Whether the final weights are kept, as safetensors beside the record."""
+    asha: bool = False
+    """Whether trials that look worse than their peers are stopped early."""
+
+    @classmethod
+    def of(cls, trials: list[Trial], training: Training, *, epochs: int, metric: str, weights: bool = False) -> Self:
+        """Of trials that are known beforehand."""
+        number = len(trials)
+        return cls(number, lambda n, _: trials[n], number, training, epochs, metric, weights=weights)
+
+
 @dataclass(frozen=True)
 class Stage:
-    """One experiment of the paper."""
+    """One experiment of the paper: first its trainings, if it has any, then what is made of their records."""
 
     name: str
-    run: Callable[[Context], None]
-    """Does the work; raises StageFailed where a part of it failed."""
     decides: Callable[[Settings], Iterable[BaseModel]]
     """The settings that decide its outcome."""
+    finish: Callable[[Context, dict[str, Record]], None]
+    """Writes tables, figures and models from the records by key; raises StageFailed where a part is missing."""
+    train: Callable[[Context], Trainings] | None = None
+    """What it trains; None where it needs neither Ray nor the images."""
+    work: Callable[[Settings], Work] | None = None
+    """How much that is."""
     needs: Callable[[Settings], tuple[str, ...]] = lambda settings: ()
     """Stages whose tables it reads."""
-    work: Callable[[Settings], Work] | None = None
-    """Its trainings; None where it has none and so needs neither Ray nor the images."""
     gathers: bool = False
-    """Whether it shows the outcome of every other stage, and so is redone after each of them."""
+    """Whether it shows the outcome of every other stage, and so is done after them and again after each of them."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Context:
     """All that a stage is given."""
 
@@ -64,17 +114,7 @@ class Context:
     run: Run
     manifest: Manifest
     fingerprint: str
-    progress: Progress
-    _cluster: Cluster | None = None
     _data: FashionMnist | None = None
-    training_seconds: float = 0.0
-    """Added up by the stage's trainings."""
-
-    @property
-    def cluster(self) -> Cluster:
-        """Ray, for a stage that trains."""
-        assert self._cluster is not None
-        return self._cluster
 
     @property
     def data(self) -> FashionMnist:

@@ -1,8 +1,8 @@
 """Runs trainings as Ray Tune trials, records each as it finishes, and never runs a recorded one again.
 
-The only module that knows Ray Tune. The trainings of a stage come in rounds: a generator yields a round's trials
-and is sent their records when all of them are there. So a search's suggestions depend on the seed alone, whatever
-finishes first, and a resumed search is the same generator with most of its records on disk already.
+The only module that knows Ray Tune. Which trials there are is not left to what happens to finish first: trial n is
+made from the results of the trials up to n - window, told in order. So a search's suggestions depend on the seed
+alone, and a resumed search makes them again from the records.
 """
 
 from __future__ import annotations
@@ -11,149 +11,104 @@ import io
 import math
 import time
 import traceback
-from collections.abc import Callable, Generator, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
+from orchestrator.cluster import Cluster
+from orchestrator.progress import Bar
 from orchestrator.results import Run
-from orchestrator.stage import Context
-from trainables.epoch import Epoch
+from orchestrator.stage import Context, Record, Training, Trainings, Trial
 from trainables.fashion_mnist import FashionMnist
-
-Training = Callable[..., Iterator[Epoch]]
-"""A module's function `training(config, data, *, device, resume)`, called in a worker."""
-Record = dict[str, Any]
-"""config, state (complete, pruned, failed), error, seconds, and epochs: a list of metrics with epoch and seconds."""
 
 MACHINE_RETRIES = 2
 """Times that a training is taken up again after its worker or node was lost."""
 CHECKPOINT_SECONDS = 10
 
 
-@dataclass(frozen=True)
-class Trial:
-    """One training: its name in the records, what it is told, and how long it takes next to its round's others."""
+class OptunaSuggestions:
+    """Parameters as Ray Tune's OptunaSearch suggests them, minimising the last value of a metric."""
 
-    key: str
-    config: dict[str, Any]
-    cost: float = 1.0
+    def __init__(self, distributions: Mapping[str, Any], sampler: Any, metric: str) -> None:
+        """A new study.
 
+        Args:
+            distributions: Optuna's distribution of each parameter.
+            sampler: an Optuna sampler with a seed.
+            metric: name among an epoch's metrics.
+        """
+        from ray.tune.search.optuna import OptunaSearch
 
-Rounds = Generator[list[Trial], list[Record], None]
+        self._search = OptunaSearch(dict(distributions), metric=metric, mode="min", sampler=sampler)
+        self._metric, self._num_told = metric, 0
 
-
-def one_round(trials: list[Trial]) -> Rounds:
-    """All trials at once, for stages that know them beforehand."""
-    yield trials
-
-
-def optuna_rounds(
-    distributions: Mapping[str, Any],
-    sampler: Any,
-    *,
-    metric: str,
-    num_trials: int,
-    round_size: int,
-    trial: Callable[[int, dict[str, Any]], Trial],
-) -> Rounds:
-    """Suggestions of Ray Tune's OptunaSearch in synchronous rounds, minimising the metric's last value.
-
-    Args:
-        distributions: Optuna's distribution of each parameter.
-        sampler: an Optuna sampler with a seed.
-        metric: name among an epoch's metrics.
-        num_trials: how many there are in all.
-        round_size: how many are suggested before the first of them is told.
-        trial: makes the trial from its number and its parameters.
-    """
-    from ray.tune.search.optuna import OptunaSearch
-
-    search = OptunaSearch(dict(distributions), metric=metric, mode="min", sampler=sampler)
-    for start in range(0, num_trials, round_size):
-        numbers = range(start, min(start + round_size, num_trials))
-        records = yield [trial(number, search.suggest(str(number)) or {}) for number in numbers]
-        for number, record in zip(numbers, records, strict=True):
-            failed = record["state"] == "failed"
-            result = None if failed else {metric: record["epochs"][-1][metric]}
-            search.on_trial_complete(str(number), result=result, error=failed)
+    def __call__(self, number: int, records: list[Record]) -> dict[str, Any]:
+        """Parameters of trial `number`, after the first trials' records; to be called for 0, 1, 2, ..."""
+        for told in range(self._num_told, len(records)):
+            failed = records[told]["state"] == "failed"
+            result = None if failed else {self._metric: records[told]["epochs"][-1][self._metric]}
+            self._search.on_trial_complete(str(told), result=result, error=failed)
+        self._num_told = len(records)
+        params: dict[str, Any] | None = self._search.suggest(str(number))
+        assert params is not None
+        return params
 
 
-def run_trials(
-    context: Context,
-    rounds: Rounds,
-    training: Training,
-    *,
-    epochs: int,
-    metric: str,
-    retry_failed: bool,
-    weights: bool = False,
-    scheduler: Literal["none", "asha"] = "none",
-) -> dict[str, Record]:
-    """Run every trial that has no record yet, as many at once as there are slots.
+class Ledger:
+    """Which of a stage's trials are waiting, running and recorded."""
 
-    Args:
-        context: the stage's.
-        rounds: the trials.
-        training: what a worker runs.
-        epochs: of each trial.
-        metric: shown as progress, and what the scheduler goes by.
-        retry_failed: run a trial again whose record says that it failed.
-        weights: keep the final weights, as safetensors beside the record.
-        scheduler: asha stops trials early that look worse than their peers.
+    def __init__(
+        self, context: Context, trainings: Trainings, *, bar: Bar, when_done: Callable[[dict[str, Record]], None]
+    ) -> None:
+        """Goes on to the first trials that have no record.
 
-    Returns:
-        The record of every trial, by key.
-    """
-    feed = _Ledger(context, rounds, epochs=epochs, metric=metric, retry_failed=retry_failed)
-    if feed.num_missing:
-        _tune(context, feed, training, epochs=epochs, metric=metric, weights=weights, scheduler=scheduler)
-    assert not feed.num_missing, f"{feed.num_missing} trials were not run"
-    return feed.records
-
-
-class _Ledger:
-    """Which trials are waiting, running and recorded."""
-
-    def __init__(self, context: Context, rounds: Rounds, *, epochs: int, metric: str, retry_failed: bool) -> None:
-        self._context, self._rounds, self._epochs, self._metric = context, rounds, epochs, metric
+        Args:
+            context: the stage's.
+            trainings: what it trains.
+            bar: shows how it goes.
+            when_done: called once every trial has its record, with the records by key.
+        """
+        self.context, self.trainings = context, trainings
+        self._bar, self._when_done = bar, when_done
         self._recorded = {
             key: record
             for key, record in context.run.records(context.records).items()
-            if not (retry_failed and record["state"] == "failed")
+            if not (trainings.retry_failed and record["state"] == "failed")
         }
-        work = context.stage.work
-        assert work is not None
-        self.num_missing = work(context.settings).units
-        self.records: dict[str, Record] = {}
-        self._round: list[Trial] = []
-        self._waiting: list[Trial] = []
+        self._keys: list[str] = []
+        self._records: dict[str, Record] = {}
+        self.waiting: list[Trial] = []
+        """The longest first."""
+        self.longest = 0.0
+        """Cost of the longest trial that ever waited."""
         self._running: dict[str, Trial] = {}
         self._rows: dict[str, list[dict[str, float]]] = {}
-        self._next_round()
+        self._go_on()
 
-    def take(self, trial_id: str) -> Trial | None:
-        """The next trial to start; None while others must finish first."""
-        if not self._waiting:
-            return None
-        trial = self._running[trial_id] = self._waiting.pop(0)
-        self._context.progress.started(trial.key)
+    @property
+    def num_missing(self) -> int:
+        """Trials without a record."""
+        return self.trainings.num_trials - len(self._records)
+
+    def start(self, trial_id: str) -> Trial:
+        """Take the first of the waiting trials."""
+        trial = self._running[trial_id] = self.waiting.pop(0)
+        self._bar.started(trial.key)
         return trial
 
     def report(self, trial_id: str, rows: list[dict[str, float]]) -> None:
         """Take note of a running trial's epochs."""
         self._rows[trial_id] = rows
-        self._context.progress.epoch(self._running[trial_id].key, len(rows), rows[-1].get(self._metric))
+        self._bar.epoch(self._running[trial_id].key, len(rows), rows[-1].get(self.trainings.metric))
 
     def finish(self, trial_id: str, result: Mapping[str, Any] | None) -> None:
         """Record a trial; without a result, its worker was lost once too often."""
         trial = self._running.pop(trial_id)
         rows = self._rows.pop(trial_id, [])
-        error: str | None = (
-            f"its worker was lost more than {MACHINE_RETRIES} times; see {self._context.run.location}/ray"
-        )
+        run, folder = self.context.run, self.context.records
+        error: str | None = f"its worker was lost more than {MACHINE_RETRIES} times; see {run.location}/ray"
         if result is not None:
             rows, error = result.get("rows", rows), result.get("error")
-        state = "failed" if error else "complete" if len(rows) == self._epochs else "pruned"
+        state = "failed" if error else "complete" if len(rows) == self.trainings.epochs else "pruned"
         record = {
             "config": trial.config,
             "state": state,
@@ -161,50 +116,43 @@ class _Ledger:
             "seconds": math.fsum(row["seconds"] for row in rows),
             "epochs": rows,
         }
-        self._context.run.write_record(self._context.records, trial.key, record)
-        self._context.run.delete(_checkpoint(self._context.records, trial.key))
+        run.write_record(folder, trial.key, record)
+        run.delete(_checkpoint(folder, trial.key))
         self._add(trial, record)
-        if not self._waiting and not self._running:
-            self._next_round()
+        self._go_on()
 
     def _add(self, trial: Trial, record: Record) -> None:
-        self.records[trial.key] = record
-        self.num_missing -= 1
-        self._context.training_seconds += record["seconds"]
-        value = record["epochs"][-1].get(self._metric) if record["epochs"] else None
-        self._context.progress.finished(trial.key, record["state"], value, record["error"])
+        self._records[trial.key] = record
+        value = record["epochs"][-1].get(self.trainings.metric) if record["epochs"] else None
+        self._bar.finished(trial.key, record["state"], value, record["error"])
 
-    def _next_round(self) -> None:
-        """Go on to the first round with something to run, telling the recorded ones on the way."""
-        while not self._waiting:
-            try:
-                if not self._round:
-                    self._round = next(self._rounds)
-                else:
-                    self._round = self._rounds.send([self.records[trial.key] for trial in self._round])
-            except StopIteration:
+    def _go_on(self) -> None:
+        """Make the trials that can be made by now; the recorded ones among them are done at once."""
+        while len(self._keys) < self.trainings.num_trials:
+            number = len(self._keys)
+            needed = self._keys[: max(0, number - self.trainings.window + 1)]
+            if not all(key in self._records for key in needed):
                 break
-            for trial in sorted(self._round, key=lambda trial: -trial.cost):
-                record = self._recorded.get(trial.key)
-                if record and record["config"] == trial.config:
-                    self._add(trial, record)
-                else:
-                    self._waiting.append(trial)
+            trial = self.trainings.suggest(number, [self._records[key] for key in needed])
+            self._keys.append(trial.key)
+            record = self._recorded.get(trial.key)
+            if record and record["config"] == trial.config:
+                self._add(trial, record)
+            else:
+                self.waiting.append(trial)
+        self.waiting.sort(key=lambda trial: -trial.cost)
+        self.longest = max([self.longest, *(trial.cost for trial in self.waiting)])
+        if not self.num_missing:
+            self._when_done(self._records)
 
 
-def _tune(
-    context: Context,
-    ledger: _Ledger,
-    training: Training,
-    *,
-    epochs: int,
-    metric: str,
-    weights: bool,
-    scheduler: Literal["none", "asha"],
-) -> None:
+def run_trials(ledgers: Sequence[Ledger], cluster: Cluster, data: FashionMnist, run: Run) -> None:
+    """Run the trials that have no record yet, of all ledgers together, as many at once as there are slots."""
     from ray import tune
     from ray.tune.schedulers import ASHAScheduler
     from ray.tune.search import Searcher
+
+    taken: dict[str, Ledger] = {}
 
     class Feed(Searcher):
         """What Tune asks for the next trial and tells how it went."""
@@ -213,46 +161,63 @@ def _tune(
             return Searcher, ()  # Tune pickles its searcher to restore it; ours is rebuilt from the records
 
         def suggest(self, trial_id: str) -> dict[str, Any] | None:
-            trial = ledger.take(trial_id)
-            return None if trial is None else {"key": trial.key, "config": trial.config}
+            ready = [ledger for ledger in ledgers if ledger.waiting]
+            if not ready:
+                return None
+            # The stage with the longest trainings goes first, so that its tables are made while others train.
+            ledger = taken[trial_id] = max(ready, key=lambda ledger: ledger.longest)
+            trial = ledger.start(trial_id)
+            return {"stage": ledger.context.stage.name, "key": trial.key, "config": trial.config}
 
         def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
             if result["rows"]:
-                ledger.report(trial_id, result["rows"])
+                taken[trial_id].report(trial_id, result["rows"])
 
         def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-            ledger.finish(trial_id, None if error else result or {})
+            taken.pop(trial_id).finish(trial_id, None if error else result or {})
 
         def save(self, checkpoint_path: str) -> None:
             pass
 
-    cluster = context.cluster
-    location, folder = context.run.absolute, context.records
+    num_missing = sum(ledger.num_missing for ledger in ledgers)
+    if not num_missing:
+        return
+    location = run.absolute
+    jobs = {
+        ledger.context.stage.name: (ledger.trainings.training, ledger.context.records, ledger.trainings.weights)
+        for ledger in ledgers
+    }
 
     def worker(config: dict[str, Any], data: FashionMnist) -> None:
+        training, folder, weights = jobs[config["stage"]]
         _train(config["key"], config["config"], data, training, Run(location), folder, weights)
 
-    asha = ASHAScheduler(metric=metric, mode="min", max_t=epochs) if scheduler == "asha" else None
+    asha = None
+    if any(ledger.trainings.asha for ledger in ledgers):
+        (ledger,) = ledgers
+        asha = ASHAScheduler(metric=ledger.trainings.metric, mode="min", max_t=ledger.trainings.epochs)
     tune.Tuner(
         tune.with_resources(
-            tune.with_parameters(worker, data=context.data),
+            tune.with_parameters(worker, data=data),
             {"cpu": cluster.cpus_per_training, "gpu": cluster.gpus_per_training},
         ),
         tune_config=tune.TuneConfig(
             search_alg=Feed(),
             scheduler=asha,
-            num_samples=ledger.num_missing,
+            num_samples=num_missing,
             max_concurrent_trials=cluster.slots,
             reuse_actors=True,
-            trial_dirname_creator=lambda trial: trial.config["key"],
+            trial_dirname_creator=lambda trial: f"{trial.config['stage']}-{trial.config['key']}",
         ),
         run_config=tune.RunConfig(
-            name=f"{context.stage.name}-{time.time_ns()}",
+            name=f"tune-{time.time_ns()}",
             storage_path=f"{location}/ray",
             failure_config=tune.FailureConfig(max_failures=MACHINE_RETRIES),
             verbose=0,
         ),
     ).fit()
+    num_missing = sum(ledger.num_missing for ledger in ledgers)
+    assert not num_missing, f"{num_missing} trials were not run"
 
 
 def _train(

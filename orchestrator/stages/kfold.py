@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator import figures
 from orchestrator.config import Settings
-from orchestrator.stage import Context, Stage, StageFailed, Work
-from orchestrator.stages.search import best_model, paper_table1
+from orchestrator.stage import Context, Record, Stage, StageFailed, Trainings, Trial, Work
+from orchestrator.stages.search import best_model, paper_table1, training_cost
 from orchestrator.tables import Row
-from orchestrator.trials import Record, Trial, one_round, run_trials
 from trainables.autoencoder_settings import AutoencoderSettings
 
 if TYPE_CHECKING:
@@ -39,43 +38,34 @@ def training(
     return train_autoencoder(settings, split, device=device, seed=config["seed"], resume=resume)
 
 
-def run(context: Context) -> None:
-    """Train the folds, then write what they came to."""
+def train(context: Context) -> Trainings:
+    """A training for each fold."""
     settings, kfold = context.settings, context.settings.kfold
     if kfold.model == "paper_table1":
         model = paper_table1(settings, kfold.epochs)
     else:
         model = best_model(context, kfold.epochs)
-    configs = [
-        {
-            "model": model.model_dump(mode="json"),
-            "fold": fold,
-            "num_folds": kfold.num_folds,
-            "seed": settings.seed,
-        }
-        for fold in range(kfold.num_folds)
-    ]
-    records = run_trials(
-        context,
-        one_round([Trial(_key(config), config) for config in configs]),
-        training,
-        epochs=kfold.epochs,
-        metric="val_mse",
-        retry_failed=True,
-    )
-    ordered = [records[_key(config)] for config in configs]
+    config = {"model": model.model_dump(mode="json"), "num_folds": kfold.num_folds, "seed": settings.seed}
+    cost = training_cost(model, _work(settings).images)
+    trials = [Trial(_key(fold), config | {"fold": fold}, cost) for fold in range(kfold.num_folds)]
+    return Trainings.of(trials, training, epochs=kfold.epochs, metric="val_mse")
+
+
+def finish(context: Context, records: dict[str, Record]) -> None:
+    """Write what the folds came to."""
+    settings, num_folds = context.settings, context.settings.kfold.num_folds
+    ordered = [records[_key(fold)] for fold in range(num_folds)]
     context.write_table("folds", [_fold_row(record, settings.data.num_train) for record in ordered])
     context.write_table("fold_epochs", [row for record in ordered for row in _epoch_rows(record)])
-    folds, epochs = context.run.table("folds"), context.run.table("fold_epochs")
-    context.write_figure("kfold_epochs", figures.fold_curves(epochs))
-    context.write_figure("kfold_test", figures.fold_test(folds))
+    context.write_figure("kfold_epochs", figures.fold_curves(context.run.table("fold_epochs")))
+    context.write_figure("kfold_test", figures.fold_test(context.run.table("folds")))
     failed = [record["config"]["fold"] for record in ordered if record["state"] == "failed"]
     if failed:
-        raise StageFailed(f"of {kfold.num_folds} folds failed: {', '.join(map(str, failed))}")
+        raise StageFailed(f"of {num_folds} folds failed: {', '.join(map(str, failed))}")
 
 
-def _key(config: dict[str, Any]) -> str:
-    return f"fold-{config['fold']}"
+def _key(fold: int) -> str:
+    return f"fold-{fold}"
 
 
 def _fold_row(record: Record, num_images: int) -> Row:
@@ -109,7 +99,8 @@ def _work(settings: Settings) -> Work:
 
 STAGE = Stage(
     name="kfold",
-    run=run,
+    train=train,
+    finish=finish,
     # The search's weight decay and batch size hold for every model.
     decides=lambda settings: [settings.data, settings.search, settings.kfold],
     needs=lambda settings: () if settings.kfold.model == "paper_table1" else ("search",),

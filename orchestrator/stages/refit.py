@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator import figures
 from orchestrator.config import Settings
-from orchestrator.stage import Context, Stage, StageFailed, Work
-from orchestrator.stages.search import best_model, paper_table1, param_columns
+from orchestrator.stage import Context, Record, Stage, StageFailed, Trainings, Trial, Work
+from orchestrator.stages.search import best_model, paper_table1, param_columns, training_cost
 from orchestrator.tables import Row
-from orchestrator.trials import Record, Trial, one_round, run_trials
 from trainables.autoencoder_settings import AutoencoderSettings
 
 if TYPE_CHECKING:
@@ -50,36 +49,32 @@ def load_model(context: Context, name: str) -> Autoencoder:
     return model.eval()
 
 
-def run(context: Context) -> None:
-    """Train the models, then write them and what they are."""
-    epochs = context.settings.refit.epochs
+def train(context: Context) -> Trainings:
+    """A training for each model."""
+    settings, epochs = context.settings, context.settings.refit.epochs
     best = best_model(context, epochs)
-    models = {
-        "best": best,
-        "paper_table1": paper_table1(context.settings, epochs),
-        "two_dim": best.model_copy(update={"latent_dim": 2}),
-    }
-    seed = context.settings.seed
+    table1 = paper_table1(settings, epochs)
+    models = {"best": best, "paper_table1": table1, "two_dim": best.model_copy(update={"latent_dim": 2})}
     trials = [
-        Trial(name, {"model": model.model_dump(mode="json"), "seed": seed}, cost=sum(model.filters))
+        Trial(
+            name,
+            {"model": model.model_dump(mode="json"), "seed": settings.seed},
+            cost=training_cost(model, settings.data.num_train),
+        )
         for name, model in models.items()
     ]
-    records = run_trials(
-        context,
-        one_round(trials),
-        training,
-        epochs=epochs,
-        metric="train_mse",
-        retry_failed=True,
-        weights=True,
-    )
+    return Trainings.of(trials, training, epochs=epochs, metric="train_mse", weights=True)
+
+
+def finish(context: Context, records: dict[str, Record]) -> None:
+    """Write the models, and what they are."""
     context.write_table("models", [_model_row(name, records[name]) for name in MODELS])
     done = [name for name in MODELS if records[name]["state"] == "complete"]
     for name in done:
         _write_model(context, name, records[name])
-    loaded = {name: load_model(context, name) for name in done}
-    context.write_table("layers", [row for name, model in loaded.items() for row in _layer_rows(name, model)])
-    _write_figures(context, loaded)
+    models = {name: load_model(context, name) for name in done}
+    context.write_table("layers", [row for name, model in models.items() for row in _layer_rows(name, model)])
+    _write_figures(context, models)
     if len(done) < len(MODELS):
         raise StageFailed(f"failed: {', '.join(sorted(set(MODELS) - set(done)))}")
 
@@ -134,7 +129,8 @@ def _work(settings: Settings) -> Work:
 
 STAGE = Stage(
     name="refit",
-    run=run,
+    train=train,
+    finish=finish,
     decides=lambda settings: [settings.data, settings.search, settings.refit],
     needs=lambda settings: ("search",),
     work=_work,

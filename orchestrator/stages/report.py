@@ -9,7 +9,7 @@ import jinja2
 import pandas as pd
 
 from orchestrator.config import Settings, paper
-from orchestrator.stage import Context, Stage
+from orchestrator.stage import Context, Record, Stage
 from orchestrator.tables import TABLES
 
 SECTIONS: tuple[tuple[str, str, tuple[str, ...], dict[str, str]], ...] = (
@@ -48,7 +48,7 @@ SECTIONS: tuple[tuple[str, str, tuple[str, ...], dict[str, str]], ...] = (
 """Stage, title, tables and figures with captions, in the page's order; what is not there is left out."""
 
 
-def run(context: Context) -> None:
+def finish(context: Context, records: dict[str, Record]) -> None:
     """Write the page from what there is."""
     tables = context.run.tables()
     sections = []
@@ -147,4 +147,4 @@ def _cell(value: Any) -> str:
     return str(value)
 
 
-STAGE = Stage(name="report", run=run, decides=lambda settings: [settings.data], gathers=True)
+STAGE = Stage(name="report", finish=finish, decides=lambda settings: [settings.data], gathers=True)

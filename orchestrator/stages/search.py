@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator import figures
 from orchestrator.config import Search, Settings
-from orchestrator.stage import Context, Stage, StageFailed, Work
+from orchestrator.stage import Context, Record, Stage, StageFailed, Trainings, Trial, Work
 from orchestrator.tables import Row
-from orchestrator.trials import Record, Trial, optuna_rounds, run_trials
+from orchestrator.trials import OptunaSuggestions
 from trainables.autoencoder_settings import PAPER_TABLE1, AutoencoderSettings
 
 if TYPE_CHECKING:
@@ -94,49 +94,56 @@ def paper_table1(settings: Settings, epochs: int) -> AutoencoderSettings:
     return PAPER_TABLE1.model_copy(update=common | {"epochs": epochs})
 
 
-def run(context: Context) -> None:
-    """Search, then write what was found."""
+def training_cost(model: AutoencoderSettings, num_images: int) -> float:
+    """About how long a training takes, in no unit: what starts first is decided by it, and no result."""
+    return float(sum(model.filters) * model.epochs * num_images)
+
+
+def train(context: Context) -> Trainings:
+    """The trials, as the sampler suggests them."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     settings, search = context.settings, context.settings.search
 
-    def trial(number: int, params: dict[str, Any]) -> Trial:
-        model = model_settings(params, settings, search.epochs)
-        config = {"model": model.model_dump(mode="json"), "seed": settings.seed}
-        return Trial(f"trial-{number:03d}", config, cost=sum(model.filters))
+    # Optuna 5 changed the defaults of multivariate and constant_liar; these are the classic ones.
+    sampler = optuna.samplers.TPESampler(
+        n_startup_trials=search.num_startup_trials,
+        n_ei_candidates=24,
+        multivariate=False,
+        group=False,
+        constant_liar=False,
+        seed=settings.seed,
+    )
+    params = OptunaSuggestions(distributions(search), sampler, METRIC)
 
-    records = run_trials(
-        context,
-        optuna_rounds(
-            distributions(search),
-            # Optuna 5 changed the defaults of multivariate and constant_liar; these are the classic ones.
-            optuna.samplers.TPESampler(
-                n_startup_trials=search.num_startup_trials,
-                n_ei_candidates=24,
-                multivariate=False,
-                group=False,
-                constant_liar=False,
-                seed=settings.seed,
-            ),
-            metric=METRIC,
-            num_trials=search.num_trials,
-            round_size=search.round_size,
-            trial=trial,
-        ),
-        training,
+    def suggest(number: int, records: list[Record]) -> Trial:
+        model = model_settings(params(number, records), settings, search.epochs)
+        config = {"model": model.model_dump(mode="json"), "seed": settings.seed}
+        return Trial(f"trial-{number:03d}", config, cost=training_cost(model, _work(settings).images))
+
+    return Trainings(
+        search.num_trials,
+        suggest,
+        window=search.max_concurrent_trials,
+        training=training,
         epochs=search.epochs,
         metric=METRIC,
         retry_failed=False,
-        scheduler=search.scheduler,
+        asha=search.scheduler == "asha",
     )
+
+
+def finish(context: Context, records: dict[str, Record]) -> None:
+    """Write what was found."""
+    search = context.settings.search
     ordered = [record for _, record in sorted(records.items())]
     assert len(ordered) == search.num_trials
     context.write_table("trials", [_trial_row(number, record) for number, record in enumerate(ordered)])
     context.write_table("trial_epochs", [row for n, record in enumerate(ordered) for row in _epoch_rows(n, record)])
-    study = _study(context.run.location, search, ordered)
+    study = _study(context.settings.run_name, search, ordered)
     _write_journal(context, study)
-    context.write_table("importances", _importances(study, settings.seed))
+    context.write_table("importances", _importances(study, context.settings.seed))
     _write_figures(context)
     if not any(record["state"] == "complete" for record in ordered):
         raise StageFailed("no trial came to its end; the table trials has their errors")
@@ -227,7 +234,8 @@ def _work(settings: Settings) -> Work:
 
 STAGE = Stage(
     name="search",
-    run=run,
+    train=train,
+    finish=finish,
     decides=lambda settings: [settings.data, settings.search],
     work=_work,
 )
