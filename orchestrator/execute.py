@@ -156,6 +156,10 @@ class _Doing:
         run.write_table("stages", rows, manifest, self.context.fingerprint)
 
 
+def _later(writer: ThreadPoolExecutor, one: _Doing, records: dict[str, Record]) -> None:
+    writer.submit(one.finish, records)
+
+
 def _do(wave: list[_Doing], cluster: Cluster | None) -> None:
     """Train for all stages of the wave at once; each writes its tables while the others still train."""
     from orchestrator.trials import Ledger, run_trials
@@ -170,7 +174,7 @@ def _do(wave: list[_Doing], cluster: Cluster | None) -> None:
                     one.finish({})
                     continue
                 trainings = one.stage.train(one.context)
-                when_done = partial(writer.submit, one.finish)
+                when_done = partial(_later, writer, one)
                 ledgers[one] = Ledger(one.context, trainings, bar=one.bar, when_done=when_done)
             except Exception as error:
                 one.crash(error)

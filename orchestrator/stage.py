@@ -81,9 +81,10 @@ class Trainings:
 
     @classmethod
     def of(cls, trials: list[Trial], training: Training, *, epochs: int, metric: str, weights: bool = False) -> Self:
-        """Of trials that are known beforehand."""
+        """Of trials that are known beforehand; the longest start first, so that the slots end together."""
+        ordered = sorted(trials, key=lambda trial: -trial.cost)
         number = len(trials)
-        return cls(number, lambda n, _: trials[n], number, training, epochs, metric, weights=weights)
+        return cls(number, lambda n, _: ordered[n], number, training, epochs, metric, weights=weights)
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,6 @@ class Ledger:
         self._keys: list[str] = []
         self._records: dict[str, Record] = {}
         self.waiting: list[Trial] = []
-        """The longest first."""
         self.longest = 0.0
         """Cost of the longest trial that ever waited."""
         self._running: dict[str, Trial] = {}
@@ -140,7 +139,6 @@ class Ledger:
                 self._add(trial, record)
             else:
                 self.waiting.append(trial)
-        self.waiting.sort(key=lambda trial: -trial.cost)
         self.longest = max([self.longest, *(trial.cost for trial in self.waiting)])
         if not self.num_missing:
             self._when_done(self._records)
