@@ -25,19 +25,15 @@ STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.grid": True,
     "axes.titlesize": 11,
-    "figure.constrained_layout.use": True,
     "font.size": 10,
     "grid.alpha": 0.3,
     "legend.frameon": False,
-    "savefig.dpi": 150,
-    "svg.hashsalt": "fixed",
 }
 
 
 def _axes(width: float, height: float, columns: int = 1) -> tuple[Figure, list[Axes]]:
-    with rc_context(STYLE):
-        figure = Figure(figsize=(width, height), layout="constrained")
-        axes = figure.subplots(1, columns, squeeze=False, sharey=columns > 1)
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.subplots(1, columns, squeeze=False, sharey=columns > 1)
     return figure, list(axes[0])
 
 
@@ -48,6 +44,7 @@ def _said(figure: Figure, axes: Axes, text: str) -> Figure:
     return figure
 
 
+@rc_context(STYLE)
 def optimisation_history(trials: pd.DataFrame) -> Figure:
     """Objective of every trial in the order of the study, and the best so far (table trials)."""
     figure, (axes,) = _axes(7, 4)
@@ -69,6 +66,7 @@ def optimisation_history(trials: pd.DataFrame) -> Figure:
     return figure
 
 
+@rc_context(STYLE)
 def importances(table: pd.DataFrame) -> Figure:
     """Share of each parameter in the objective's variance (table importances)."""
     figure, (axes,) = _axes(7, 3.5)
@@ -81,6 +79,7 @@ def importances(table: pd.DataFrame) -> Figure:
     return figure
 
 
+@rc_context(STYLE)
 def parallel_coordinates(trials: pd.DataFrame) -> Figure:
     """Every complete trial as a line through its parameters, dark where the objective is low (table trials)."""
     figure, (axes,) = _axes(10, 4.5)
@@ -131,6 +130,7 @@ def parallel_coordinates(trials: pd.DataFrame) -> Figure:
     return figure
 
 
+@rc_context(STYLE)
 def trial_curves(epochs: pd.DataFrame) -> Figure:
     """Training and validation error of every trial (table trial_epochs)."""
     figure, axes = _axes(9, 4, columns=2)
@@ -158,6 +158,7 @@ def trial_curves(epochs: pd.DataFrame) -> Figure:
     return figure
 
 
+@rc_context(STYLE)
 def fold_curves(epochs: pd.DataFrame) -> Figure:
     """The paper's Figure 1: six folds, training and validation, the author's end values beside (fold_epochs)."""
     figure, axes = _axes(10, 4.2, columns=2)
@@ -190,6 +191,7 @@ def fold_curves(epochs: pd.DataFrame) -> Figure:
     return figure
 
 
+@rc_context(STYLE)
 def fold_test(folds: pd.DataFrame) -> Figure:
     """Test error of each fold's model, with mean and standard deviation (table folds)."""
     figure, (axes,) = _axes(7, 3.5)
@@ -208,6 +210,7 @@ def fold_test(folds: pd.DataFrame) -> Figure:
     return figure
 
 
+@rc_context(STYLE)
 def reconstructions(
     images: NDArray[np.uint8],
     reconstructed: NDArray[np.float32],
@@ -223,9 +226,8 @@ def reconstructions(
         names: of the classes.
     """
     error = np.square(images / 255 - reconstructed).mean(axis=(1, 2))
-    with rc_context(STYLE):
-        figure = Figure(figsize=(1.05 * len(names) + 1.1, 5.6), layout="constrained")
-        grid = figure.subplots(4, len(names))
+    figure = Figure(figsize=(1.05 * len(names) + 1.1, 5.6), layout="constrained")
+    grid = figure.subplots(4, len(names))
     for column, name in enumerate(names):
         members = np.flatnonzero(labels == column)
         for row in range(4):
@@ -247,8 +249,12 @@ def reconstructions(
 
 
 def _plain_log_ticks(axes: Axes) -> None:
-    """A few plain numbers on a logarithmic axis that spans less than a decade or two."""
+    """Plain numbers on a logarithmic axis, also where it spans less than a decade."""
     low, high = axes.get_ylim()
-    ticks = np.geomspace(low * 1.02, high * 0.98, 5)
-    axes.set_yticks(ticks, [f"{tick:.3f}" if tick >= 0.01 else f"{tick:.4f}" for tick in ticks])
+    for steps in ((1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 8), np.arange(1, 10, 0.2), np.arange(1, 10, 0.02)):
+        ticks = [step * 10.0**power for power in range(-6, 3) for step in steps]
+        inside = [tick for tick in ticks if low <= tick <= high]
+        if len(inside) >= 3:
+            break
+    axes.set_yticks(inside, [f"{tick:.3g}" for tick in inside])
     axes.minorticks_off()

@@ -12,7 +12,7 @@ from orchestrator.results import Manifest, Run
 from orchestrator.stage import Stage, fingerprint
 from trainables.fashion_mnist import CHECKSUM
 
-IMAGES_PER_SECOND = {"core": 12_000, "GPU share": 60_000}
+IMAGES_PER_SECOND = {"core": 10_000, "GPU share": 60_000}
 """Training speed of one slot. The core is measured (docs/LOG.md), a mean over the search's models; the GPU's is a
 guess on the safe side."""
 STAGE_SECONDS = 8

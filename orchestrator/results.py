@@ -221,10 +221,12 @@ class Run:
 
     def write_figure(self, name: str, figure: Figure) -> None:
         """Write a figure as PNG and as SVG."""
+        from matplotlib import rc_context
+
         for suffix in ("png", "svg"):
             content = io.BytesIO()
-            # Without the date and with named ids, the same figure is the same file.
-            figure.savefig(content, format=suffix, metadata={"Date": None} if suffix == "svg" else None)
+            with rc_context({"svg.hashsalt": name}):  # with it and without the date, the same figure is the same file
+                figure.savefig(content, format=suffix, dpi=150, metadata={"Date": None} if suffix == "svg" else None)
             self.write(f"figures/{name}.{suffix}", content.getvalue())
 
     def records(self, folder: str) -> dict[str, dict[str, Any]]:
