@@ -1,0 +1,212 @@
+"""What a whole run leaves behind, and what the next command makes of it."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from orchestrator.config import smoke as smoke_preset
+from orchestrator.results import Run
+from orchestrator.run import STAGES
+from orchestrator.tables import TABLES
+from tests.orchestrator.command import REPOSITORY, Smoke, orchestrate
+
+STAGE_TABLES = {
+    "search": ("trials", "trial_epochs", "importances"),
+    "kfold": ("folds", "fold_epochs"),
+    "refit": ("models", "layers"),
+}
+TIMES = ["seconds"]
+
+
+def test_every_stage_is_done_and_its_training_time_fits_into_its_slots(smoke: Smoke) -> None:
+    stages = smoke.run.table("stages").set_index("stage")
+    assert list(stages.index) == [stage.name for stage in STAGES]
+    assert set(stages["state"]) == {"done"}
+    wall = (stages["started"] + pd.to_timedelta(stages["seconds"], unit="s")).max() - stages["started"].min()
+    assert 0 < stages["training_seconds"].sum() <= 2 * wall.total_seconds()
+
+
+@pytest.mark.parametrize("name", sorted(TABLES))
+def test_table_has_its_schema_and_the_runs_metadata(smoke: Smoke, name: str) -> None:
+    path = smoke.runs_dir / "smoke" / "tables" / f"{name}.parquet"
+    schema = pq.read_schema(path)
+    assert schema.remove_metadata() == TABLES[name].remove_metadata()
+    table = pd.read_parquet(path)
+    assert len(table)
+    assert table.attrs["run"] == table.attrs["preset"] == "smoke"
+    assert table.attrs["seed"] == smoke_preset().seed
+
+
+def test_no_row_is_missing_and_none_is_doubled(smoke: Smoke) -> None:
+    settings, run = smoke_preset(), smoke.run
+    assert list(run.table("trials")["trial"]) == list(range(settings.search.num_trials))
+    assert list(run.table("folds")["fold"]) == list(range(6))
+    assert list(run.table("models")["model"]) == ["best", "paper_table1", "two_dim"]
+    for table, unit, epochs in (
+        ("trial_epochs", "trial", settings.search.epochs),
+        ("fold_epochs", "fold", settings.kfold.epochs),
+    ):
+        rows = run.table(table)
+        assert not rows.duplicated([unit, "epoch"]).any()
+        assert set(rows.groupby(unit)["epoch"].max()) == {epochs}
+        assert (rows.groupby(unit)["epoch"].count() == epochs).all()
+
+
+def test_tables_agree_with_each_other(smoke: Smoke) -> None:
+    run = smoke.run
+    trials, epochs = run.table("trials"), run.table("trial_epochs")
+    last = epochs[epochs["epoch"] == smoke_preset().search.epochs].set_index("trial")["val_mse"]
+    np.testing.assert_array_equal(trials["val_mse"], last)
+    best = trials.loc[trials["val_mse"].idxmin()]
+    models = run.table("models").set_index("model")
+    params = [name for name in trials.columns if name.startswith("params_")]
+    assert list(models.loc["best", params]) == list(best[params])
+    assert models.loc["two_dim", "params_latent_dim"] == 2
+    assert models.loc["paper_table1", "num_parameters"] == 14_068
+    layers = run.table("layers").groupby("model", observed=True)["num_parameters"].sum()
+    assert (layers == models["num_parameters"].loc[layers.index]).all()
+
+
+def test_importances_are_shares_of_one(smoke: Smoke) -> None:
+    importances = smoke.run.table("importances")["importance"]
+    assert len(importances) == 7
+    assert importances.between(0, 1).all()
+    assert importances.sum() == pytest.approx(1)
+
+
+def test_saved_models_give_the_test_error_in_the_table(smoke: Smoke) -> None:
+    from safetensors.torch import load
+
+    from trainables.autoencoder import Autoencoder, as_tensor, reconstruction_mse
+    from trainables.autoencoder_settings import AutoencoderSettings
+    from trainables.fashion_mnist import load as load_images
+
+    images = as_tensor(load_images().test_images[: smoke_preset().data.num_test])
+    for row in smoke.run.table("models").itertuples():
+        description = json.loads(smoke.run.read(f"models/{row.model}.json"))
+        model = Autoencoder(AutoencoderSettings.model_validate(description["settings"]))
+        model.load_state_dict(load(smoke.run.read(f"models/{row.model}.safetensors")))
+        assert reconstruction_mse(model, images) == pytest.approx(row.test_mse, rel=1e-6)
+
+
+def test_every_figure_is_there_as_png_and_svg(smoke: Smoke) -> None:
+    folder = smoke.runs_dir / "smoke" / "figures"
+    names = {path.stem for path in folder.iterdir()}
+    assert names == {
+        *("search_history", "search_importances", "search_parallel", "search_epochs"),
+        *("kfold_epochs", "kfold_test"),
+        *("refit_best", "refit_paper_table1", "refit_two_dim"),
+    }
+    for name in names:
+        pixels = np.asarray(Image.open(folder / f"{name}.png").convert("L"))
+        assert pixels.std() > 5
+        assert (folder / f"{name}.svg").read_text().rstrip().endswith("</svg>")
+
+
+def test_optuna_opens_the_journal_with_every_trial_and_its_value(smoke: Smoke) -> None:
+    import optuna
+    from optuna.storages.journal import JournalFileBackend
+
+    storage = optuna.storages.JournalStorage(JournalFileBackend(str(smoke.runs_dir / "smoke" / "optuna.journal")))
+    study = optuna.load_study(study_name="smoke", storage=storage)
+    trials = smoke.run.table("trials")
+    assert [trial.value for trial in study.trials] == list(trials["val_mse"])
+    assert study.best_params["filters1"] == trials.loc[trials["val_mse"].idxmin(), "params_filters1"]
+
+
+def test_ray_says_nothing_on_the_terminal_but_the_dashboards_address_is_there(smoke: Smoke) -> None:
+    lines = smoke.finished.err.splitlines()
+    assert "dashboard http://127.0.0.1:" in lines[1]
+    assert all(line.startswith(("Ray: ", "search: ", "kfold: ", "refit: ", "report: ")) for line in lines), lines
+    assert len(smoke.finished.out.splitlines()) == 1
+    assert (smoke.runs_dir / "smoke" / "ray" / "driver.log").stat().st_size
+
+
+def _records(runs_dir: Path) -> dict[str, int]:
+    folder = runs_dir / "smoke" / "records"
+    return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in folder.rglob("*.json")}
+
+
+def test_second_run_finds_everything_done_and_starts_nothing(smoke: Smoke) -> None:
+    before = _records(smoke.runs_dir)
+    again = orchestrate("all", "--preset", "smoke", "--runs-dir", smoke.runs_dir)
+    assert again.status == 0
+    assert "everything is done" in again.out
+    assert "Ray" not in again.err
+    assert again.seconds < 15
+    assert _records(smoke.runs_dir) == before
+
+
+def test_changed_setting_redoes_its_stage_and_the_report_and_nothing_else(smoke: Smoke, tmp_path: Path) -> None:
+    shutil.copytree(smoke.runs_dir / "smoke", tmp_path / "smoke", ignore=shutil.ignore_patterns("ray"))
+    before, stages = _records(tmp_path), Run(tmp_path / "smoke").table("stages").set_index("stage")
+    done = orchestrate("kfold", "--kfold.epochs", "3", "--preset", "smoke", "--runs-dir", tmp_path)
+    assert done.status == 0, done.err
+    run = Run(tmp_path / "smoke")
+    assert set(run.table("fold_epochs")["epoch"]) == {1, 2, 3}
+    assert len(run.table("folds")) == 6
+    new = _records(tmp_path)
+    assert {name: new[name] for name in before} == before
+    assert len(new) == len(before) + 6
+    redone = run.table("stages").set_index("stage")["started"] > stages["started"]
+    assert dict(redone) == {"search": False, "kfold": True, "refit": False, "report": True}
+
+
+def _interrupt(arguments: list[str], after: str) -> tuple[int, float, str]:
+    """Ctrl-C, as a terminal sends it to the whole group, once a line says `after`: status, seconds, last words."""
+    command = [sys.executable, "-m", "orchestrator.run", *arguments]
+    with subprocess.Popen(
+        command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        assert process.stderr is not None
+        assert any(after in line for line in process.stderr)
+        os.killpg(process.pid, signal.SIGINT)
+        started = time.monotonic()
+        last_words = process.stderr.read()
+        return process.wait(timeout=60), time.monotonic() - started, last_words
+
+
+def test_interrupted_run_goes_on_where_it_stopped_and_one_slot_gives_the_tables_of_two(
+    smoke: Smoke, tmp_path: Path
+) -> None:
+    arguments = ["all", "--preset", "smoke", "--runs-dir", str(tmp_path), "--resources.slots", "1"]
+    status, seconds, last_words = _interrupt(arguments, after="trial-001 complete")
+    assert status == 130
+    assert seconds < 10
+    assert f"To go on: python -m orchestrator.run {' '.join(arguments)}" in last_words
+    finished = {name for name in _records(tmp_path) if "trial" in name}
+    assert 2 <= len(finished) < smoke_preset().search.num_trials
+    before = _records(tmp_path)
+    assert orchestrate(*arguments).status == 0
+    after = _records(tmp_path)
+    assert {name: after[name] for name in before} == before, "a finished training was repeated"
+    run = Run(tmp_path / "smoke")
+    for name in (table for tables in STAGE_TABLES.values() for table in tables):
+        one_slot, two_slots = run.table(name), smoke.run.table(name)
+        pd.testing.assert_frame_equal(
+            one_slot.drop(columns=TIMES, errors="ignore"),
+            two_slots.drop(columns=TIMES, errors="ignore"),
+            check_exact=True,
+        )
+
+
+def test_report_is_one_file_that_states_its_scale(smoke: Smoke) -> None:
+    page = smoke.run.read("report.html").decode()
+    assert "Reduced scale" in page
+    assert "3,000 instead of 60,000 training images" in page
+    assert page.count('<img src="data:image/png;base64,') == 9
+    for address in ("http://", "https://", "<script", "<link"):
+        assert address not in page
+    for name in ("trials", "folds", "models", "layers", "stages"):
+        assert f"Table {name}" in page
