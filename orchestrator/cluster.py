@@ -17,7 +17,6 @@ from urllib.parse import urlsplit
 from orchestrator.config import Resources, UserError
 
 PROBE_SECONDS = 5
-CONNECT_SECONDS = 15
 
 _DRIVER_ENVIRONMENT = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a training without a GPU share must not see the GPUs
@@ -144,6 +143,16 @@ def _answers(address: str) -> bool:
         socket.create_connection((host, port), timeout=PROBE_SECONDS).close()
     except OSError:
         return False
+    if os.environ.get("RAY_USE_TLS") == "1":
+        return True
+    # Ray waits for minutes for a port that is open but is not Ray's.
+    import grpc
+
+    with grpc.insecure_channel(f"{host}:{port}") as channel:
+        try:
+            grpc.channel_ready_future(channel).result(timeout=PROBE_SECONDS)
+        except grpc.FutureTimeoutError:
+            return False
     return True
 
 

@@ -296,20 +296,19 @@ def _tyro(arguments: list[str], default: CommandLine) -> CommandLine:
 
 
 def _one_line(boxed: str) -> str:
-    """tyro's error box as one line: title and frame away, pydantic's advice away."""
+    """tyro's error box as one line: title, frame and pydantic's advice away; the frame is ASCII on some terminals."""
     text = re.sub(r"\x1b\[[0-9;]*m", "", boxed)
-    lines = [line.strip("│ ").strip() for line in text.splitlines() if not line.startswith(("╭", "╰"))]
-    end = next((n for n, line in enumerate(lines) if line.startswith("──")), len(lines))
-    message = " ".join(lines[:end])
+    parts = [" ".join(re.sub(r"[│|╭╮╰╯]", " ", part).split()) for part in re.split(r"[─-]{8,}", text)]
+    message = next(iter(parts[1:]), parts[0])
+    meant = re.search(r"Perhaps you meant: (--[\w.-]+)", " ".join(parts))
     pydantic = re.match(
-        r"Error parsing (.*?): \d+ validation errors? for \w+ (.*?) \[type=\w+, input_value=(.*)", message
+        r"Error parsing (\S+): \d+ validation errors? for \w+ (?:(\w+) )?"
+        r"(?:Value error, (.*?)|([A-Z].*?)) \[type=\w+, input_value=(.*?), input_type",
+        message,
     )
     if pydantic:
-        where, rule, value = pydantic.groups()
-        field, _, words = rule.partition(" ")
-        value = value.split(", input_type=")[0]
-        where = "" if where in {"CommandLine", "stages"} else f"{where}."
-        if "Value error, " in rule:
-            return f"--{where}{rule.split('Value error, ')[1]}".replace("_", "-", 0)
-        return f"--{where}{field.replace('_', '-')}: {words} (got {value})"
-    return f"{message} (see --help)"
+        section, field, own_words, words, value = pydantic.groups()
+        names = [name for name in (section, field) if name and name not in {"CommandLine", "stages"}]
+        flag = f"--{'.'.join(names)}".replace("_", "-")
+        return f"{flag}: {own_words}" if own_words else f"{flag}: {words} (got {value})"
+    return f"{message}; did you mean {meant[1]}?" if meant else f"{message} (see --help)"

@@ -1,0 +1,206 @@
+"""Bad input gets one clear line and exit status 2; plan and status start nothing."""
+
+import json
+import shutil
+import socket
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from orchestrator.run import main
+from tests.orchestrator.command import Smoke, orchestrate
+
+
+def _refused(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
+    """The one line with which the command is refused."""
+    status = main([str(argument) for argument in arguments])
+    out, err = capsys.readouterr()
+    assert status == 2, (status, out, err)
+    assert not out
+    (line,) = [line for line in err.splitlines() if not line.startswith("Ray: connecting")]
+    assert line.startswith("error: ")
+    return line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["serach"], "'serach' is no stage; did you mean search?"),
+        (["--force", "serach"], "'serach' is no stage; did you mean search?"),
+        (["--search.num-trails", "3"], "--search.num-trials"),
+        (["--search.num-trials", "0"], "--search.num-trials"),
+        (["--search.num-trials", "many"], "many"),
+        (["--search.space.latent-dim", "2", "15"], "15 is not below 15"),
+        (["--search.space.learning-rate", "0.1", "0.01"], "ascending"),
+        (["--preset", "desktop"], "laptop, paper, smoke"),
+        (["--name", "a/b"], "'a/b' is not a run name"),
+        (["--name", ".."], "'..' is not a run name"),
+        (["--config", "/nowhere.yaml"], "No such file"),
+        (["--data-dir", "/nowhere"], "/nowhere does not exist"),
+        (["--address", "somewhere"], "host:port"),
+        (["--runs-dir", "nonsense://bucket"], "nonsense"),
+    ],
+)
+def test_bad_flag_is_one_line_that_names_it(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    said: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert said in _refused(capsys, *arguments)
+    assert not any(path.name == "tables" for path in tmp_path.rglob("*"))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("search: {num_trails: 3}", "search.num_trails is unknown; did you mean num_trials?"),
+        ("search: {num_trials: 0}", "search.num_trials: Input should be greater than or equal to 1 (got 0)"),
+        ("search: 3", "search is a section"),
+        ("- 1\n- 2", "found a list"),
+        ("search: [1, 2", "is not YAML"),
+        ("\x00", "is not YAML"),
+        ("preset: paper", "on the command line only"),
+        ("!!python/object/apply:os.system ['true']", "is not YAML"),
+    ],
+)
+def test_bad_config_file_is_one_line_that_names_it(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, content: str, said: str
+) -> None:
+    path = tmp_path / "settings.yaml"
+    path.write_text(content)
+    line = _refused(capsys, "plan", "--config", path)
+    assert str(path) in line
+    assert said in line
+
+
+def test_damaged_image_file_is_named(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
+        (tmp_path / f"{name}-ubyte").write_bytes(b"\0\0\x08" + bytes([int(name[-1])]))
+    line = _refused(capsys, "--data-dir", tmp_path, "--runs-dir", tmp_path / "runs")
+    assert "train-images-idx3-ubyte is truncated" in line
+
+
+def test_runs_folder_that_cannot_be_written_is_named(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    line = _refused(capsys, "--runs-dir", tmp_path / "file")
+    assert f"{tmp_path / 'file'}" in line
+    assert "cannot be" in line
+
+
+def test_address_where_nothing_answers_is_refused_within_20_seconds(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+        for address in (f"127.0.0.1:{port}", f"ray://127.0.0.1:{port}", "192.0.2.1:6379"):
+            started = time.monotonic()
+            line = _refused(capsys, "--address", address, "--runs-dir", tmp_path)
+            assert f"{address}: nothing answers there" in line
+            assert time.monotonic() - started < 20
+
+
+def test_address_where_something_else_answers_is_refused_within_20_seconds(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        done = orchestrate("--address", address, "--preset", "smoke", "--runs-dir", tmp_path, timeout=60)
+    assert done.status == 2, done.err
+    assert f"error: --address {address}" in done.err.splitlines()[-1]
+    assert "Traceback" not in done.err
+    assert done.seconds < 20
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"schema_version": 1}', "\x00"])
+def test_damaged_manifest_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path, content: str) -> None:
+    (tmp_path / "laptop").mkdir()
+    (tmp_path / "laptop" / "manifest.json").write_text(content)
+    for command in ("all", "plan", "status"):
+        assert "manifest.json is damaged" in _refused(capsys, command, "--runs-dir", tmp_path)
+
+
+def test_run_folder_of_another_schema_version_is_refused(
+    smoke: Smoke, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    manifest = json.loads(smoke.run.read("manifest.json")) | {"schema_version": 999}
+    (tmp_path / "smoke").mkdir()
+    (tmp_path / "smoke" / "manifest.json").write_text(json.dumps(manifest))
+    assert "schema version 999" in _refused(capsys, "--preset", "smoke", "--runs-dir", tmp_path)
+
+
+def test_plan_of_the_paper_shows_stages_trials_slots_and_time_and_starts_nothing(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert main(["plan", "--preset", "paper", "--runs-dir", str(tmp_path), "--resources.slots", "3"]) == 0
+    out = capsys.readouterr().out
+    rows = {line.split()[0]: line.split() for line in out.splitlines() if line}
+    assert rows["slots"][1] == "3"
+    assert rows["search"][1:6] == ["to", "do", "20", "5", "50000"]
+    assert rows["kfold"][3:6] == ["6", "20", "50000"]
+    assert rows["refit"][3:6] == ["3", "20", "60000"]
+    assert rows["about"][2] == "min"
+    assert not list(tmp_path.iterdir())
+    assert "ray" not in sys.modules or not sys.modules["ray"].is_initialized()
+
+
+def test_plan_brings_in_what_a_stage_needs(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    def planned(*arguments: str) -> list[str]:
+        assert main(["plan", *arguments, "--runs-dir", str(tmp_path)]) == 0
+        return [line.split()[0] for line in capsys.readouterr().out.splitlines() if " to do " in line]
+
+    assert planned("kfold") == ["search", "kfold", "report"]
+    assert planned("kfold", "--kfold.model", "paper_table1") == ["kfold", "report"]
+    assert planned("search") == ["search", "report"]
+
+
+def test_plan_of_a_finished_run_has_only_what_changed_and_what_hangs_on_it(
+    smoke: Smoke, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def planned(*arguments: str) -> list[str]:
+        assert main(["plan", *arguments, "--preset", "smoke", "--runs-dir", str(smoke.runs_dir)]) == 0
+        return [line.split()[0] for line in capsys.readouterr().out.splitlines() if " to do " in line]
+
+    assert planned() == []
+    assert planned("search", "--search.epochs", "3") == ["search", "kfold", "refit", "report"]
+    assert planned("kfold", "--kfold.epochs", "3") == ["kfold", "report"]
+    assert planned("refit", "--refit.epochs", "3") == ["refit", "report"]
+    assert planned("--resources.slots", "7") == []
+    assert planned("--seed", "2") == ["search", "kfold", "refit", "report"]
+    assert planned("--force", "refit") == ["refit", "report"]
+
+
+def test_status_tells_what_is_done_and_what_is_missing(
+    smoke: Smoke, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert main(["status", "--runs-dir", str(tmp_path)]) == 0
+    assert "no run yet" in capsys.readouterr().out
+    shutil.copytree(smoke.runs_dir / "smoke", tmp_path / "smoke", ignore=shutil.ignore_patterns("ray"))
+    manifest = json.loads((tmp_path / "smoke" / "manifest.json").read_text())
+    del manifest["stages"]["refit"]
+    (tmp_path / "smoke" / "manifest.json").write_text(json.dumps(manifest))
+    next((tmp_path / "smoke" / "records" / "refit").rglob("best.json")).unlink()
+    assert main(["status", "--preset", "smoke", "--runs-dir", str(tmp_path)]) == 0
+    rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert "done" in rows["search"]
+    assert "missing" in rows["refit"]
+    assert "2 of 3 trainings recorded" in rows["refit"]
+
+
+def test_help_lists_every_setting_with_its_meaning(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["--help"])
+    assert stop.value.code == 0
+    text = capsys.readouterr().out
+    for name in (
+        "--preset",
+        "--search.num-trials",
+        "--kfold.model",
+        "--refit.epochs",
+        "--resources.slots",
+        "--force",
+    ):
+        assert name in text
