@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 import traceback
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -46,6 +46,8 @@ def execute(plan: Plan, settings: CommandLine, run: Run) -> Manifest:
             data = _load_images(settings)
             cluster = _connect(stack, settings, run, progress)
             manifest.hardware = cluster.hardware
+        writer = ThreadPoolExecutor(max_workers=1)
+        stack.callback(writer.shutdown, wait=False, cancel_futures=True)
         left = list(plan.to_do)
         while left:
             names = {stage.name for stage in left}
@@ -53,7 +55,7 @@ def execute(plan: Plan, settings: CommandLine, run: Run) -> Manifest:
                 :1
             ]
             wave = [_Doing(stage, plan, run, manifest, progress, data, cluster) for stage in ready]
-            _do(wave, cluster)
+            _do(wave, cluster, writer)
             left = [stage for stage in left if stage not in ready]
     return manifest
 
@@ -79,7 +81,10 @@ def _connect(stack: ExitStack, settings: CommandLine, run: Run, progress: Progre
     from orchestrator.cluster import connect
 
     progress.say("Ray: connecting")
-    log_file = Path(run.absolute if run.is_local else ".", "ray", "driver.log")
+    if run.is_local:
+        log_file = Path(run.absolute, "ray", "driver.log")
+    else:
+        log_file = Path(tempfile.gettempdir(), f"{settings.run_name}-ray-driver.log")
     cluster = stack.enter_context(connect(settings.address, settings.resources, log_file=log_file))
     where = f"; dashboard {cluster.dashboard_url} (its token: ray get-auth-token)" if cluster.dashboard_url else ""
     progress.say(f"Ray: {cluster.slots} trainings at once{where}")
@@ -156,34 +161,32 @@ class _Doing:
         run.write_table("stages", rows, manifest, self.context.fingerprint)
 
 
-def _later(writer: ThreadPoolExecutor, one: _Doing, records: dict[str, Record]) -> None:
-    writer.submit(one.finish, records)
-
-
-def _do(wave: list[_Doing], cluster: Cluster | None) -> None:
+def _do(wave: list[_Doing], cluster: Cluster | None, writer: ThreadPoolExecutor) -> None:
     """Train for all stages of the wave at once; each writes its tables while the others still train."""
-    from orchestrator.trials import Ledger, run_trials
+    from orchestrator.ledger import Ledger
+    from orchestrator.trials import run_trials
 
-    with ThreadPoolExecutor(max_workers=1) as writer:
-        ledgers: dict[_Doing, Ledger] = {}
-        for one in wave:
-            if not one.begin():
-                continue
-            try:
-                if one.stage.train is None:
-                    one.finish({})
-                    continue
-                trainings = one.stage.train(one.context)
-                when_done = partial(_later, writer, one)
-                ledgers[one] = Ledger(one.context, trainings, bar=one.bar, when_done=when_done)
-            except Exception as error:
-                one.crash(error)
-        # Early stopping compares trials by one metric, so a stage that wants it trains by itself.
-        alone = [[one] for one, ledger in ledgers.items() if ledger.trainings.asha]
-        together = [one for one, ledger in ledgers.items() if not ledger.trainings.asha]
-        for group in [*alone, together]:
-            if not any(ledgers[one].num_missing for one in group):
-                continue
+    ledgers: dict[_Doing, Ledger] = {}
+    written: list[Future[None]] = []
+    for one in wave:
+        if not one.begin():
+            continue
+        if one.stage.train is None:
+            one.finish({})
+            continue
+
+        def when_done(records: dict[str, Record], one: _Doing = one) -> None:
+            written.append(writer.submit(one.finish, records))
+
+        try:
+            ledgers[one] = Ledger(one.context, one.stage.train(one.context), bar=one.bar, when_done=when_done)
+        except Exception as error:
+            one.crash(error)
+    # Early stopping compares trials by one metric, so a stage that wants it trains by itself.
+    alone = [[one] for one, ledger in ledgers.items() if ledger.trainings.asha]
+    together = [one for one, ledger in ledgers.items() if not ledger.trainings.asha]
+    for group in [*alone, together]:
+        if any(ledgers[one].num_missing for one in group):
             assert cluster is not None
             context = group[0].context
             try:
@@ -192,3 +195,5 @@ def _do(wave: list[_Doing], cluster: Cluster | None) -> None:
                 for one in group:
                     if ledgers[one].num_missing:
                         one.crash(error)
+    for future in written:
+        future.result()

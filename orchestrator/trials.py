@@ -1,9 +1,4 @@
-"""Runs trainings as Ray Tune trials, records each as it finishes, and never runs a recorded one again.
-
-The only module that knows Ray Tune. Which trials there are is not left to what happens to finish first: trial n is
-made from the results of the trials up to n - window, told in order. So a search's suggestions depend on the seed
-alone, and a resumed search makes them again from the records.
-"""
+"""Runs trainings as Ray Tune trials; the only module that knows Ray Tune."""
 
 from __future__ import annotations
 
@@ -11,17 +6,15 @@ import io
 import math
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from orchestrator.cluster import Cluster
-from orchestrator.progress import Bar
+from orchestrator.ledger import MACHINE_RETRIES, Ledger, checkpoint_name
 from orchestrator.results import Run
-from orchestrator.stage import Context, Record, Training, Trainings, Trial
+from orchestrator.stage import Record, Training
 from trainables.fashion_mnist import FashionMnist
 
-MACHINE_RETRIES = 2
-"""Times that a training is taken up again after its worker or node was lost."""
 CHECKPOINT_SECONDS = 10
 
 
@@ -51,97 +44,6 @@ class OptunaSuggestions:
         params: dict[str, Any] | None = self._search.suggest(str(number))
         assert params is not None
         return params
-
-
-class Ledger:
-    """Which of a stage's trials are waiting, running and recorded."""
-
-    def __init__(
-        self, context: Context, trainings: Trainings, *, bar: Bar, when_done: Callable[[dict[str, Record]], None]
-    ) -> None:
-        """Goes on to the first trials that have no record.
-
-        Args:
-            context: the stage's.
-            trainings: what it trains.
-            bar: shows how it goes.
-            when_done: called once every trial has its record, with the records by key.
-        """
-        self.context, self.trainings = context, trainings
-        self._bar, self._when_done = bar, when_done
-        self._recorded = {
-            key: record
-            for key, record in context.run.records(context.records).items()
-            if not (trainings.retry_failed and record["state"] == "failed")
-        }
-        self._keys: list[str] = []
-        self._records: dict[str, Record] = {}
-        self.waiting: list[Trial] = []
-        self.longest = 0.0
-        """Cost of the longest trial that ever waited."""
-        self._running: dict[str, Trial] = {}
-        self._rows: dict[str, list[dict[str, float]]] = {}
-        self._go_on()
-
-    @property
-    def num_missing(self) -> int:
-        """Trials without a record."""
-        return self.trainings.num_trials - len(self._records)
-
-    def start(self, trial_id: str) -> Trial:
-        """Take the first of the waiting trials."""
-        trial = self._running[trial_id] = self.waiting.pop(0)
-        self._bar.started(trial.key)
-        return trial
-
-    def report(self, trial_id: str, rows: list[dict[str, float]]) -> None:
-        """Take note of a running trial's epochs."""
-        self._rows[trial_id] = rows
-        self._bar.epoch(self._running[trial_id].key, len(rows), rows[-1].get(self.trainings.metric))
-
-    def finish(self, trial_id: str, result: Mapping[str, Any] | None) -> None:
-        """Record a trial; without a result, its worker was lost once too often."""
-        trial = self._running.pop(trial_id)
-        rows = self._rows.pop(trial_id, [])
-        run, folder = self.context.run, self.context.records
-        error: str | None = f"its worker was lost more than {MACHINE_RETRIES} times; see {run.location}/ray"
-        if result is not None:
-            rows, error = result.get("rows", rows), result.get("error")
-        state = "failed" if error else "complete" if len(rows) == self.trainings.epochs else "pruned"
-        record = {
-            "config": trial.config,
-            "state": state,
-            "error": error or None,
-            "seconds": math.fsum(row["seconds"] for row in rows),
-            "epochs": rows,
-        }
-        run.write_record(folder, trial.key, record)
-        run.delete(_checkpoint(folder, trial.key))
-        self._add(trial, record)
-        self._go_on()
-
-    def _add(self, trial: Trial, record: Record) -> None:
-        self._records[trial.key] = record
-        value = record["epochs"][-1].get(self.trainings.metric) if record["epochs"] else None
-        self._bar.finished(trial.key, record["state"], value, record["error"])
-
-    def _go_on(self) -> None:
-        """Make the trials that can be made by now; the recorded ones among them are done at once."""
-        while len(self._keys) < self.trainings.num_trials:
-            number = len(self._keys)
-            needed = self._keys[: max(0, number - self.trainings.window + 1)]
-            if not all(key in self._records for key in needed):
-                break
-            trial = self.trainings.suggest(number, [self._records[key] for key in needed])
-            self._keys.append(trial.key)
-            record = self._recorded.get(trial.key)
-            if record and record["config"] == trial.config:
-                self._add(trial, record)
-            else:
-                self.waiting.append(trial)
-        self.longest = max([self.longest, *(trial.cost for trial in self.waiting)])
-        if not self.num_missing:
-            self._when_done(self._records)
 
 
 def run_trials(ledgers: Sequence[Ledger], cluster: Cluster, data: FashionMnist, run: Run) -> None:
@@ -264,16 +166,12 @@ def _train(
         run.write(f"{folder}/{key}.safetensors", save(tensors))
 
 
-def _checkpoint(folder: str, key: str) -> str:
-    return f"{folder}/{key}.checkpoint"
-
-
 def _save_checkpoint(run: Run, folder: str, key: str, saved: dict[str, Any]) -> None:
     import torch
 
     content = io.BytesIO()
     torch.save(saved, content)
-    run.write(_checkpoint(folder, key), content.getvalue())
+    run.write(checkpoint_name(folder, key), content.getvalue())
 
 
 def _load_checkpoint(
@@ -283,7 +181,7 @@ def _load_checkpoint(
     import torch
 
     try:
-        content = run.read(_checkpoint(folder, key))
+        content = run.read(checkpoint_name(folder, key))
     except FileNotFoundError:
         return [], None
     saved = torch.load(io.BytesIO(content), weights_only=True)

@@ -10,6 +10,8 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from pydantic import BaseModel
+
 from orchestrator import figures
 from orchestrator.config import Settings
 from orchestrator.stage import Context, Record, Stage, StageFailed, Trainings, Trial, Work
@@ -92,6 +94,11 @@ def _epoch_rows(record: Record) -> list[Row]:
     return [fold | {name: epoch[name] for name in columns} for epoch in record["epochs"]]
 
 
+def _decides(settings: Settings) -> list[BaseModel]:
+    table1 = [paper_table1(settings, settings.kfold.epochs)] if settings.kfold.model == "paper_table1" else []
+    return [settings.data, settings.kfold, *table1]
+
+
 def _work(settings: Settings) -> Work:
     kfold = settings.kfold
     return Work(kfold.num_folds, kfold.epochs, math.ceil(settings.data.num_train * (1 - 1 / kfold.num_folds)))
@@ -101,8 +108,7 @@ STAGE = Stage(
     name="kfold",
     train=train,
     finish=finish,
-    # The search's weight decay and batch size hold for every model.
-    decides=lambda settings: [settings.data, settings.search, settings.kfold],
+    decides=_decides,
     needs=lambda settings: () if settings.kfold.model == "paper_table1" else ("search",),
     work=_work,
 )

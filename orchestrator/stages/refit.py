@@ -131,7 +131,7 @@ STAGE = Stage(
     name="refit",
     train=train,
     finish=finish,
-    decides=lambda settings: [settings.data, settings.search, settings.refit],
+    decides=lambda settings: [settings.data, settings.refit],
     needs=lambda settings: ("search",),
     work=_work,
 )

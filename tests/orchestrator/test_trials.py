@@ -13,10 +13,11 @@ import torch
 
 from orchestrator.cluster import Cluster, connect
 from orchestrator.config import Resources, smoke
+from orchestrator.ledger import Ledger
 from orchestrator.progress import Bar, Progress
 from orchestrator.results import Manifest, Run
 from orchestrator.stage import Context, Record, Stage, Trainings, Trial
-from orchestrator.trials import Ledger, OptunaSuggestions, run_trials
+from orchestrator.trials import OptunaSuggestions, run_trials
 from trainables.epoch import Epoch
 from trainables.fashion_mnist import FashionMnist
 
