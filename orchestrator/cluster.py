@@ -80,9 +80,9 @@ def connect(address: str, resources: Resources, *, log_file: Path) -> Iterator[C
     with contextlib.ExitStack() as stack:
         log_file.parent.mkdir(parents=True, exist_ok=True)
         log = stack.enter_context(log_file.open("a"))
-        stack.enter_context(contextlib.redirect_stdout(log))
-        stack.enter_context(contextlib.redirect_stderr(log))
-        _log_to(log)
+        stack.enter_context(_output_to(log))
+        if target != "local" and _has_token():
+            os.environ.setdefault("RAY_AUTH_MODE", "token")  # `ray start` wants it wherever there is a token
         import ray
 
         try:
@@ -96,19 +96,35 @@ def connect(address: str, resources: Resources, *, log_file: Path) -> Iterator[C
         except (ConnectionError, RuntimeError, TimeoutError, ValueError) as error:
             if target == "local":
                 raise
-            raise UserError(f"--address {address}: {' '.join(str(error).split())[:200]}") from None
+            raise UserError(f"--address {address}: {' '.join(str(error).split())[:200]}; see {log_file}") from None
         stack.callback(ray.shutdown)
         with contextlib.suppress(ValueError):  # a thread other than the main one has no signals to see to
             signal.signal(signal.SIGTERM, signal.default_int_handler)  # ray.init put a handler of its own
         yield _describe(context.dashboard_url, resources)
 
 
-def _log_to(log: TextIO) -> None:
+@contextlib.contextmanager
+def _output_to(log: TextIO) -> Iterator[None]:
+    """Send what this process prints and logs, Ray's C++ part included, to a file instead of the terminal."""
     handler = logging.StreamHandler(log)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logger = logging.getLogger("ray")
     logger.handlers, logger.propagate = [handler], False
     logger.setLevel(logging.INFO)
+    terminal = os.dup(2)
+    os.dup2(log.fileno(), 2)
+    try:
+        with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
+            yield
+    finally:
+        os.dup2(terminal, 2)
+        os.close(terminal)
+        logger.handlers = []
+
+
+def _has_token() -> bool:
+    named = os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")
+    return bool(named) or Path("~/.ray/auth_token").expanduser().exists()
 
 
 def _find(address: str) -> str:

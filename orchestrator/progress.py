@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from types import TracebackType
-from typing import Self
+from typing import Self, TextIO
 
 from rich.console import Console
 from rich.markup import escape
@@ -19,8 +20,7 @@ class Progress:
     """The bars of all stages, and the lines between them."""
 
     def __init__(self, console: Console | None = None) -> None:
-        # The stream of this moment: later, stderr may be redirected to Ray's log.
-        self._console = console or Console(file=sys.stderr, highlight=False, soft_wrap=True)
+        self._console = console or Console(file=_own_stderr(), highlight=False, soft_wrap=True)
         self.bars = Bars(
             TextColumn("{task.description:<8}"),
             BarColumn(bar_width=30),
@@ -49,6 +49,14 @@ class Progress:
         """A line that stays."""
         self._console.print(escape(line))
         self.spoke = time.monotonic()
+
+
+def _own_stderr() -> TextIO:
+    """A stream to where stderr goes now; later it is redirected to Ray's log."""
+    try:
+        return os.fdopen(os.dup(sys.stderr.fileno()), "w", buffering=1, encoding=sys.stderr.encoding)
+    except OSError:  # not a file, in a notebook say
+        return sys.stderr
 
 
 class Bar:
