@@ -37,7 +37,8 @@ def usual_loop(settings: AutoencoderSettings, dataset: FashionMNIST) -> Callable
         model.train()
         for images, _ in loader:
             optimizer.zero_grad()
-            loss = functional.mse_loss(model(images), images)
+            reconstructed = model.decoder(model.encoder(images))  # torch's own convolutions
+            loss = functional.mse_loss(reconstructed, images)
             loss.backward()
             optimizer.step()
             loss.item()

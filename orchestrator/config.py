@@ -104,6 +104,28 @@ class Refit(Section):
     """Epochs of each model."""
 
 
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Denoise(Section):
+    """Noise to be taken away."""
+
+    zeroed: tuple[Share, ...] = (0.1, 0.2, 0.3, 0.4, 0.5)
+    """Probabilities of setting a pixel to zero; also the shares of foreground pixels that are zeroed, and what
+    matched Gaussian noise is matched to."""
+    gaussian: tuple[Share, ...] = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
+    """Standard deviations, where the pixels' range is 1."""
+    num_resamples: int = Field(default=1000, ge=10)
+    """Bootstrap samples of the images, for each interval."""
+
+    @model_validator(mode="after")
+    def _some(self) -> Self:
+        for name in ("zeroed", "gaussian"):
+            if not getattr(self, name):
+                raise ValueError(f"{name}: name at least one level")
+        return self
+
+
 class Resources(Section):
     """How trainings share the machine; none of this changes a result on the CPU."""
 
@@ -136,6 +158,7 @@ class Settings(Section):
     search: Search = Search()
     kfold: Kfold = Kfold()
     refit: Refit = Refit()
+    denoise: Denoise = Denoise()
     resources: Resources = Resources()
 
     @field_validator("name")
@@ -146,6 +169,13 @@ class Settings(Section):
                 f"{name!r} is not a run name: letters, digits, '.', '_' and '-' only, not starting with '.' or '-'"
             )
         return name
+
+    @field_validator("runs_dir")
+    @classmethod
+    def _runs_dir(cls, runs_dir: str) -> str:
+        if not runs_dir.strip() or runs_dir.rstrip("/").endswith(":"):
+            raise ValueError(f"{runs_dir!r} is neither a folder nor an address like s3://bucket/prefix")
+        return runs_dir
 
     @property
     def run_name(self) -> str:
@@ -190,6 +220,9 @@ PRESETS = {"laptop": laptop, "paper": paper, "smoke": smoke}
 
 class UserError(Exception):
     """The user's input is at fault; the message is one line that says what and how to mend it."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.split()))
 
 
 class CommandLine(Settings):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
 import traceback
@@ -31,6 +32,8 @@ def execute(plan: Plan, settings: CommandLine, run: Run) -> Manifest:
     Raises:
         UserError: the run folder cannot be written, the images cannot be had, or no Ray answers.
     """
+    # What stages compute here must not have torch's threads spin for cores that trainings use.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     manifest = plan.manifest or Manifest.empty(settings.run_name, CHECKSUM)
     manifest.preset, manifest.seed = settings.preset, settings.seed
     manifest.settings = settings.model_dump(mode="json", exclude={"stages", "force", "config"})
@@ -42,8 +45,9 @@ def execute(plan: Plan, settings: CommandLine, run: Run) -> Manifest:
             if stage not in plan.to_do:
                 progress.say(f"{stage.name}: done before")
         data = cluster = None
-        if any(stage.train for stage in plan.to_do):
+        if any(stage.train or stage.images for stage in plan.to_do):
             data = _load_images(settings)
+        if any(stage.train for stage in plan.to_do):
             cluster = _connect(stack, settings, run, progress)
             manifest.hardware = cluster.hardware
         writer = ThreadPoolExecutor(max_workers=1)

@@ -6,7 +6,7 @@ import io
 import json
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,7 +17,7 @@ from pyarrow import fs
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from orchestrator.config import UserError
-from orchestrator.tables import Row, to_arrow
+from orchestrator.tables import Rows, to_arrow
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -172,7 +172,7 @@ class Run:
             return None
         except OSError as error:
             raise UserError(f"{where} cannot be read: {_reason(error)}") from None
-        except (ValueError, TypeError, KeyError, ValidationError):
+        except (ValueError, TypeError, KeyError, RecursionError, ValidationError):
             raise UserError(
                 f"{where} is damaged; delete it and give the same command again: finished trainings are kept"
             ) from None
@@ -205,7 +205,7 @@ class Run:
         names = (Path(path).stem for path in self.list("tables", ".parquet"))
         return {name: self.table(name) for name in names}
 
-    def write_table(self, name: str, rows: Sequence[Row], manifest: Manifest, fingerprint: str) -> None:
+    def write_table(self, name: str, rows: Rows, manifest: Manifest, fingerprint: str) -> None:
         """Write a table, replacing an earlier one."""
         attributes = {
             "table": name,

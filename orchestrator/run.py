@@ -11,12 +11,13 @@ from orchestrator.execute import execute
 from orchestrator.plan import Plan, print_plan, print_status
 from orchestrator.results import Run
 from orchestrator.stage import Stage
-from orchestrator.stages import kfold, refit, report, search
+from orchestrator.stages import denoise, kfold, refit, report, search
 
 STAGES: tuple[Stage, ...] = (
     search.STAGE,
     kfold.STAGE,
     refit.STAGE,
+    denoise.STAGE,
     report.STAGE,
 )
 COMMANDS = ("plan", "status")

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from orchestrator.config import Settings
 from orchestrator.results import Manifest, Run
-from orchestrator.tables import Row
+from orchestrator.tables import Rows
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -102,6 +102,8 @@ class Stage:
     """How much that is."""
     needs: Callable[[Settings], tuple[str, ...]] = lambda settings: ()
     """Stages whose tables it reads."""
+    images: bool = False
+    """Whether it looks at the images though it trains nothing."""
     gathers: bool = False
     """Whether it shows the outcome of every other stage, and so is done after them and again after each of them."""
 
@@ -119,7 +121,7 @@ class Context:
 
     @property
     def data(self) -> FashionMnist:
-        """The images that the settings select, for a stage that trains."""
+        """The images that the settings select, for a stage that trains or asks for them."""
         assert self._data is not None
         return self._data
 
@@ -128,7 +130,7 @@ class Context:
         """Folder of the stage's records within the run folder."""
         return f"records/{self.stage.name}/{self.fingerprint}"
 
-    def write_table(self, name: str, rows: list[Row]) -> None:
+    def write_table(self, name: str, rows: Rows) -> None:
         """Write one of the stage's tables."""
         self.run.write_table(name, rows, self.manifest, self.fingerprint)
 

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 Row = Mapping[str, Any]
+Rows = Sequence[Row] | Mapping[str, Any]
 
 CATEGORY = pa.dictionary(pa.int32(), pa.string())
 _TEXT, _INT, _FLOAT = pa.string(), pa.int64(), pa.float64()
@@ -29,10 +30,13 @@ _SEED = _column("seed", _INT, "seed of the initial weights and of the batches' o
 _TRIAL = _column("trial", _INT, "number of the trial in the study, from 0")
 _FOLD = _column("fold", _INT, "which of the blocks validates, from 0")
 _ORDER = _column("order", CATEGORY, "order of the images that the blocks are cut from")
-_MODEL = _column("model", CATEGORY, "name of the model: best, paper_table1, two_dim")
+_MODEL = _column("model", CATEGORY, "name of the model, as in models/")
 _NUM_PARAMETERS = _column("num_parameters", _INT, "trainable numbers in the model")
 _STATE = _column("state", CATEGORY, "complete, pruned (stopped early by the scheduler) or failed")
 _ERROR = _column("error", _TEXT, "why it failed; missing where it did not")
+_DENOISER = _column("model", CATEGORY, "model of models/, median_filter (3 x 3) or gaussian_filter (sigma 1 pixel)")
+_NOISE = _column("noise", CATEGORY, "kind of noise; trainables.noise says what each is")
+_LEVEL = _column("level", _FLOAT, "probability or share of zeroed pixels, or standard deviation of Gaussian noise")
 _PARAMS = (
     _column("params_filters1", _INT, "output channels of the first convolution"),
     _column("params_filters2", _INT, "output channels of the second convolution"),
@@ -103,6 +107,7 @@ TABLES: dict[str, pa.Schema] = {
             _MODEL,
             *_PARAMS,
             _NUM_PARAMETERS,
+            _column("noise", CATEGORY, "what the training images were spoilt with: none, zeroed or gaussian"),
             _column("epochs", _INT, "epochs of training"),
             _mse("train_mse", "mean over the last epoch's batches"),
             _mse("test_mse", "error on the test images after the last epoch"),
@@ -130,6 +135,49 @@ TABLES: dict[str, pa.Schema] = {
             _column("num_parameters", _INT, "trainable numbers of the layer and its batch norm"),
         ]
     ),
+    "denoising": pa.schema(
+        [
+            _DENOISER,
+            _NOISE,
+            _LEVEL,
+            _mse("noisy_mse", "error of the noisy images against the clean ones"),
+            _mse("reconstructed_mse", "error of what the model makes of them against the clean ones"),
+            _mse("gain", "noisy_mse - reconstructed_mse, mean over the images"),
+            _mse("gain_low", "lower end of the gain's 95 % bootstrap interval over the images"),
+            _mse("gain_high", "upper end of the gain's 95 % bootstrap interval over the images"),
+            _column("fraction_improved", _FLOAT, "share of the images whose error got smaller"),
+            _column("num_images", _INT, "test images"),
+        ]
+    ),
+    "denoising_images": pa.schema(
+        [
+            _DENOISER,
+            _NOISE,
+            _LEVEL,
+            _column("index", _INT, "of the test image"),
+            _column("label", _INT, "class of the image, 0 to 9"),
+            _column("zero_fraction", _FLOAT, "share of the clean image's pixels that are zero"),
+            _column("energy", _FLOAT, "mean square of the clean image's pixels", "squared pixel value"),
+            _mse("noisy_mse", "error of the noisy image against the clean one"),
+            _mse("reconstructed_mse", "error of what the model makes of it against the clean one"),
+        ]
+    ),
+    "denoising_correlations": pa.schema(
+        [
+            _DENOISER,
+            _NOISE,
+            _LEVEL,
+            _column(
+                "spearman_zero_fraction", _FLOAT, "rank correlation of gain and the image's share of zero pixels"
+            ),
+            _column("spearman_energy", _FLOAT, "rank correlation of gain and the image's mean square"),
+            _column(
+                "partial_spearman_zero_fraction",
+                _FLOAT,
+                "rank correlation of gain and share of zero pixels, the mean square's part taken out of both",
+            ),
+        ]
+    ),
     "stages": pa.schema(
         [
             _column("stage", CATEGORY, "name of the stage"),
@@ -145,14 +193,19 @@ TABLES: dict[str, pa.Schema] = {
 }
 
 
-def to_arrow(name: str, rows: Sequence[Row], attributes: Mapping[str, Any]) -> pa.Table:
+def to_arrow(name: str, rows: Rows, attributes: Mapping[str, Any]) -> pa.Table:
     """Rows as the table `name`, with `attributes` in its schema metadata and as pandas' `df.attrs`.
 
-    A row holds every column of the schema and no other; None is a missing value.
+    Rows are dictionaries, or, where they are many, one dictionary of columns. Every column of the schema is there and
+    no other; None is a missing value.
     """
     schema = TABLES[name]
-    for row in rows:
-        assert set(row) == set(schema.names), (name, set(row) ^ set(schema.names))
+    for keys in [set(rows)] if isinstance(rows, Mapping) else map(set, rows):
+        assert keys == set(schema.names), (name, keys ^ set(schema.names))
     metadata = {key: str(value) for key, value in attributes.items()}
-    metadata["PANDAS_ATTRS"] = json.dumps(dict(attributes))
-    return pa.Table.from_pylist([dict(row) for row in rows], schema=schema.with_metadata(metadata))
+    schema = schema.with_metadata(metadata | {"PANDAS_ATTRS": json.dumps(dict(attributes))})
+    if isinstance(rows, Mapping):
+        return pa.Table.from_arrays(
+            [pa.array(rows[name]).cast(schema.field(name).type) for name in schema.names], schema=schema
+        )
+    return pa.Table.from_pylist([dict(row) for row in rows], schema=schema)

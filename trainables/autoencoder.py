@@ -70,7 +70,10 @@ class Autoencoder(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Reconstruct images, shape (batch, 1, 28, 28) in [0, 1], to the same shape and range."""
-        return self.decoder(self.encoder(images))  # type: ignore[no-any-return]
+        if images.device.type != "cpu":
+            return self.decoder(self.encoder(images))  # type: ignore[no-any-return]
+        x = images.permute(1, 2, 3, 0).contiguous()
+        return batch_last(self.decoder, batch_last(self.encoder, x)).permute(3, 0, 1, 2)
 
 
 def build(settings: AutoencoderSettings, *, seed: int) -> Autoencoder:
@@ -148,16 +151,30 @@ def _acts_on(row: dict[str, Any], side: str, layers: list[nn.Module]) -> None:
 
 
 def as_pixels(images: Tensor) -> Tensor:
-    """uint8 images of shape (n, 28, 28) or (n, 784) as floats in [0, 1] of shape (n, 1, 28, 28)."""
-    return (images.float() / 255).view(-1, 1, IMAGE_SIZE, IMAGE_SIZE)
+    """uint8 images of shape (n, 28, 28) or (n, 784) as floats in [0, 1] of shape (n, 1, 28, 28).
+
+    On a CPU the batch is the last axis in memory, as `Autoencoder` computes there.
+    """
+    if images.device.type != "cpu":
+        return (images.float() / 255).view(-1, 1, IMAGE_SIZE, IMAGE_SIZE)
+    columns = images.reshape(-1, NUM_PIXELS).t().contiguous().float().div_(255)
+    return columns.view(1, IMAGE_SIZE, IMAGE_SIZE, -1).permute(3, 0, 1, 2)
 
 
-def reconstruct(model: Autoencoder, images: NDArray[np.uint8], *, batch_size: int = 1000) -> NDArray[np.float32]:
+def reconstruct(model: Autoencoder, images: NDArray[np.uint8]) -> NDArray[np.float32]:
     """The model's reconstructions, in evaluation mode: uint8 (n, 28, 28) -> float32 (n, 28, 28) in [0, 1]."""
+    return reconstruct_pixels(model, images.astype(np.float32) / 255)
+
+
+def reconstruct_pixels(model: Autoencoder, pixels: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+    """The same for pixels, shape (n, 28, 28), in [0, 1] or beyond it where they are noisy."""
     device = next(model.parameters()).device
     model.eval()
     with torch.inference_mode():
-        batches = [model(as_pixels(batch.to(device))) for batch in as_tensor(images).split(batch_size)]
+        batches = [
+            model(batch.to(device))
+            for batch in torch.from_numpy(pixels.astype(np.float32, copy=False)).unsqueeze(1).split(1000)
+        ]
     return torch.cat(batches).squeeze(1).cpu().numpy()
 
 
@@ -224,9 +241,11 @@ def train_autoencoder(
     for number in range(first, settings.epochs + 1):
         model.train()
         order = train[torch.randperm(len(train), generator=_generator(seed, number))].to(device)
+        draws = _generator(seed, number, 1)
         total = torch.zeros((), dtype=torch.float64, device=device)
         for batch in order.split(settings.batch_size):
-            loss = _training_loss(model, flat.index_select(0, batch))
+            pixels = as_pixels(flat.index_select(0, batch))
+            loss = functional.mse_loss(model(_spoilt(pixels, settings, draws)), pixels)
             optimizer.zero_grad()
             loss.backward()
             step()
@@ -247,18 +266,19 @@ def train_autoencoder(
         )
 
 
-def _training_loss(model: Autoencoder, images: Tensor) -> Tensor:
-    """Equation 1 on one batch of uint8 images, shape (n, 784), in the layout that is fastest on their device."""
-    if images.device.type != "cpu":
-        pixels = as_pixels(images)
-        return functional.mse_loss(model(pixels), pixels)
-    pixels = images.t().contiguous().float().div_(255).view(1, IMAGE_SIZE, IMAGE_SIZE, -1)
-    return functional.mse_loss(batch_last(model.decoder, batch_last(model.encoder, pixels)), pixels)
+def _spoilt(pixels: Tensor, settings: AutoencoderSettings, draws: torch.Generator) -> Tensor:
+    """Training images with the noise of the settings; itself where there is none."""
+    if settings.noise == "none":
+        return pixels
+    levels = (torch.rand(len(pixels), 1, 1, 1, generator=draws) * settings.max_noise).to(pixels.device)
+    if settings.noise == "zeroed":
+        return pixels * (torch.rand(pixels.shape, generator=draws).to(pixels.device) >= levels)
+    return (pixels + torch.randn(pixels.shape, generator=draws).to(pixels.device) * levels).clamp_(0, 1)
 
 
-def _generator(seed: int, epoch: int) -> torch.Generator:
-    """Batch order of one epoch: a function of seed and epoch, so that a resumed training needs no other state."""
-    return torch.Generator().manual_seed(int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0]))
+def _generator(*seed: int) -> torch.Generator:
+    """Random numbers as a function of seed, epoch and purpose, so that a resumed training needs no other state."""
+    return torch.Generator().manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
 
 
 def _optimizer(settings: AutoencoderSettings, model: nn.Module, device: torch.device | str) -> torch.optim.Optimizer:

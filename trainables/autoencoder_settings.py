@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 ENCODED_SIZE = 3
 """Height and width after the third convolution: 28 -> 14 -> 7 -> 3."""
@@ -16,7 +16,7 @@ class AutoencoderSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    filters: tuple[int, int, int]
+    filters: tuple[PositiveInt, PositiveInt, PositiveInt]
     """Output channels of the three convolutions; the decoder mirrors them."""
     neurons: int = Field(ge=1)
     """Width of the fully connected layer on either side of the latent vector."""
@@ -34,6 +34,11 @@ class AutoencoderSettings(BaseModel):
     """Images per step; the last batch of an epoch may be smaller."""
     epochs: int = Field(default=20, ge=1)
     """Passes over the training images."""
+    noise: Literal["none", "zeroed", "gaussian"] = "none"
+    """What the training images are spoilt with: pixels set to zero, or Gaussian noise, clipped. The level of each
+    image is drawn anew each epoch, evenly from 0 to `max_noise`; the target stays the clean image."""
+    max_noise: float = Field(default=0.5, ge=0, le=1)
+    """Highest probability of zeroing a pixel, or highest standard deviation."""
 
     @property
     def num_parameters(self) -> int:

@@ -16,13 +16,13 @@ from torch.nn import functional
 
 
 def batch_last(layers: nn.Sequential, x: Tensor) -> Tensor:
-    """What `layers` gives for a batch whose images are the last axis, for training and its gradients.
+    """What `layers` gives for a batch whose images are the last axis, with gradients.
 
     Knows the layers of `trainables.autoencoder`: convolutions and transposed convolutions without dilation or
-    groups, batch norm (which updates its running statistics as usual), linear layers, ReLU and sigmoid.
+    groups, batch norm (which updates its running statistics in training, as usual), linear layers, ReLU, sigmoid.
 
     Args:
-        layers: in training mode.
+        layers: in training or in evaluation mode.
         x: shape (channels, height, width, batch), or (features, batch).
 
     Returns:
@@ -80,12 +80,16 @@ def _transposed_convolution(x: Tensor, layer: nn.ConvTranspose2d) -> Tensor:
 
 
 def _batch_norm(x: Tensor, layer: nn.BatchNorm2d) -> Tensor:
-    """Batch norm as group norm of one image with a group per channel: the fastest kernel for this layout."""
+    """Batch norm; in training as group norm of one image with a group per channel, the fastest kernel here."""
     channels, count = x.shape[0], x[0].numel()
     assert layer.momentum is not None
     assert layer.running_mean is not None
     assert layer.running_var is not None
     assert layer.num_batches_tracked is not None
+    if not layer.training:
+        scale = layer.weight * torch.rsqrt(layer.running_var + layer.eps)
+        shift = layer.bias - layer.running_mean * scale
+        return torch.addcmul(shift.view(-1, 1, 1, 1), x, scale.view(-1, 1, 1, 1))
     y, mean, reciprocal = torch.native_group_norm(
         x.reshape(1, channels, count), layer.weight, layer.bias, 1, channels, count, channels, layer.eps
     )

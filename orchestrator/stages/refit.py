@@ -1,7 +1,8 @@
 """refit: final models on all training images, saved for others to load (the paper's Table 1).
 
 Reads the table trials. Writes models/*.safetensors and .json, the tables models and layers, and a figure.
-The models: best (the search's), paper_table1, and two_dim (the best one's sizes with a latent vector of 2).
+The models: best (the search's), paper_table1, and with the best one's sizes two_dim (a latent vector of 2),
+denoise_zeroed and denoise_gaussian (trained to give clean images back from noisy ones).
 """
 
 from __future__ import annotations
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
     from trainables.epoch import Epoch
     from trainables.fashion_mnist import FashionMnist
 
-MODELS = ("best", "paper_table1", "two_dim")
+MODELS = ("best", "paper_table1", "two_dim", "denoise_zeroed", "denoise_gaussian")
+
+FIGURES = {"best", "paper_table1", "two_dim"}
+"""Models whose reconstructions are drawn; those of the others are denoise's."""
 
 
 def training(
@@ -54,7 +58,13 @@ def train(context: Context) -> Trainings:
     settings, epochs = context.settings, context.settings.refit.epochs
     best = best_model(context, epochs)
     table1 = paper_table1(settings, epochs)
-    models = {"best": best, "paper_table1": table1, "two_dim": best.model_copy(update={"latent_dim": 2})}
+    models = {
+        "best": best,
+        "paper_table1": table1,
+        "two_dim": best.model_copy(update={"latent_dim": 2}),
+        "denoise_zeroed": best.model_copy(update={"noise": "zeroed"}),
+        "denoise_gaussian": best.model_copy(update={"noise": "gaussian"}),
+    }
     trials = [
         Trial(
             name,
@@ -86,6 +96,7 @@ def _model_row(name: str, record: Record) -> Row:
         "model": name,
         **param_columns(model),
         "num_parameters": AutoencoderSettings.model_validate(model).num_parameters,
+        "noise": model["noise"],
         "epochs": len(record["epochs"]),
         **{column: last.get(column) for column in ("train_mse", "test_mse")},
         "seconds": record["seconds"],
@@ -118,7 +129,8 @@ def _write_figures(context: Context, models: dict[str, Autoencoder]) -> None:
     from trainables.fashion_mnist import CLASS_NAMES
 
     images, labels = context.data.test_images, context.data.test_labels
-    for name, model in models.items():
+    for name in FIGURES & models.keys():
+        model = models[name]
         figure = figures.reconstructions(images, reconstruct(model, images), labels, CLASS_NAMES)
         context.write_figure(f"refit_{name}", figure)
 

@@ -43,6 +43,16 @@ SECTIONS: tuple[tuple[str, str, tuple[str, ...], dict[str, str]], ...] = (
             "refit_two_dim": "two_dim: the same for a latent vector of two numbers.",
         },
     ),
+    (
+        "denoise",
+        "Denoising (the paper's Figure 2)",
+        ("denoising", "denoising_correlations"),
+        {
+            "denoise_boot": "An image with more and more pixels set to zero, and what the model best makes of it.",
+            "denoise_classes": "The same for an image of every class.",
+            "denoise_gain": "How much nearer the clean images every model comes; bands are 95 % intervals.",
+        },
+    ),
     ("stages", "What it took", ("stages",), {}),
 )
 """Stage, title, tables and figures with captions, in the page's order; what is not there is left out."""

@@ -41,6 +41,9 @@ def _refused(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
         (["--data-dir", "/nowhere"], "/nowhere does not exist"),
         (["--address", "somewhere"], "host:port"),
         (["--runs-dir", "nonsense://bucket"], "nonsense"),
+        (["--runs-dir", ""], "--runs-dir: '' is neither a folder nor an address"),
+        (["--runs-dir", "s3://"], "--runs-dir: 's3://' is neither a folder nor an address"),
+        (["--config", "a\nb"], "No such file"),
     ],
 )
 def test_bad_flag_is_one_line_that_names_it(
@@ -115,7 +118,7 @@ def test_address_where_something_else_answers_is_refused_within_20_seconds(tmp_p
     assert done.seconds < 20
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"schema_version": 1}', "\x00"])
+@pytest.mark.parametrize("content", ["", "{", "[" * 100_000, "[]", "null", '{"schema_version": 1}', "\x00"])
 def test_damaged_manifest_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path, content: str) -> None:
     (tmp_path / "laptop").mkdir()
     (tmp_path / "laptop" / "manifest.json").write_text(content)
@@ -141,7 +144,7 @@ def test_plan_of_the_paper_shows_stages_trials_slots_and_time_and_starts_nothing
     assert rows["slots"][1] == "3"
     assert rows["search"][1:6] == ["to", "do", "20", "5", "50000"]
     assert rows["kfold"][3:6] == ["6", "20", "50000"]
-    assert rows["refit"][3:6] == ["3", "20", "60000"]
+    assert rows["refit"][3:6] == ["5", "20", "60000"]
     assert rows["about"][2] == "min"
     assert not list(tmp_path.iterdir())
     assert "ray" not in sys.modules or not sys.modules["ray"].is_initialized()
@@ -165,14 +168,14 @@ def test_plan_of_a_finished_run_has_only_what_changed_and_what_hangs_on_it(
         return [line.split()[0] for line in capsys.readouterr().out.splitlines() if " to do " in line]
 
     assert planned() == []
-    assert planned("search", "--search.epochs", "3") == ["search", "kfold", "refit", "report"]
+    assert planned("search", "--search.epochs", "3") == ["search", "kfold", "refit", "denoise", "report"]
     assert planned("kfold", "--kfold.epochs", "3") == ["kfold", "report"]
-    assert planned("refit", "--refit.epochs", "3") == ["refit", "report"]
+    assert planned("refit", "--refit.epochs", "3") == ["refit", "denoise", "report"]
     assert planned("--resources.slots", "7") == []
     table1 = ("kfold", "--kfold.model", "paper_table1")
     assert planned(*table1) == planned(*table1, "--search.epochs", "3") == ["kfold", "report"]
-    assert planned("--seed", "2") == ["search", "kfold", "refit", "report"]
-    assert planned("--force", "refit") == ["refit", "report"]
+    assert planned("--seed", "2") == ["search", "kfold", "refit", "denoise", "report"]
+    assert planned("--force", "refit") == ["refit", "denoise", "report"]
 
 
 def test_status_tells_what_is_done_and_what_is_missing(
@@ -189,7 +192,7 @@ def test_status_tells_what_is_done_and_what_is_missing(
     rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
     assert "done" in rows["search"]
     assert "missing" in rows["refit"]
-    assert "2 of 3 trainings recorded" in rows["refit"]
+    assert "4 of 5 trainings recorded" in rows["refit"]
 
 
 def test_help_lists_every_setting_with_its_meaning(capsys: pytest.CaptureFixture[str]) -> None:

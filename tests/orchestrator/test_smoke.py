@@ -25,6 +25,7 @@ STAGE_TABLES = {
     "search": ("trials", "trial_epochs", "importances"),
     "kfold": ("folds", "fold_epochs"),
     "refit": ("models", "layers"),
+    "denoise": ("denoising", "denoising_images", "denoising_correlations"),
 }
 TIMES = ["seconds"]
 
@@ -52,7 +53,11 @@ def test_no_row_is_missing_and_none_is_doubled(smoke: Smoke) -> None:
     settings, run = smoke_preset(), smoke.run
     assert list(run.table("trials")["trial"]) == list(range(settings.search.num_trials))
     assert list(run.table("folds")["fold"]) == list(range(6))
-    assert list(run.table("models")["model"]) == ["best", "paper_table1", "two_dim"]
+    assert list(run.table("models")["model"]) == [
+        "best", "paper_table1", "two_dim", "denoise_zeroed", "denoise_gaussian",
+    ]  # fmt: skip
+    assert not run.table("denoising").duplicated(["model", "noise", "level"]).any()
+    assert not run.table("denoising_images").duplicated(["model", "noise", "level", "index"]).any()
     for table, unit, epochs in (
         ("trial_epochs", "trial", settings.search.epochs),
         ("fold_epochs", "fold", settings.kfold.epochs),
@@ -100,6 +105,30 @@ def test_saved_models_give_the_test_error_in_the_table(smoke: Smoke) -> None:
         assert reconstruction_mse(model, images) == pytest.approx(row.test_mse, rel=1e-6)
 
 
+def test_denoising_summaries_are_those_of_the_images(smoke: Smoke) -> None:
+    summary = smoke.run.table("denoising").set_index(["model", "noise", "level"]).sort_index()
+    images = smoke.run.table("denoising_images")
+    images["gain"] = images["noisy_mse"] - images["reconstructed_mse"]
+    grouped = images.groupby(["model", "noise", "level"], observed=True)
+    means = grouped[["noisy_mse", "reconstructed_mse", "gain"]].mean()
+    own = summary.loc[means.index]
+    np.testing.assert_allclose(means, own[["noisy_mse", "reconstructed_mse", "gain"]], rtol=1e-9)
+    improved = grouped["gain"].apply(lambda gain: (gain > 0).mean())
+    np.testing.assert_allclose(improved, own["fraction_improved"])
+    assert (own["gain_low"] < own["gain"]).all()
+    assert (own["gain"] < own["gain_high"]).all()
+    assert set(own["num_images"]) == {smoke_preset().data.num_test}
+
+
+def test_all_models_see_the_same_noise_and_matched_noise_costs_what_zeroing_costs(smoke: Smoke) -> None:
+    costs = smoke.run.table("denoising").groupby(["noise", "level"], observed=True)["noisy_mse"]
+    assert (costs.nunique() == 1).all()
+    cost = costs.first()
+    np.testing.assert_allclose(cost["gaussian_matched"], cost["zeroed"], rtol=0.05)
+    np.testing.assert_allclose(cost["gaussian_unclipped"], np.square(cost["gaussian_unclipped"].index), rtol=0.05)
+    assert (cost["gaussian"] < cost["gaussian_unclipped"]).all()
+
+
 def test_every_figure_is_there_as_png_and_svg(smoke: Smoke) -> None:
     folder = smoke.runs_dir / "smoke" / "figures"
     names = {path.stem for path in folder.iterdir()}
@@ -107,6 +136,7 @@ def test_every_figure_is_there_as_png_and_svg(smoke: Smoke) -> None:
         *("search_history", "search_importances", "search_parallel", "search_epochs"),
         *("kfold_epochs", "kfold_test"),
         *("refit_best", "refit_paper_table1", "refit_two_dim"),
+        *("denoise_boot", "denoise_classes", "denoise_gain"),
     }
     for name in names:
         pixels = np.asarray(Image.open(folder / f"{name}.png").convert("L"))
@@ -128,7 +158,9 @@ def test_optuna_opens_the_journal_with_every_trial_and_its_value(smoke: Smoke) -
 def test_ray_says_nothing_on_the_terminal_but_the_dashboards_address_is_there(smoke: Smoke) -> None:
     lines = smoke.finished.err.splitlines()
     assert "dashboard http://127.0.0.1:" in lines[1]
-    assert all(line.startswith(("Ray: ", "search: ", "kfold: ", "refit: ", "report: ")) for line in lines), lines
+    assert all(
+        line.startswith(("Ray: ", "search: ", "kfold: ", "refit: ", "denoise: ", "report: ")) for line in lines
+    ), lines
     assert len(smoke.finished.out.splitlines()) == 1
     assert (smoke.runs_dir / "smoke" / "ray" / "driver.log").stat().st_size
 
@@ -160,7 +192,9 @@ def test_changed_setting_redoes_its_stage_and_the_report_and_nothing_else(smoke:
     assert {name: new[name] for name in before} == before
     assert len(new) == len(before) + 6
     redone = run.table("stages").set_index("stage")["started"] > stages["started"]
-    assert dict(redone) == {"search": False, "kfold": True, "refit": False, "report": True}
+    assert dict(redone) == {
+        "search": False, "kfold": True, "refit": False, "denoise": False, "report": True,
+    }  # fmt: skip
 
 
 def _interrupt(arguments: list[str], after: str) -> tuple[int, float, str]:
@@ -205,7 +239,7 @@ def test_report_is_one_file_that_states_its_scale(smoke: Smoke) -> None:
     page = smoke.run.read("report.html").decode()
     assert "Reduced scale" in page
     assert "3,000 instead of 60,000 training images" in page
-    assert page.count('<img src="data:image/png;base64,') == 9
+    assert page.count('<img src="data:image/png;base64,') == 12
     for address in ("http://", "https://", "<script", "<link"):
         assert address not in page
     for name in ("trials", "folds", "models", "layers", "stages"):

@@ -1,0 +1,367 @@
+"""Every figure draws from small tables, and from empty ones, without a warning, and says what its axes are."""
+
+import inspect
+import io
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from numpy.typing import NDArray
+
+from orchestrator import figures
+from orchestrator.results import Run
+from orchestrator.tables import TABLES, Row, to_arrow
+
+
+def table(name: str, rows: list[Row]) -> pd.DataFrame:
+    """A table as a run gives it; columns that are left out are missing values."""
+    whole = [dict.fromkeys(TABLES[name].names) | row for row in rows]
+    return to_arrow(name, whole, {}).to_pandas()
+
+
+def trial(number: int, state: str, val_mse: float | None, **changes: object) -> Row:
+    params = {
+        "params_filters1": 4 + number,
+        "params_filters2": 8,
+        "params_filters3": 16,
+        "params_neurons": 32,
+        "params_latent_dim": 2 + number,
+        "params_optimizer": ["adam", "adamw", "adagrad"][number % 3],
+        "params_learning_rate": 10.0 ** -(2 + number % 3),
+    }
+    return {"trial": number, "state": state, "val_mse": val_mse} | params | changes
+
+
+def trials(*states: str) -> pd.DataFrame:
+    """One trial of each state; each better than the one before, by a fifth."""
+    return table(
+        "trials",
+        [trial(n, state, None if state == "failed" else 0.05 * 0.8**n) for n, state in enumerate(states)],
+    )
+
+
+def trial_epochs(num_trials: int, num_epochs: int) -> pd.DataFrame:
+    """Trial 1 is the best of them."""
+    return table(
+        "trial_epochs",
+        [
+            {"trial": n, "epoch": e, "train_mse": 0.06 / e, "val_mse": (0.04 + 0.01 * abs(n - 1)) / e}
+            for n in range(num_trials)
+            for e in range(1, num_epochs + 1)
+        ],
+    )
+
+
+def fold_epochs(num_folds: int, num_epochs: int) -> pd.DataFrame:
+    return table(
+        "fold_epochs",
+        [
+            {"fold": n, "order": "sequential", "epoch": e, "train_mse": 0.05 / e, "val_mse": (0.05 + n / 100) / e}
+            for n in range(num_folds)
+            for e in range(1, num_epochs + 1)
+        ],
+    )
+
+
+def folds(*test_mse: float | None) -> pd.DataFrame:
+    return table("folds", [{"fold": n, "order": "sequential", "test_mse": mse} for n, mse in enumerate(test_mse)])
+
+
+def importances(*values: float) -> pd.DataFrame:
+    return table("importances", [{"param": f"param{n}", "importance": value} for n, value in enumerate(values)])
+
+
+def denoising(models: tuple[str, ...], kinds: tuple[str, ...], levels: tuple[float, ...]) -> pd.DataFrame:
+    return table(
+        "denoising",
+        [
+            {"model": m, "noise": k, "level": p, "gain": p / 10, "gain_low": p / 11, "gain_high": p / 9}
+            for m in models
+            for k in kinds
+            for p in levels
+        ],
+    )
+
+
+def pictures(num_images: int) -> NDArray[np.uint8]:
+    return np.random.default_rng(0).integers(0, 256, (num_images, 28, 28), dtype=np.uint8)
+
+
+def pixels(num_images: int, seed: int = 1) -> NDArray[np.float32]:
+    return np.random.default_rng(seed).random((num_images, 28, 28), dtype=np.float32)
+
+
+def two_classes() -> Figure:
+    return figures.reconstructions(pictures(6), pixels(6), np.array([0, 1] * 3, np.uint8), ["Bag", "Coat"])
+
+
+def denoised_image(*, with_author: bool) -> Figure:
+    columns = [(level, pixels(1)[0], pixels(1, seed=2)[0]) for level in (0.1, 0.25)]
+    return figures.denoised_image(pixels(1, seed=3)[0], columns, with_author=with_author)
+
+
+CASES: dict[str, dict[str, Callable[[], Figure]]] = {
+    "optimisation_history": {
+        "every state": lambda: figures.optimisation_history(trials("complete", "pruned", "failed", "complete")),
+        "one trial": lambda: figures.optimisation_history(trials("complete")),
+    },
+    "importances": {
+        "some": lambda: figures.importances(importances(0.7, 0.2, 0.1)),
+        "nothing matters": lambda: figures.importances(importances(0.0, 0.0)),
+    },
+    "parallel_coordinates": {
+        "every state": lambda: figures.parallel_coordinates(trials("complete", "pruned", "failed", "complete")),
+        "one trial": lambda: figures.parallel_coordinates(trials("complete")),
+    },
+    "trial_curves": {
+        "some": lambda: figures.trial_curves(trial_epochs(3, 2)),
+        "one point": lambda: figures.trial_curves(trial_epochs(1, 1)),
+    },
+    "fold_curves": {
+        "six": lambda: figures.fold_curves(fold_epochs(6, 3)),
+        "eight": lambda: figures.fold_curves(fold_epochs(8, 1)),
+    },
+    "fold_test": {
+        "some": lambda: figures.fold_test(folds(0.02, None, 0.021)),
+        "one": lambda: figures.fold_test(folds(0.02)),
+    },
+    "reconstructions": {
+        "two classes": two_classes,
+        "a class without images": lambda: figures.reconstructions(
+            pictures(2), pixels(2), np.zeros(2, np.uint8), ["Bag", "Coat"]
+        ),
+        "no images": lambda: figures.reconstructions(pictures(0), pixels(0), np.zeros(0, np.uint8), ["Bag", "Coat"]),
+    },
+    "denoised_image": {
+        "the author's": lambda: denoised_image(with_author=True),
+        "another": lambda: denoised_image(with_author=False),
+    },
+    "denoised_classes": {
+        "two": lambda: figures.denoised_classes(pixels(2), pixels(2, 2), pixels(2, 3), ["Bag", "Coat"], 0.3),
+        "one": lambda: figures.denoised_classes(pixels(1), pixels(1, 2), pixels(1, 3), ["Bag"], 0.3),
+    },
+    "denoising_gain": {
+        "some": lambda: figures.denoising_gain(
+            denoising(("best", "median_filter"), ("zeroed", "gaussian"), (0.1, 0.2))
+        ),
+        "one point": lambda: figures.denoising_gain(denoising(("best",), ("zeroed",), (0.1,))),
+    },
+}
+EMPTY: dict[str, Callable[[], Figure]] = {
+    "optimisation_history": lambda: figures.optimisation_history(table("trials", [])),
+    "optimisation_history, all failed": lambda: figures.optimisation_history(trials("failed", "pruned")),
+    "importances": lambda: figures.importances(table("importances", [])),
+    "parallel_coordinates": lambda: figures.parallel_coordinates(table("trials", [])),
+    "parallel_coordinates, all failed": lambda: figures.parallel_coordinates(trials("failed", "pruned")),
+    "trial_curves": lambda: figures.trial_curves(table("trial_epochs", [])),
+    "fold_curves": lambda: figures.fold_curves(table("fold_epochs", [])),
+    "fold_test": lambda: figures.fold_test(table("folds", [])),
+    "fold_test, all failed": lambda: figures.fold_test(folds(None, None)),
+}
+
+
+@pytest.fixture(autouse=True)
+def no_warning() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        yield
+
+
+def drawn(figure: Figure) -> Figure:
+    """The figure, drawn as a file of each kind."""
+    for suffix in ("png", "svg"):
+        content = io.BytesIO()
+        figure.savefig(content, format=suffix)
+        assert len(content.getvalue()) > 1000
+    return figure
+
+
+def texts(figure: Figure) -> list[str]:
+    """All that is to be read in a figure."""
+    found = (text for text in figure.findobj(Text) if isinstance(text, Text) and text.get_visible())
+    return [text.get_text() for text in found if text.get_text().strip()]
+
+
+def says_what_it_shows(axes: Axes, direction: str) -> bool:
+    """Whether an axis has a label, or words in place of numbers at its ticks."""
+    axis = getattr(axes, f"{direction}axis")
+    ticks = "".join(tick.get_text() for tick in axis.get_ticklabels())
+    return bool(axis.get_label_text()) or any(letter.isalpha() for letter in ticks)
+
+
+def curves(axes: Axes) -> dict[str, list[tuple[float, float]]]:
+    """The points of each labelled line."""
+    return {
+        str(line.get_label()): [(float(x), float(y)) for x, y in line.get_xydata()]  # type: ignore[union-attr]
+        for line in axes.get_lines()
+        if not str(line.get_label()).startswith("_")
+    }
+
+
+def test_every_figure_stands_in_these_tests() -> None:
+    public = {
+        name
+        for name, function in inspect.getmembers(figures, inspect.isfunction)
+        if function.__module__ == figures.__name__ and not name.startswith("_")
+    }
+    assert public == set(CASES)
+
+
+@pytest.mark.parametrize(("name", "case"), [(name, case) for name, cases in CASES.items() for case in cases])
+def test_figure_draws_without_a_warning_and_can_be_read(name: str, case: str) -> None:
+    figure = drawn(CASES[name][case]())
+    title = figure.get_suptitle() or "".join(axes.get_title() for axes in figure.axes)
+    assert title
+    assert len(texts(figure)) >= 3
+    assert not any("nan" in text.split() for text in texts(figure))
+    # A reader sees what each panel's horizontal axis is, and on the first what the vertical one is.
+    plots = [axes for axes in figure.axes if axes.axison and not axes.images and axes.get_label() != "<colorbar>"]
+    if plots:
+        assert all(says_what_it_shows(axes, "x") for axes in plots if axes.has_data())
+        assert any(says_what_it_shows(axes, "y") for axes in figure.axes)
+
+
+@pytest.mark.parametrize("name", EMPTY)
+def test_empty_table_is_a_sentence_in_place_of_data(name: str) -> None:
+    figure = drawn(EMPTY[name]())
+    (sentence,) = [text.get_text() for axes in figure.axes for text in axes.texts]
+    assert len(sentence.split()) >= 5
+    assert not any(axes.has_data() for axes in figure.axes)
+    assert not figure.axes[0].axison
+
+
+def test_optimisation_history_shows_every_complete_trial_and_the_best_so_far() -> None:
+    rows = [
+        trial(0, "complete", 0.03),
+        trial(1, "failed", None),
+        trial(2, "complete", 0.05),
+        trial(3, "pruned", 0.04),
+    ]
+    (axes,) = drawn(figures.optimisation_history(table("trials", [*rows, trial(4, "complete", 0.02)]))).axes
+    shown = curves(axes)
+    assert shown["trial"] == [(0, 0.03), (2, 0.05), (4, 0.02)]
+    assert shown["best so far"] == [(0, 0.03), (2, 0.03), (4, 0.02)]
+    assert [x for x, _ in shown["failed"]] == [1]
+    assert [x for x, _ in shown["pruned"]] == [3]
+
+
+def test_importances_stand_beside_their_parameters_the_largest_on_top() -> None:
+    (axes,) = drawn(figures.importances(importances(0.2, 0.7, 0.1))).axes
+    labels = [tick.get_text() for tick in axes.get_yticklabels()]
+    widths = [float(bar.get_width()) for bar in axes.patches]  # type: ignore[attr-defined]
+    assert list(zip(labels, widths, strict=True)) == [("param2", 0.1), ("param0", 0.2), ("param1", 0.7)]
+
+
+def test_parallel_coordinates_has_a_line_for_each_complete_trial_and_draws_the_best_thick() -> None:
+    figure = drawn(figures.parallel_coordinates(trials("complete", "complete", "failed", "complete")))
+    axes, colours = figure.axes
+    names = [tick.get_text().replace("\n", "_") for tick in axes.get_xticklabels()]
+    assert names == [column.removeprefix("params_") for column in TABLES["trials"].names if "params_" in column]
+    lines = [line for line in axes.get_lines() if len(line.get_xdata()) == len(names)]  # type: ignore[arg-type]
+    assert len(lines) == 3
+    (best,) = [line for line in lines if line.get_linewidth() == 3]
+    latent_dim = names.index("latent_dim")
+    assert best.get_ydata()[latent_dim] == 1.0  # type: ignore[index]  # trial 3, the best, has the largest
+    assert "MSE" in colours.get_ylabel()
+
+
+def test_trial_curves_show_each_error_in_its_panel_and_name_the_best_trial() -> None:
+    epochs = trial_epochs(3, 2)
+    figure = drawn(figures.trial_curves(epochs))
+    for axes, column in zip(figure.axes, ("train_mse", "val_mse"), strict=True):
+        assert curves(axes)["trial 1 (best)"] == list(
+            epochs[epochs["trial"] == 1][["epoch", column]].itertuples(index=False, name=None)
+        )
+        assert len(axes.get_lines()) == 3
+
+
+def test_fold_curves_show_each_fold_s_errors_and_the_author_s_beside_the_validation_errors() -> None:
+    epochs = fold_epochs(6, 2)
+    training, validation = drawn(figures.fold_curves(epochs)).axes
+    for axes, column in ((training, "train_mse"), (validation, "val_mse")):
+        for fold in range(6):
+            rows = epochs[epochs["fold"] == fold]
+            assert curves(axes)[f"fold {fold}"] == list(rows[["epoch", column]].itertuples(index=False, name=None))
+    hollow = [line for line in validation.get_lines() if line.get_markerfacecolor() == "none"]
+    assert [line.get_ydata()[0] for line in hollow] == list(figures.AUTHOR_FOLD_MSE)  # type: ignore[index]
+    assert len(training.get_lines()) == 6
+
+
+def test_fold_test_shows_each_fold_with_mean_and_standard_deviation() -> None:
+    (axes,) = drawn(figures.fold_test(folds(0.019, None, 0.021))).axes
+    assert [point for point in curves(axes)["fold"] if not np.isnan(point[1])] == [(0, 0.019), (2, 0.021)]
+    assert "mean 0.02000" in texts(axes.figure)  # type: ignore[arg-type]
+    assert "standard deviation 0.00141" in texts(axes.figure)  # type: ignore[arg-type]
+
+
+def test_reconstructions_are_the_best_and_the_worst_of_each_class() -> None:
+    """Images of one grey, reconstructed darker by a step of their own; the steps tell them apart."""
+    greys = np.array([51, 102, 153, 204, 51, 102], np.uint8)
+    steps = np.array([0.1, 0.02, 0.05, 0.06, 0.2, 0.01])
+    labels = np.array([0, 0, 0, 1, 1, 1], np.uint8)
+    images = np.broadcast_to(greys[:, None, None], (6, 28, 28))
+    reconstructed = (images / 255 - steps[:, None, None]).astype(np.float32)
+    figure = drawn(figures.reconstructions(images, reconstructed, labels, ["Bag", "Coat"]))
+    grid = np.array(figure.axes).reshape(4, 2)
+    for column, (best, worst) in enumerate([(1, 0), (5, 4)]):
+        shown = [np.asarray(axes.images[0].get_array()) for axes in grid[:, column]]
+        for row, expected in enumerate(
+            [images[best] / 255, reconstructed[best], images[worst] / 255, reconstructed[worst]]
+        ):
+            np.testing.assert_allclose(shown[row], expected, rtol=1e-6)
+        assert grid[1, column].get_xlabel() == f"{steps[best] ** 2:.4f}"
+        assert grid[3, column].get_xlabel() == f"{steps[worst] ** 2:.4f}"
+    assert [axes.get_title() for axes in grid[0]] == ["Bag", "Coat"]
+    assert [axes.get_ylabel() for axes in grid[:, 0]] == ["best", "reconstructed", "worst", "reconstructed"]
+
+
+def test_pictures_of_one_figure_share_their_scale_of_grey() -> None:
+    for axes in two_classes().axes:
+        assert [image.get_clim() for image in axes.images] == [(0, 1)]
+
+
+def test_denoised_image_puts_the_author_s_errors_beside_ours_for_his_image_only() -> None:
+    level, (noisy, reconstructed) = next(iter(figures.AUTHOR_DENOISED.items()))
+    clean, spoilt = np.zeros((28, 28)), np.full((28, 28), 0.5)
+    for with_author in (True, False):
+        figure = figures.denoised_image(clean, [(level, spoilt, spoilt / 2)], with_author=with_author)
+        below = [axes.get_xlabel() for axes in drawn(figure).axes if axes.get_xlabel()]
+        ours = ["0.2500", "0.0625"]
+        his = [f"author {noisy:.3f}", f"author {reconstructed:.3f}"]
+        assert below == ([f"{a}\n{b}" for a, b in zip(ours, his, strict=True)] if with_author else ours)
+
+
+def test_denoising_gain_has_a_panel_for_each_noise_and_a_curve_for_each_model() -> None:
+    models, kinds, levels = ("best", "median_filter"), ("zeroed", "gaussian"), (0.1, 0.2)
+    figure = drawn(figures.denoising_gain(denoising(models, kinds, levels)))
+    assert [axes.get_title() for axes in figure.axes] == list(kinds)
+    for axes in figure.axes:
+        for model in models:
+            assert curves(axes)[model] == [(level, level / 10) for level in levels]
+    assert set(models) <= set(texts(figure))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_figure_drawn_twice_is_the_same_file_twice(tmp_path: Path, name: str) -> None:
+    for folder in ("one", "other"):
+        Run(tmp_path / folder).write_figure(name, next(iter(CASES[name].values()))())
+    one, other = (Run(tmp_path / folder).read(f"figures/{name}.svg") for folder in ("one", "other"))
+    assert one == other
+    assert one.startswith(b"<?xml")
+    assert Run(tmp_path / "one").read(f"figures/{name}.png").startswith(b"\x89PNG")
+
+
+def test_figures_leave_matplotlib_s_settings_as_they_were() -> None:
+    from matplotlib import rcParams
+
+    before: dict[str, Any] = dict(rcParams)
+    for cases in CASES.values():
+        next(iter(cases.values()))()
+    assert dict(rcParams) == before

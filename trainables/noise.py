@@ -1,0 +1,55 @@
+"""Noise on images, to be taken away by an autoencoder (the paper's Denoising and Figure 2)."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+Noise = Literal["zeroed", "zeroed_foreground", "gaussian", "gaussian_unclipped", "gaussian_matched"]
+"""zeroed: each pixel is set to zero with probability p, the level.
+zeroed_foreground: p of an image's pixels, rounded, are set to zero, none of which was zero already; all that are
+left, where there are fewer. So every image loses as many, however black it is.
+gaussian: N(0, sigma^2) is added to each pixel, sigma being the level, and the sum clipped to [0, 1].
+gaussian_unclipped: the same, not clipped.
+gaussian_matched: not clipped either, with the sigma that costs what zeroing with p costs on these images."""
+NOISES: tuple[Noise, ...] = get_args(Noise)
+
+
+def add_noise(images: NDArray[np.uint8], noise: Noise, level: float, *, seed: int) -> NDArray[np.float32]:
+    """Noisy copies of images, drawn once from the seed, the kind and the level.
+
+    On average zeroing costs mean((y - x)^2) = p mean(x^2), and unclipped Gaussian noise sigma^2; so matched noise has
+    sigma = sqrt(p mean(x^2)).
+
+    Args:
+        images: shape (n, 28, 28), 0 to 255.
+        noise: the kind.
+        level: probability or share p in [0, 1], or standard deviation sigma >= 0, where the pixels' range is 1.
+        seed: the same seed, kind and level give the same noise.
+
+    Returns:
+        Shape (n, 28, 28); pixels in [0, 1], but for the unclipped kinds.
+
+    Raises:
+        ValueError: the level is out of range.
+    """
+    highest = np.inf if noise in {"gaussian", "gaussian_unclipped"} else 1
+    if not 0 <= level <= highest:
+        raise ValueError(f"level {level} is out of range for {noise} noise: 0 to {highest}")
+    draws = np.random.default_rng([seed, NOISES.index(noise), round(level * 1e6)])
+    pixels: NDArray[np.float32] = np.divide(images, 255, dtype=np.float32)
+    if noise == "zeroed":
+        pixels[draws.random(pixels.shape, dtype=np.float32) < level] = 0
+        return pixels
+    if noise == "zeroed_foreground":
+        flat = pixels.reshape(len(pixels), -1)
+        order = np.where(flat > 0, draws.random(flat.shape, dtype=np.float32), 2).argsort(axis=1)
+        np.put_along_axis(flat, order[:, : round(level * flat.shape[1])], 0, axis=1)
+        return pixels
+    sigma = float(np.sqrt(level * np.square(pixels).mean())) if noise == "gaussian_matched" else level
+    pixels += np.float32(sigma) * draws.standard_normal(pixels.shape, dtype=np.float32)
+    if noise == "gaussian":
+        np.clip(pixels, 0, 1, out=pixels)
+    return pixels
