@@ -164,6 +164,7 @@ EMPTY: dict[str, Callable[[], Figure]] = {
     "fold_curves": lambda: figures.fold_curves(table("fold_epochs", [])),
     "fold_test": lambda: figures.fold_test(table("folds", [])),
     "fold_test, all failed": lambda: figures.fold_test(folds(None, None)),
+    "denoising_gain": lambda: figures.denoising_gain(table("denoising", [])),
 }
 
 
@@ -234,7 +235,7 @@ def test_empty_table_is_a_sentence_in_place_of_data(name: str) -> None:
     (sentence,) = [text.get_text() for axes in figure.axes for text in axes.texts]
     assert len(sentence.split()) >= 5
     assert not any(axes.has_data() for axes in figure.axes)
-    assert not figure.axes[0].axison
+    assert not any(axes.axison for axes in figure.axes)
 
 
 def test_optimisation_history_shows_every_complete_trial_and_the_best_so_far() -> None:
