@@ -324,7 +324,7 @@ def denoising_gain(table: pd.DataFrame) -> Figure:
     kinds = [str(kind) for kind in table["noise"].unique()]
     figure, axes = _axes(3.4 * max(2, len(kinds)), 4.2, columns=max(1, len(kinds)))
     if table.empty:
-        return _said(figure, axes[0], "no noise was measured")
+        return _said(figure, axes[0], "no kind of noise was measured")
     for panel, kind in zip(axes, kinds, strict=True):
         panel.axhline(0, color="0.3", linewidth=0.8)
         for number, model in enumerate(table["model"].unique()):
