@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-import tyro
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Optimizer = Literal["adam", "adamw", "adagrad"]
 
@@ -223,125 +220,3 @@ class UserError(Exception):
 
     def __init__(self, message: str) -> None:
         super().__init__(" ".join(message.split()))
-
-
-class CommandLine(Settings):
-    """Run the paper's experiments; everything finished is kept, and the same command goes on where it stopped.
-
-    plan prints what would run and about how long; status prints what is done. Neither starts anything.
-    """
-
-    stages: tyro.conf.Positional[tuple[str, ...]] = ("all",)
-    """all, or names of stages (what they need is brought in); after plan or status, or alone."""
-
-
-def parse(arguments: list[str]) -> CommandLine:
-    """Settings from the preset, then the YAML file, then the flags.
-
-    Raises:
-        UserError: for an unknown setting, a value out of range, or a file that is not YAML.
-        SystemExit: with status 0 after --help.
-    """
-    preset = _early("--preset", arguments) or "laptop"
-    if preset not in PRESETS:
-        raise UserError(f"--preset: {preset!r} is none of {', '.join(PRESETS)}")
-    default = PRESETS[preset]().model_dump()
-    path = _early("--config", arguments)
-    if path is not None:
-        default = _merge(default, _read_yaml(Path(path)), where=path)
-    try:
-        command_line = CommandLine.model_validate(default)
-    except ValidationError as error:
-        raise UserError(f"{path}: {_first_error(error)}") from None
-    return _tyro(arguments, command_line)
-
-
-def _early(flag: str, arguments: list[str]) -> str | None:
-    """The value of a flag that decides the defaults of all others; tyro sees it again later."""
-    value = None
-    for position, argument in enumerate(arguments):
-        if argument == flag and position + 1 < len(arguments):
-            value = arguments[position + 1]
-        elif argument.startswith(flag + "="):
-            value = argument.partition("=")[2]
-    return value
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"--config {path}: {error.strerror or error}") from None
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
-        raise UserError(f"--config {path} is not YAML: {' '.join(str(error).split())[:200]}") from None
-    if content is None:
-        return {}
-    if not isinstance(content, dict):
-        raise UserError(f"--config {path}: expected settings as 'name: value', found a {type(content).__name__}")
-    return content
-
-
-def _merge(default: dict[str, Any], change: dict[Any, Any], where: str, prefix: str = "") -> dict[str, Any]:
-    merged = dict(default)
-    for raw_key, value in change.items():
-        key = str(raw_key).replace("-", "_")
-        if key not in default or (not prefix and key in {"config", "preset"}):
-            rule = "is given on the command line only" if key in default else f"is unknown{similar(key, default)}"
-            raise UserError(f"{where}: the setting {prefix}{raw_key} {rule}")
-        if isinstance(default[key], dict):
-            if not isinstance(value, dict):
-                raise UserError(f"{where}: {prefix}{key} is a section; write its settings below it, indented")
-            value = _merge(default[key], value, where, f"{prefix}{key}.")
-        merged[key] = value
-    return merged
-
-
-def similar(name: str, known: Iterable[str]) -> str:
-    """A hint at the known name that was probably meant; empty where none is near."""
-    from difflib import get_close_matches
-
-    close = get_close_matches(name, list(known), n=1)
-    return f"; did you mean {close[0]}?" if close else ""
-
-
-def _first_error(error: ValidationError) -> str:
-    """The first of a validation's errors as one line: the setting, the rule, the value."""
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    rule = str(first["msg"]).removeprefix("Value error, ")
-    got = "" if first["type"] in {"value_error", "missing"} else f" (got {first['input']!r})"
-    return f"{where}: {rule}{got}" if where else rule
-
-
-def _tyro(arguments: list[str], default: CommandLine) -> CommandLine:
-    """tyro parses; its boxed errors become one line."""
-    import contextlib
-    import io
-
-    boxed = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(boxed):
-            return tyro.cli(CommandLine, args=arguments, default=default, prog="python -m orchestrator.run")
-    except SystemExit as stop:
-        if stop.code in (0, None):
-            raise
-    raise UserError(_one_line(boxed.getvalue()))
-
-
-def _one_line(boxed: str) -> str:
-    """tyro's error box as one line: title, frame and pydantic's advice away; the frame is ASCII on some terminals."""
-    text = re.sub(r"\x1b\[[0-9;]*m", "", boxed)
-    parts = [" ".join(re.sub(r"[│|╭╮╰╯]", " ", part).split()) for part in re.split(r"[─-]{8,}", text)]
-    message = next(iter(parts[1:]), parts[0])
-    meant = re.search(r"Perhaps you meant: (--[\w.-]+)", " ".join(parts))
-    pydantic = re.match(
-        r"Error parsing (\S+): \d+ validation errors? for \w+ (?:(\w+) )?"
-        r"(?:Value error, (.*?)|([A-Z].*?)) \[type=\w+, input_value=(.*?), input_type",
-        message,
-    )
-    if pydantic:
-        section, field, own_words, words, value = pydantic.groups()
-        names = [name for name in (section, field) if name and name not in {"CommandLine", "stages"}]
-        flag = f"--{'.'.join(names)}".replace("_", "-")
-        return f"{flag}: {own_words}" if own_words else f"{flag}: {words} (got {value})"
-    return f"{message}; did you mean {meant[1]}?" if meant else f"{message} (see --help)"

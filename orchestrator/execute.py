@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from orchestrator.config import CommandLine, UserError
+from orchestrator.command_line import CommandLine
+from orchestrator.config import UserError
 from orchestrator.plan import Plan
 from orchestrator.progress import Bar, Progress, duration
 from orchestrator.provenance import git_commit, versions

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from orchestrator.cluster import slots_for, this_machine
-from orchestrator.config import CommandLine
+from orchestrator.command_line import CommandLine
 from orchestrator.progress import duration
 from orchestrator.results import Manifest, Run
 from orchestrator.stage import Stage, fingerprint

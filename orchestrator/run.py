@@ -6,7 +6,8 @@ import shlex
 import signal
 import sys
 
-from orchestrator.config import CommandLine, UserError, parse, similar
+from orchestrator.command_line import CommandLine, parse, similar
+from orchestrator.config import UserError
 from orchestrator.execute import execute
 from orchestrator.plan import Plan, print_plan, print_status
 from orchestrator.results import Run

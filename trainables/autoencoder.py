@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -38,32 +39,26 @@ class Autoencoder(nn.Module):
         hidden, encoded = settings.neurons, f3 * ENCODED_SIZE**2
         self.encoder = nn.Sequential(
             nn.Conv2d(1, f1, k, stride=2, padding=pad),
-            nn.ReLU(),
-            nn.BatchNorm2d(f1),
+            *_activation(settings, f1),
             nn.Conv2d(f1, f2, k, stride=2, padding=pad),
-            nn.ReLU(),
-            nn.BatchNorm2d(f2),
+            *_activation(settings, f2),
             nn.Conv2d(f2, f3, k, stride=2, padding=pad - 1),
-            nn.ReLU(),
-            nn.BatchNorm2d(f3),
+            *_activation(settings, f3),
             nn.Flatten(),
             nn.Linear(encoded, hidden),
-            nn.ReLU(),
+            *_activation(settings),
             nn.Linear(hidden, settings.latent_dim),
         )
         self.decoder = nn.Sequential(
             nn.Linear(settings.latent_dim, hidden),
-            nn.ReLU(),
+            *_activation(settings),
             nn.Linear(hidden, encoded),
             nn.Unflatten(1, (f3, ENCODED_SIZE, ENCODED_SIZE)),
-            nn.ReLU(),
-            nn.BatchNorm2d(f3),
+            *_activation(settings, f3),
             nn.ConvTranspose2d(f3, f2, k, stride=2, padding=pad - 1),
-            nn.ReLU(),
-            nn.BatchNorm2d(f2),
+            *_activation(settings, f2),
             nn.ConvTranspose2d(f2, f1, k, stride=2, padding=pad, output_padding=1),
-            nn.ReLU(),
-            nn.BatchNorm2d(f1),
+            *_activation(settings, f1),
             nn.ConvTranspose2d(f1, 1, k, stride=2, padding=pad, output_padding=1),
             nn.Sigmoid(),
         )
@@ -74,6 +69,14 @@ class Autoencoder(nn.Module):
             return self.decoder(self.encoder(images))  # type: ignore[no-any-return]
         x = images.permute(1, 2, 3, 0).contiguous()
         return batch_last(self.decoder, batch_last(self.encoder, x)).permute(3, 0, 1, 2)
+
+
+def _activation(settings: AutoencoderSettings, channels: int | None = None) -> Iterator[nn.Module]:
+    """What follows a layer: ReLU, and batch norm where it has channels."""
+    if settings.relu:
+        yield nn.ReLU()
+    if settings.batch_norm and channels is not None:
+        yield nn.BatchNorm2d(channels)
 
 
 def build(settings: AutoencoderSettings, *, seed: int) -> Autoencoder:
@@ -243,7 +246,10 @@ def train_autoencoder(
         order = train[torch.randperm(len(train), generator=_generator(seed, number))].to(device)
         draws = _generator(seed, number, 1)
         total = torch.zeros((), dtype=torch.float64, device=device)
-        for batch in order.split(settings.batch_size):
+        batches = order.split(settings.batch_size)
+        for position, batch in enumerate(batches):
+            progress = (number - 1 + position / len(batches)) / settings.epochs
+            optimizer.param_groups[0]["lr"] = _learning_rate(settings, progress)
             pixels = as_pixels(flat.index_select(0, batch))
             loss = functional.mse_loss(model(_spoilt(pixels, settings, draws)), pixels)
             optimizer.zero_grad()
@@ -264,6 +270,12 @@ def train_autoencoder(
                 "epoch": number,
             },
         )
+
+
+def _learning_rate(settings: AutoencoderSettings, progress: float) -> float:
+    """Step size once this share of the training is done."""
+    factor = 1.0 if settings.schedule == "constant" else (1 + math.cos(math.pi * progress)) / 2
+    return settings.learning_rate * factor
 
 
 def _spoilt(pixels: Tensor, settings: AutoencoderSettings, draws: torch.Generator) -> Tensor:

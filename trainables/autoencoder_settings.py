@@ -24,10 +24,16 @@ class AutoencoderSettings(BaseModel):
     """Size of the latent vector."""
     kernel_size: Literal[3, 5] = 3
     """Kernel of every convolution; the padding follows, so that the shapes stay 28-14-7-3."""
+    batch_norm: bool = True
+    """Batch norm after each inner convolution's ReLU."""
+    relu: bool = True
+    """ReLU after each inner layer; without it and batch norm only the last sigmoid is not linear."""
     optimizer: Literal["adam", "adamw", "adagrad"] = "adamw"
     """Optimizer, by Optuna's and the paper's name for it."""
     learning_rate: float = Field(default=5e-4, gt=0)
-    """Step size."""
+    """Step size; of the first step, where it is annealed."""
+    schedule: Literal["constant", "cosine"] = "constant"
+    """How the step size goes on: as it is, or down to zero at the last step along half a cosine."""
     weight_decay: float = Field(default=1e-5, ge=0)
     """L2 penalty: added to the gradient for adam and adagrad, decoupled from it for adamw."""
     batch_size: int = Field(default=256, ge=2)
@@ -49,7 +55,7 @@ class AutoencoderSettings(BaseModel):
         linear = sum(before * after + after for before, after in pairwise(widths))
         channels = (1, f1, f2, f3, f2, f1, 1)
         convolutions = sum(self.kernel_size**2 * before * after + after for before, after in pairwise(channels))
-        batch_norms = 2 * 2 * (f1 + f2 + f3)
+        batch_norms = 2 * 2 * (f1 + f2 + f3) * self.batch_norm
         return linear + convolutions + batch_norms
 
 

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator import figures
 from orchestrator.config import Denoise
+from orchestrator.figures import denoise as figures
 from orchestrator.stage import Context, Record, Stage
 from orchestrator.stages.refit import load_model
 from orchestrator.tables import Row

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from orchestrator import figures
 from orchestrator.config import Settings
+from orchestrator.figures import kfold as figures
 from orchestrator.stage import Context, Record, Stage, StageFailed, Trainings, Trial, Work
 from orchestrator.stages.search import best_model, paper_table1, training_cost
 from orchestrator.tables import Row

@@ -11,8 +11,8 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from orchestrator import figures
 from orchestrator.config import Settings
+from orchestrator.figures import refit as figures
 from orchestrator.stage import Context, Record, Stage, StageFailed, Trainings, Trial, Work
 from orchestrator.stages.search import best_model, paper_table1, param_columns, training_cost
 from orchestrator.tables import Row

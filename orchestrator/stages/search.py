@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator import figures
 from orchestrator.config import Search, Settings
+from orchestrator.figures import search as figures
 from orchestrator.stage import Context, Record, Stage, StageFailed, Trainings, Trial, Work
 from orchestrator.tables import Row
 from orchestrator.trials import OptunaSuggestions

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from orchestrator.config import PRESETS, CommandLine, Settings, UserError, laptop, paper, parse, smoke
+from orchestrator.command_line import CommandLine, parse
+from orchestrator.config import PRESETS, Settings, UserError, laptop, paper, smoke
 
 
 @pytest.fixture

@@ -1,7 +1,9 @@
 """Every figure draws from small tables, and from empty ones, without a warning, and says what its axes are."""
 
+import importlib
 import inspect
 import io
+import pkgutil
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +18,7 @@ from matplotlib.text import Text
 from numpy.typing import NDArray
 
 from orchestrator import figures
+from orchestrator.figures import denoise, kfold, refit, search
 from orchestrator.results import Run
 from orchestrator.tables import TABLES, Row, to_arrow
 
@@ -99,72 +102,72 @@ def pixels(num_images: int, seed: int = 1) -> NDArray[np.float32]:
 
 
 def two_classes() -> Figure:
-    return figures.reconstructions(pictures(6), pixels(6), np.array([0, 1] * 3, np.uint8), ["Bag", "Coat"])
+    return refit.reconstructions(pictures(6), pixels(6), np.array([0, 1] * 3, np.uint8), ["Bag", "Coat"])
 
 
 def denoised_image(*, with_author: bool) -> Figure:
     columns = [(level, pixels(1)[0], pixels(1, seed=2)[0]) for level in (0.1, 0.25)]
-    return figures.denoised_image(pixels(1, seed=3)[0], columns, with_author=with_author)
+    return denoise.denoised_image(pixels(1, seed=3)[0], columns, with_author=with_author)
 
 
 CASES: dict[str, dict[str, Callable[[], Figure]]] = {
     "optimisation_history": {
-        "every state": lambda: figures.optimisation_history(trials("complete", "pruned", "failed", "complete")),
-        "one trial": lambda: figures.optimisation_history(trials("complete")),
+        "every state": lambda: search.optimisation_history(trials("complete", "pruned", "failed", "complete")),
+        "one trial": lambda: search.optimisation_history(trials("complete")),
     },
     "importances": {
-        "some": lambda: figures.importances(importances(0.7, 0.2, 0.1)),
-        "nothing matters": lambda: figures.importances(importances(0.0, 0.0)),
+        "some": lambda: search.importances(importances(0.7, 0.2, 0.1)),
+        "nothing matters": lambda: search.importances(importances(0.0, 0.0)),
     },
     "parallel_coordinates": {
-        "every state": lambda: figures.parallel_coordinates(trials("complete", "pruned", "failed", "complete")),
-        "one trial": lambda: figures.parallel_coordinates(trials("complete")),
+        "every state": lambda: search.parallel_coordinates(trials("complete", "pruned", "failed", "complete")),
+        "one trial": lambda: search.parallel_coordinates(trials("complete")),
     },
     "trial_curves": {
-        "some": lambda: figures.trial_curves(trial_epochs(3, 2)),
-        "one point": lambda: figures.trial_curves(trial_epochs(1, 1)),
+        "some": lambda: search.trial_curves(trial_epochs(3, 2)),
+        "one point": lambda: search.trial_curves(trial_epochs(1, 1)),
     },
     "fold_curves": {
-        "six": lambda: figures.fold_curves(fold_epochs(6, 3)),
-        "eight": lambda: figures.fold_curves(fold_epochs(8, 1)),
+        "six": lambda: kfold.fold_curves(fold_epochs(6, 3)),
+        "eight": lambda: kfold.fold_curves(fold_epochs(8, 1)),
     },
     "fold_test": {
-        "some": lambda: figures.fold_test(folds(0.02, None, 0.021)),
-        "one": lambda: figures.fold_test(folds(0.02)),
+        "some": lambda: kfold.fold_test(folds(0.02, None, 0.021)),
+        "one": lambda: kfold.fold_test(folds(0.02)),
     },
     "reconstructions": {
         "two classes": two_classes,
-        "a class without images": lambda: figures.reconstructions(
+        "a class without images": lambda: refit.reconstructions(
             pictures(2), pixels(2), np.zeros(2, np.uint8), ["Bag", "Coat"]
         ),
-        "no images": lambda: figures.reconstructions(pictures(0), pixels(0), np.zeros(0, np.uint8), ["Bag", "Coat"]),
+        "no images": lambda: refit.reconstructions(pictures(0), pixels(0), np.zeros(0, np.uint8), ["Bag", "Coat"]),
     },
     "denoised_image": {
         "the author's": lambda: denoised_image(with_author=True),
         "another": lambda: denoised_image(with_author=False),
     },
     "denoised_classes": {
-        "two": lambda: figures.denoised_classes(pixels(2), pixels(2, 2), pixels(2, 3), ["Bag", "Coat"], 0.3),
-        "one": lambda: figures.denoised_classes(pixels(1), pixels(1, 2), pixels(1, 3), ["Bag"], 0.3),
+        "two": lambda: denoise.denoised_classes(pixels(2), pixels(2, 2), pixels(2, 3), ["Bag", "Coat"], 0.3),
+        "one": lambda: denoise.denoised_classes(pixels(1), pixels(1, 2), pixels(1, 3), ["Bag"], 0.3),
     },
     "denoising_gain": {
-        "some": lambda: figures.denoising_gain(
+        "some": lambda: denoise.denoising_gain(
             denoising(("best", "median_filter"), ("zeroed", "gaussian"), (0.1, 0.2))
         ),
-        "one point": lambda: figures.denoising_gain(denoising(("best",), ("zeroed",), (0.1,))),
+        "one point": lambda: denoise.denoising_gain(denoising(("best",), ("zeroed",), (0.1,))),
     },
 }
 EMPTY: dict[str, Callable[[], Figure]] = {
-    "optimisation_history": lambda: figures.optimisation_history(table("trials", [])),
-    "optimisation_history, all failed": lambda: figures.optimisation_history(trials("failed", "pruned")),
-    "importances": lambda: figures.importances(table("importances", [])),
-    "parallel_coordinates": lambda: figures.parallel_coordinates(table("trials", [])),
-    "parallel_coordinates, all failed": lambda: figures.parallel_coordinates(trials("failed", "pruned")),
-    "trial_curves": lambda: figures.trial_curves(table("trial_epochs", [])),
-    "fold_curves": lambda: figures.fold_curves(table("fold_epochs", [])),
-    "fold_test": lambda: figures.fold_test(table("folds", [])),
-    "fold_test, all failed": lambda: figures.fold_test(folds(None, None)),
-    "denoising_gain": lambda: figures.denoising_gain(table("denoising", [])),
+    "optimisation_history": lambda: search.optimisation_history(table("trials", [])),
+    "optimisation_history, all failed": lambda: search.optimisation_history(trials("failed", "pruned")),
+    "importances": lambda: search.importances(table("importances", [])),
+    "parallel_coordinates": lambda: search.parallel_coordinates(table("trials", [])),
+    "parallel_coordinates, all failed": lambda: search.parallel_coordinates(trials("failed", "pruned")),
+    "trial_curves": lambda: search.trial_curves(table("trial_epochs", [])),
+    "fold_curves": lambda: kfold.fold_curves(table("fold_epochs", [])),
+    "fold_test": lambda: kfold.fold_test(table("folds", [])),
+    "fold_test, all failed": lambda: kfold.fold_test(folds(None, None)),
+    "denoising_gain": lambda: denoise.denoising_gain(table("denoising", [])),
 }
 
 
@@ -209,8 +212,12 @@ def curves(axes: Axes) -> dict[str, list[tuple[float, float]]]:
 def test_every_figure_stands_in_these_tests() -> None:
     public = {
         name
-        for name, function in inspect.getmembers(figures, inspect.isfunction)
-        if function.__module__ == figures.__name__ and not name.startswith("_")
+        for module in pkgutil.iter_modules(figures.__path__)
+        if module.name != "style"
+        for name, function in inspect.getmembers(
+            importlib.import_module(f"{figures.__name__}.{module.name}"), inspect.isfunction
+        )
+        if function.__module__ == f"{figures.__name__}.{module.name}" and not name.startswith("_")
     }
     assert public == set(CASES)
 
@@ -245,7 +252,7 @@ def test_optimisation_history_shows_every_complete_trial_and_the_best_so_far() -
         trial(2, "complete", 0.05),
         trial(3, "pruned", 0.04),
     ]
-    (axes,) = drawn(figures.optimisation_history(table("trials", [*rows, trial(4, "complete", 0.02)]))).axes
+    (axes,) = drawn(search.optimisation_history(table("trials", [*rows, trial(4, "complete", 0.02)]))).axes
     shown = curves(axes)
     assert shown["trial"] == [(0, 0.03), (2, 0.05), (4, 0.02)]
     assert shown["best so far"] == [(0, 0.03), (2, 0.03), (4, 0.02)]
@@ -254,14 +261,14 @@ def test_optimisation_history_shows_every_complete_trial_and_the_best_so_far() -
 
 
 def test_importances_stand_beside_their_parameters_the_largest_on_top() -> None:
-    (axes,) = drawn(figures.importances(importances(0.2, 0.7, 0.1))).axes
+    (axes,) = drawn(search.importances(importances(0.2, 0.7, 0.1))).axes
     labels = [tick.get_text() for tick in axes.get_yticklabels()]
     widths = [float(bar.get_width()) for bar in axes.patches]  # type: ignore[attr-defined]
     assert list(zip(labels, widths, strict=True)) == [("param2", 0.1), ("param0", 0.2), ("param1", 0.7)]
 
 
 def test_parallel_coordinates_has_a_line_for_each_complete_trial_and_draws_the_best_thick() -> None:
-    figure = drawn(figures.parallel_coordinates(trials("complete", "complete", "failed", "complete")))
+    figure = drawn(search.parallel_coordinates(trials("complete", "complete", "failed", "complete")))
     axes, colours = figure.axes
     names = [tick.get_text().replace("\n", "_") for tick in axes.get_xticklabels()]
     assert names == [column.removeprefix("params_") for column in TABLES["trials"].names if "params_" in column]
@@ -275,7 +282,7 @@ def test_parallel_coordinates_has_a_line_for_each_complete_trial_and_draws_the_b
 
 def test_trial_curves_show_each_error_in_its_panel_and_name_the_best_trial() -> None:
     epochs = trial_epochs(3, 2)
-    figure = drawn(figures.trial_curves(epochs))
+    figure = drawn(search.trial_curves(epochs))
     for axes, column in zip(figure.axes, ("train_mse", "val_mse"), strict=True):
         assert curves(axes)["trial 1 (best)"] == list(
             epochs[epochs["trial"] == 1][["epoch", column]].itertuples(index=False, name=None)
@@ -285,18 +292,18 @@ def test_trial_curves_show_each_error_in_its_panel_and_name_the_best_trial() -> 
 
 def test_fold_curves_show_each_fold_s_errors_and_the_author_s_beside_the_validation_errors() -> None:
     epochs = fold_epochs(6, 2)
-    training, validation = drawn(figures.fold_curves(epochs)).axes
+    training, validation = drawn(kfold.fold_curves(epochs)).axes
     for axes, column in ((training, "train_mse"), (validation, "val_mse")):
         for fold in range(6):
             rows = epochs[epochs["fold"] == fold]
             assert curves(axes)[f"fold {fold}"] == list(rows[["epoch", column]].itertuples(index=False, name=None))
     hollow = [line for line in validation.get_lines() if line.get_markerfacecolor() == "none"]
-    assert [line.get_ydata()[0] for line in hollow] == list(figures.AUTHOR_FOLD_MSE)  # type: ignore[index]
+    assert [line.get_ydata()[0] for line in hollow] == list(kfold.AUTHOR_FOLD_MSE)  # type: ignore[index]
     assert len(training.get_lines()) == 6
 
 
 def test_fold_test_shows_each_fold_with_mean_and_standard_deviation() -> None:
-    (axes,) = drawn(figures.fold_test(folds(0.019, None, 0.021))).axes
+    (axes,) = drawn(kfold.fold_test(folds(0.019, None, 0.021))).axes
     assert [point for point in curves(axes)["fold"] if not np.isnan(point[1])] == [(0, 0.019), (2, 0.021)]
     assert "mean 0.02000" in texts(axes.figure)  # type: ignore[arg-type]
     assert "standard deviation 0.00141" in texts(axes.figure)  # type: ignore[arg-type]
@@ -309,7 +316,7 @@ def test_reconstructions_are_the_best_and_the_worst_of_each_class() -> None:
     labels = np.array([0, 0, 0, 1, 1, 1], np.uint8)
     images = np.broadcast_to(greys[:, None, None], (6, 28, 28))
     reconstructed = (images / 255 - steps[:, None, None]).astype(np.float32)
-    figure = drawn(figures.reconstructions(images, reconstructed, labels, ["Bag", "Coat"]))
+    figure = drawn(refit.reconstructions(images, reconstructed, labels, ["Bag", "Coat"]))
     grid = np.array(figure.axes).reshape(4, 2)
     for column, (best, worst) in enumerate([(1, 0), (5, 4)]):
         shown = [np.asarray(axes.images[0].get_array()) for axes in grid[:, column]]
@@ -329,10 +336,10 @@ def test_pictures_of_one_figure_share_their_scale_of_grey() -> None:
 
 
 def test_denoised_image_puts_the_author_s_errors_beside_ours_for_his_image_only() -> None:
-    level, (noisy, reconstructed) = next(iter(figures.AUTHOR_DENOISED.items()))
+    level, (noisy, reconstructed) = next(iter(denoise.AUTHOR_DENOISED.items()))
     clean, spoilt = np.zeros((28, 28)), np.full((28, 28), 0.5)
     for with_author in (True, False):
-        figure = figures.denoised_image(clean, [(level, spoilt, spoilt / 2)], with_author=with_author)
+        figure = denoise.denoised_image(clean, [(level, spoilt, spoilt / 2)], with_author=with_author)
         below = [axes.get_xlabel() for axes in drawn(figure).axes if axes.get_xlabel()]
         ours = ["0.2500", "0.0625"]
         his = [f"author {noisy:.3f}", f"author {reconstructed:.3f}"]
@@ -341,7 +348,7 @@ def test_denoised_image_puts_the_author_s_errors_beside_ours_for_his_image_only(
 
 def test_denoising_gain_has_a_panel_for_each_noise_and_a_curve_for_each_model() -> None:
     models, kinds, levels = ("best", "median_filter"), ("zeroed", "gaussian"), (0.1, 0.2)
-    figure = drawn(figures.denoising_gain(denoising(models, kinds, levels)))
+    figure = drawn(denoise.denoising_gain(denoising(models, kinds, levels)))
     assert [axes.get_title() for axes in figure.axes] == list(kinds)
     for axes in figure.axes:
         for model in models:

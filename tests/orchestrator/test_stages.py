@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.config import CommandLine, smoke
+from orchestrator.command_line import CommandLine
+from orchestrator.config import smoke
 from orchestrator.execute import execute
 from orchestrator.plan import Plan
 from orchestrator.results import Manifest, Run

@@ -1,0 +1,1 @@
+"""Tables to figures, a module for each stage; opens no file."""
