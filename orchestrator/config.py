@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator, model_validator
+
+from trainables.splits import Order
 
 Optimizer = Literal["adam", "adamw", "adagrad"]
+
+
+def _distinct(name: str, values: tuple[Any, ...]) -> None:
+    if not values or len(set(values)) < len(values):
+        raise ValueError(f"{name}: name at least one, and none twice (got {', '.join(map(str, values)) or 'none'})")
 
 
 class Section(BaseModel):
@@ -92,6 +99,15 @@ class Kfold(Section):
     """Contiguous blocks of the training images."""
     epochs: int = Field(default=20, ge=1)
     """Epochs of each fold."""
+    orders: tuple[Order, ...] = ("sequential", "shuffled", "stratified", "class_sorted")
+    """Orders of the images that blocks are cut from: sequential is the paper's, class_sorted its opposite."""
+    num_seeds: int = Field(default=4, ge=1)
+    """Seeds that the first order's fold 0 is trained with: how much folds would differ by chance alone."""
+
+    @model_validator(mode="after")
+    def _orders(self) -> Self:
+        _distinct("orders", self.orders)
+        return self
 
 
 class Refit(Section):
@@ -118,9 +134,76 @@ class Denoise(Section):
     @model_validator(mode="after")
     def _some(self) -> Self:
         for name in ("zeroed", "gaussian"):
-            if not getattr(self, name):
-                raise ValueError(f"{name}: name at least one level")
+            _distinct(name, getattr(self, name))
         return self
+
+
+class Capacity(Section):
+    """How well images are reconstructed from latent vectors of many sizes."""
+
+    latent_dims: tuple[PositiveInt, ...] = (1, 2, 5, 10, 14, 32, 64)
+    """Latent sizes of the autoencoder."""
+    num_seeds: int = Field(default=3, ge=1)
+    """Seeds of every training here, counted from the run's, but for the wide models, which have one."""
+    epochs: int = Field(default=12, ge=1)
+    """Epochs of the autoencoder."""
+    filters: tuple[PositiveInt, PositiveInt, PositiveInt] = (8, 32, 64)
+    """Output channels of its convolutions: wide enough for the latent vector to be what limits it."""
+    neurons: int = Field(default=128, ge=1)
+    """Width of its fully connected layer."""
+    learning_rate: float = Field(default=3e-3, gt=0)
+    """Step size of the first step; annealed to zero."""
+    batch_size: int = Field(default=128, ge=2)
+    """Images per step."""
+    linear_dims: tuple[PositiveInt, ...] = (2, 8)
+    """Latent sizes of linear autoencoders, to be held against PCA."""
+    linear_epochs: int = Field(default=15, ge=1)
+    """Epochs of these; they take a second or two each."""
+    wide_dims: tuple[PositiveInt, ...] = (14, 784, 1024)
+    """Latent sizes of autoencoders without a narrower layer on the way; from 784 on they are overcomplete."""
+    control_epochs: int = Field(default=8, ge=1)
+    """Epochs of the wide autoencoders and of the ablations."""
+    ablations: bool = True
+    """Whether to train the paper's Table 1 without batch norm, without ReLU, with other weight decays and kernels."""
+
+    @model_validator(mode="after")
+    def _some(self) -> Self:
+        for name in ("latent_dims", "linear_dims", "wide_dims"):
+            _distinct(name, getattr(self, name))
+            if max(getattr(self, name)) > 1024:
+                raise ValueError(f"{name}: {max(getattr(self, name))} is above 1024")
+        return self
+
+
+class Classify(Section):
+    """Classifiers of the best model's latent vectors and of raw images."""
+
+    epochs: int = Field(default=50, ge=1)
+    """Epochs of each classifier."""
+    num_seeds: int = Field(default=2, ge=1)
+    """Seeds of each, counted from the run's."""
+    num_neighbors: int = Field(default=5, ge=1)
+    """k of the k-nearest-neighbours classifier."""
+    accuracies: tuple[Share, ...] = (0.7, 0.75, 0.8, 0.82, 0.84, 0.86, 0.88, 0.9)
+    """Test accuracies that the time to reach is told of."""
+
+    @model_validator(mode="after")
+    def _some(self) -> Self:
+        _distinct("accuracies", self.accuracies)
+        return self
+
+
+class Embed(Section):
+    """The plane that images are laid out in by an autoencoder, PCA and t-SNE."""
+
+    num_fitted: int = Field(default=20_000, ge=100, le=60_000)
+    """Training images that t-SNE is fitted to where test images are to be added as new points."""
+    perplexity: float = Field(default=30, gt=1)
+    """t-SNE's, about the number of neighbours that count."""
+    num_neighbors: int = Field(default=5, ge=1)
+    """k of the nearest-neighbours accuracy, and of trustworthiness and continuity."""
+    num_measured: int = Field(default=10_000, ge=20, le=10_000)
+    """Test images that trustworthiness, continuity and silhouette are measured on; they take all pairs of them."""
 
 
 class Resources(Section):
@@ -156,6 +239,9 @@ class Settings(Section):
     kfold: Kfold = Kfold()
     refit: Refit = Refit()
     denoise: Denoise = Denoise()
+    capacity: Capacity = Capacity()
+    classify: Classify = Classify()
+    embed: Embed = Embed()
     resources: Resources = Resources()
 
     @field_validator("name")
@@ -192,8 +278,15 @@ def laptop() -> Settings:
         update={
             "preset": "laptop",
             "search": full.search.model_copy(update={"num_trials": 8, "epochs": 2, "num_startup_trials": 4}),
-            "kfold": full.kfold.model_copy(update={"epochs": 3}),
+            "kfold": full.kfold.model_copy(
+                update={"epochs": 2, "orders": ("sequential", "class_sorted"), "num_seeds": 3}
+            ),
             "refit": full.refit.model_copy(update={"epochs": 4}),
+            "capacity": full.capacity.model_copy(
+                update={"latent_dims": (2, 5, 14), "num_seeds": 1, "epochs": 1, "control_epochs": 1, "wide_dims": (14, 784)}
+            ),
+            "classify": full.classify.model_copy(update={"epochs": 3, "num_seeds": 1}),
+            "embed": full.embed.model_copy(update={"num_fitted": 5_000, "num_measured": 2_500}),
         }
     )
 
@@ -206,8 +299,18 @@ def smoke() -> Settings:
             "preset": "smoke",
             "data": Data(num_train=3_000, num_test=500),
             "search": full.search.model_copy(update={"num_trials": 6, "epochs": 2, "num_startup_trials": 2}),
-            "kfold": full.kfold.model_copy(update={"epochs": 2}),
+            "kfold": full.kfold.model_copy(
+                update={"epochs": 2, "orders": ("sequential", "class_sorted"), "num_seeds": 2}
+            ),
             "refit": full.refit.model_copy(update={"epochs": 2}),
+            "capacity": full.capacity.model_copy(
+                update={
+                    **{"latent_dims": (2, 14), "num_seeds": 1, "epochs": 1, "control_epochs": 1},
+                    **{"linear_epochs": 2, "wide_dims": (784,)},
+                }
+            ),
+            "classify": full.classify.model_copy(update={"epochs": 2, "num_seeds": 1}),
+            "embed": full.embed.model_copy(update={"num_fitted": 500, "num_measured": 500}),
         }
     )
 

@@ -1,12 +1,15 @@
-"""Does what a plan has left: stages that can be done side by side train as one set of trials."""
+"""Does what a plan has left: each stage as soon as what it needs is done, all trainings as one stream of trials.
+
+Trainings run in Ray; a stage's tables are written in a thread of this process while the others train.
+"""
 
 from __future__ import annotations
 
 import os
 import tempfile
+import threading
 import time
 import traceback
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -15,6 +18,7 @@ from typing import TYPE_CHECKING, Literal
 
 from orchestrator.command_line import CommandLine
 from orchestrator.config import UserError
+from orchestrator.ledger import Ledger
 from orchestrator.plan import Plan
 from orchestrator.progress import Bar, Progress, duration
 from orchestrator.provenance import git_commit, versions
@@ -46,22 +50,15 @@ def execute(plan: Plan, settings: CommandLine, run: Run) -> Manifest:
             if stage not in plan.to_do:
                 progress.say(f"{stage.name}: done before")
         data = cluster = None
-        if any(stage.train or stage.images for stage in plan.to_do):
+        if any(stage.training or stage.images for stage in plan.to_do):
             data = _load_images(settings)
-        if any(stage.train for stage in plan.to_do):
+        if any(stage.training for stage in plan.to_do):
             cluster = _connect(stack, settings, run, progress)
             manifest.hardware = cluster.hardware
-        writer = ThreadPoolExecutor(max_workers=1)
-        stack.callback(writer.shutdown, wait=False, cancel_futures=True)
-        left = list(plan.to_do)
-        while left:
-            names = {stage.name for stage in left}
-            ready = [stage for stage in left if not names & {*stage.needs(settings)} and not stage.gathers] or left[
-                :1
-            ]
-            wave = [_Doing(stage, plan, run, manifest, progress, data, cluster) for stage in ready]
-            _do(wave, cluster, writer)
-            left = [stage for stage in left if stage not in ready]
+        flow = _Flow(plan, run, manifest, progress, data, cluster)
+        if cluster is not None and data is not None:
+            flow.train(cluster, data)
+        flow.drain()
     return manifest
 
 
@@ -96,12 +93,11 @@ def _connect(stack: ExitStack, settings: CommandLine, run: Run, progress: Progre
     return cluster
 
 
-class _Doing:
-    """A stage that is being done: what it is given, and its line in the manifest."""
+class _Flow:
+    """The stages that are left, begun as soon as they can be; the source of Tune's trials."""
 
     def __init__(
         self,
-        stage: Stage,
         plan: Plan,
         run: Run,
         manifest: Manifest,
@@ -109,13 +105,111 @@ class _Doing:
         data: FashionMnist | None,
         cluster: Cluster | None,
     ) -> None:
-        self.stage, self._plan = stage, plan
-        self.context = Context(stage, plan.settings, run, manifest, plan.fingerprint(stage, manifest), data)
-        self._slots = cluster.slots if cluster and stage.train else 0
+        self.plan, self.run, self.manifest, self.progress = plan, run, manifest, progress
+        self.data, self.cluster = data, cluster
+        self._waiting = list(plan.to_do)
+        self._begun: set[str] = set()
+        """Stages that are being done."""
+        self._ledgers: dict[Ledger, _Doing] = {}
+        self.manifest_lock = threading.Lock()
+        self._broken: Exception | None = None
+        """Why nothing more can be trained."""
+        self._unwritten: Exception | None = None
+        """Why the manifest could not be written."""
+
+    def train(self, cluster: Cluster, data: FashionMnist) -> None:
+        """Run the trainings of all stages."""
+        from orchestrator.trials import run_trials
+
+        trainings = {stage.name: stage.training for stage in self.plan.to_do if stage.training}
+        try:
+            run_trials(self, trainings, cluster, data, self.run)
+        except Exception as error:
+            self._broken = error
+            for ledger, doing in self._ledgers.items():
+                if ledger.num_missing:
+                    doing.crash(error)
+                    self._begun.discard(doing.stage.name)
+
+    def drain(self) -> None:
+        """Do what is left, which trains nothing, and wait for what is being done."""
+        while self._waiting or self._begun:
+            self._begin_what_can_be()
+            time.sleep(0.05)
+        if self._unwritten:
+            raise self._unwritten
+
+    def next(self) -> Ledger | None:
+        """The ledger whose trial is to start now: of the stage that most others wait for, or that takes longest."""
+        self._begin_what_can_be()
+
+        def urgency(ledger: Ledger) -> tuple[int, float]:
+            return self._num_hanging_on(ledger.context.stage), ledger.longest
+
+        return max((ledger for ledger in self._ledgers if ledger.waiting), key=urgency, default=None)
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether nothing is left to train."""
+        return not any(stage.training for stage in self._waiting) and not any(
+            ledger.num_missing for ledger in self._ledgers
+        )
+
+    def _num_hanging_on(self, stage: Stage) -> int:
+        settings = self.plan.settings
+        direct = [other for other in self._waiting if stage.name in other.needs(settings)]
+        return len(direct) + sum(self._num_hanging_on(other) for other in direct)
+
+    def _begin_what_can_be(self) -> None:
+        for stage in list(self._waiting):
+            unfinished = self._begun | {other.name for other in self._waiting if other is not stage}
+            if not unfinished & (unfinished if stage.gathers else {*stage.needs(self.plan.settings)}):
+                self._waiting.remove(stage)
+                self._begin(stage)
+
+    def _begin(self, stage: Stage) -> None:
+        doing = _Doing(stage, self)
+        if not doing.begin():
+            return
+        self._begun.add(stage.name)
+
+        def finish(records: dict[str, Record]) -> None:
+            def work() -> None:
+                try:
+                    doing.finish(records)
+                except Exception as error:
+                    self._unwritten = error
+                finally:
+                    self._begun.discard(stage.name)
+
+            # A daemon: what is computed here does not hold up an interrupted process.
+            threading.Thread(target=work, name=stage.name, daemon=True).start()
+
+        if stage.trainings is None:
+            finish({})
+            return
+        try:
+            ledger = Ledger(doing.context, stage.trainings(doing.context), bar=doing.bar, when_done=finish)
+            if ledger.num_missing and self._broken:
+                raise self._broken
+            self._ledgers[ledger] = doing
+        except Exception as error:
+            doing.crash(error)
+            self._begun.discard(stage.name)
+
+
+class _Doing:
+    """A stage that is being done: what it is given, and its line in the manifest."""
+
+    def __init__(self, stage: Stage, flow: _Flow) -> None:
+        self.stage, self._flow, self._plan = stage, flow, flow.plan
+        fingerprint = flow.plan.fingerprint(stage, flow.manifest)
+        self.context = Context(stage, flow.plan.settings, flow.run, flow.manifest, fingerprint, flow.data)
+        self._slots = flow.cluster.slots if flow.cluster and stage.training else 0
         self._started, self._clock = datetime.now(UTC), time.monotonic()
         self._training_seconds = 0.0
-        work = stage.work(plan.settings) if stage.work else None
-        self.bar = Bar(progress, stage.name, units=work.units if work else 0, epochs=work.epochs if work else 0)
+        units = stage.work(flow.plan.settings).units if stage.work else 0
+        self.bar = Bar(flow.progress, stage.name, units=units)
 
     def begin(self) -> bool:
         """Whether it can be done: what it needs is there."""
@@ -152,53 +246,17 @@ class _Doing:
 
     def _enter(self, state: Literal["done", "failed", "running", "blocked"], error: str | None = None) -> None:
         run, manifest = self.context.run, self.context.manifest
-        manifest.stages[self.stage.name] = StageState(
-            state=state,
-            fingerprint=self.context.fingerprint,
-            started=self._started.isoformat(),
-            seconds=time.monotonic() - self._clock,
-            training_seconds=self._training_seconds,
-            slots=self._slots,
-            error=error,
-        )
-        run.write_manifest(manifest)
-        rows = [{"stage": name, **entry.row()} for name, entry in manifest.stages.items()]
-        run.write_table("stages", rows, manifest, self.context.fingerprint)
-
-
-def _do(wave: list[_Doing], cluster: Cluster | None, writer: ThreadPoolExecutor) -> None:
-    """Train for all stages of the wave at once; each writes its tables while the others still train."""
-    from orchestrator.ledger import Ledger
-    from orchestrator.trials import run_trials
-
-    ledgers: dict[_Doing, Ledger] = {}
-    written: list[Future[None]] = []
-    for one in wave:
-        if not one.begin():
-            continue
-        if one.stage.train is None:
-            one.finish({})
-            continue
-
-        def when_done(records: dict[str, Record], one: _Doing = one) -> None:
-            written.append(writer.submit(one.finish, records))
-
-        try:
-            ledgers[one] = Ledger(one.context, one.stage.train(one.context), bar=one.bar, when_done=when_done)
-        except Exception as error:
-            one.crash(error)
-    # Early stopping compares trials by one metric, so a stage that wants it trains by itself.
-    alone = [[one] for one, ledger in ledgers.items() if ledger.trainings.asha]
-    together = [one for one, ledger in ledgers.items() if not ledger.trainings.asha]
-    for group in [*alone, together]:
-        if any(ledgers[one].num_missing for one in group):
-            assert cluster is not None
-            context = group[0].context
-            try:
-                run_trials([ledgers[one] for one in group], cluster, context.data, context.run)
-            except Exception as error:
-                for one in group:
-                    if ledgers[one].num_missing:
-                        one.crash(error)
-    for future in written:
-        future.result()
+        with self._flow.manifest_lock:
+            manifest.stages[self.stage.name] = StageState(
+                state=state,
+                fingerprint=self.context.fingerprint,
+                started=self._started.isoformat(),
+                seconds=time.monotonic() - self._clock,
+                training_seconds=self._training_seconds,
+                slots=self._slots,
+                error=error,
+            )
+            run.write_manifest(manifest)
+            known = [stage.name for stage in self._plan.stages if stage.name in manifest.stages]
+            rows = [{"stage": name, **manifest.stages[name].row()} for name in known]
+            run.write_table("stages", rows, manifest, self.context.fingerprint)

@@ -18,6 +18,11 @@ MACHINE_RETRIES = 2
 """Times that a training is taken up again after its worker or node was lost."""
 
 
+def inputs_name(folder: str) -> str:
+    """File in the run folder with the arrays that a stage's trainings are given beside the images."""
+    return f"{folder}/inputs.safetensors"
+
+
 def checkpoint_name(folder: str, key: str) -> str:
     """File in the run folder that a half-done training is taken up again from."""
     return f"{folder}/{key}.checkpoint"
@@ -67,7 +72,8 @@ class Ledger:
     def report(self, trial_id: str, rows: list[dict[str, float]]) -> None:
         """Take note of a running trial's epochs."""
         self._rows[trial_id] = rows
-        self._bar.epoch(self._running[trial_id].key, len(rows), rows[-1].get(self.trainings.metric))
+        trial = self._running[trial_id]
+        self._bar.epoch(trial.key, len(rows) / trial.epochs, rows[-1].get(self.trainings.metric))
 
     def finish(self, trial_id: str, result: Mapping[str, Any] | None) -> None:
         """Record a trial; without a result, its worker was lost once too often."""
@@ -77,7 +83,7 @@ class Ledger:
         error: str | None = f"its worker was lost more than {MACHINE_RETRIES} times; see {run.location}/ray"
         if result is not None:
             rows, error = result.get("rows", rows), result.get("error")
-        state = "failed" if error else "complete" if len(rows) == self.trainings.epochs else "pruned"
+        state = "failed" if error else "complete" if len(rows) == trial.epochs else "pruned"
         record = {
             "config": trial.config,
             "state": state,

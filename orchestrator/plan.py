@@ -12,9 +12,8 @@ from orchestrator.results import Manifest, Run
 from orchestrator.stage import Stage, fingerprint
 from trainables.fashion_mnist import CHECKSUM
 
-IMAGES_PER_SECOND = {"core": 10_000, "GPU share": 60_000}
-"""Training speed of one slot. The core is measured (docs/LOG.md), a mean over the search's models; the GPU's is a
-guess on the safe side."""
+SPEED = {"core": 1.0, "GPU share": 6.0}
+"""Of one slot, next to one core of docs/LOG.md's machine; the GPU's is a guess on the safe side."""
 STAGE_SECONDS = 8
 """What a stage with trainings takes beside them: starting its workers, writing its tables."""
 
@@ -91,7 +90,7 @@ def print_plan(plan: Plan, settings: CommandLine, run: Run) -> None:
         seconds = 0.0
         if work and stage in plan.to_do:
             turns = -(-work.units // slots)
-            seconds = STAGE_SECONDS + turns * work.epochs * work.images / IMAGES_PER_SECOND[kind]
+            seconds = STAGE_SECONDS + turns * work.core_seconds / work.units / SPEED[kind]
         total += seconds
         columns = (work.units, work.epochs, work.images) if work else ("", "", "")
         about = duration(seconds) if seconds else "–"

@@ -62,34 +62,37 @@ def _own_stderr() -> TextIO:
 class Bar:
     """One stage's trainings. Values are those of the stage's metric, the lower the better."""
 
-    def __init__(self, progress: Progress, name: str, *, units: int = 0, epochs: int = 0) -> None:
-        self._progress, self._name, self._units, self._epochs = progress, name, units, epochs
-        self._done = self._trained = 0
-        self._running: dict[str, int] = {}
+    def __init__(self, progress: Progress, name: str, *, units: int = 0) -> None:
+        self._progress, self._name, self._units = progress, name, units
+        self._done = 0
+        self._trained = 0.0
+        """Trainings' worth of epochs since the first epoch of this session."""
+        self._running: dict[str, float] = {}
         self._best: float | None = None
-        self._first = 0.0
-        self._task = progress.bars.add_task(name, total=max(1, units * epochs), detail="starting")
+        self._first: float | None = None
+        self._task = progress.bars.add_task(name, total=max(1, units), detail="starting")
         if progress.plain:
-            progress.say(f"{name}: started" + (f", {units} trainings of {epochs} epochs" if units else ""))
+            progress.say(f"{name}: started" + (f", {units} trainings" if units else ""))
 
     def over(self, outcome: str) -> None:
         """The stage is over."""
-        self._progress.bars.update(self._task, completed=max(1, self._units * self._epochs), detail=outcome)
+        self._progress.bars.update(self._task, completed=max(1, self._units), detail=outcome)
         self._progress.bars.stop_task(self._task)
         if self._progress.plain:
             self._progress.say(f"{self._name}: {outcome}")
 
     def started(self, key: str) -> None:
         """A training begins."""
-        self._running[key] = 0
+        self._running[key] = 0.0
         self._show()
 
-    def epoch(self, key: str, number: int, value: float | None) -> None:
-        """A running training has finished an epoch."""
-        if self._trained == 0:
+    def epoch(self, key: str, share: float, value: float | None) -> None:
+        """A running training has done this share of its epochs."""
+        if self._first is None:
             self._first = time.monotonic()
-        self._trained += number - self._running[key]
-        self._running[key] = number
+        else:
+            self._trained += share - self._running[key]
+        self._running[key] = share
         self._show()
         if self._progress.plain and time.monotonic() - self._progress.spoke > HEARTBEAT_SECONDS:
             self._progress.say(f"{self._name}: {self._detail()}")
@@ -109,16 +112,16 @@ class Bar:
             self._progress.say(f"{self._name}: {key} {state}{measured} ({self._detail()})")
 
     def _show(self) -> None:
-        epochs = self._done * self._epochs + sum(self._running.values())
-        self._progress.bars.update(self._task, completed=epochs, detail=self._detail())
+        completed = self._done + sum(self._running.values())
+        self._progress.bars.update(self._task, completed=completed, detail=self._detail())
 
     def _detail(self) -> str:
         parts = [f"{self._done}/{self._units} done", f"{len(self._running)} running"]
         if self._best is not None:
             parts.append(f"best {self._best:.5f}")
-        left = (self._units - self._done) * self._epochs - sum(self._running.values())
-        if self._trained > 1 and left > 0:
-            seconds = left * (time.monotonic() - self._first) / (self._trained - 1)
+        left = self._units - self._done - sum(self._running.values())
+        if self._first is not None and self._trained > 0 and left > 0:
+            seconds = left * (time.monotonic() - self._first) / self._trained
             parts.append(f"about {duration(seconds)} left")
         return ", ".join(parts)
 

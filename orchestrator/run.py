@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
 import sys
@@ -12,16 +13,20 @@ from orchestrator.execute import execute
 from orchestrator.plan import Plan, print_plan, print_status
 from orchestrator.results import Run
 from orchestrator.stage import Stage
-from orchestrator.stages import denoise, kfold, refit, report, search
+from orchestrator.stages import capacity, classify, denoise, embed, kfold, refit, report, search
 
 STAGES: tuple[Stage, ...] = (
     search.STAGE,
     kfold.STAGE,
     refit.STAGE,
     denoise.STAGE,
+    capacity.STAGE,
+    classify.STAGE,
+    embed.STAGE,
     report.STAGE,
 )
 COMMANDS = ("plan", "status")
+INTERRUPTED = 130
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -46,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         command_line = shlex.join(["python", "-m", "orchestrator.run", *arguments])
         print(f"\ninterrupted; what was finished is kept. To go on: {command_line}", file=sys.stderr)
-        return 130
+        return INTERRUPTED
 
 
 def _words(settings: CommandLine) -> tuple[str, list[str]]:
@@ -80,4 +85,9 @@ def _run(plan: Plan, settings: CommandLine, run: Run) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    if status == INTERRUPTED:  # without waiting for what threads still compute; every file is whole or not there
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)

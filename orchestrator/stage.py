@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from trainables.fashion_mnist import FashionMnist
 
 
+_DRAWING = threading.Lock()
+
+
 class StageFailed(Exception):
     """The stage could not do all of its work; what it could do is in its tables."""
 
@@ -32,13 +36,16 @@ class Work:
     units: int
     """Trainings."""
     epochs: int
-    """Epochs of each."""
+    """Epochs of each, on average."""
     images: int
     """Training images of each epoch."""
+    core_seconds: float
+    """About how long all of that takes on one core."""
 
 
 Training = Callable[..., Iterator["Epoch"]]
-"""A module's function `training(config, data, *, device, resume)`, called in a worker."""
+"""A module's function `training(config, data, *, device, resume)`, called in a worker; where the stage has inputs,
+with these too, as `inputs`."""
 Record = dict[str, Any]
 """A finished training: config, state (complete, pruned, failed), error, seconds, and epochs, a list of metrics with
 epoch and seconds."""
@@ -46,11 +53,16 @@ epoch and seconds."""
 
 @dataclass(frozen=True)
 class Trial:
-    """One training: its name in the records, what it is told, and about how long it takes next to others."""
+    """One training: its name in the records and what it is told."""
 
     key: str
     config: dict[str, Any]
+    epochs: int
+    """That it takes."""
     cost: float
+    """About how long it takes, next to others of its stage."""
+    weights: bool = False
+    """Whether the final weights are kept, as safetensors beside the record."""
 
 
 Suggest = Callable[[int, list[Record]], Trial]
@@ -66,25 +78,19 @@ class Trainings:
     window: int
     """How far the trials run ahead of the results that they are made from: with a fixed number, and not with
     whatever happens to be finished, the same seed gives the same trials on any machine."""
-    training: Training
-    """What a worker runs."""
-    epochs: int
-    """Of each trial."""
     metric: str
     """Shown as progress; the lower the better."""
     retry_failed: bool = True
     """Whether a trial is run again whose record says that it failed."""
-    weights: bool = False
-    """Whether the final weights are kept, as safetensors beside the record."""
     asha: bool = False
     """Whether trials that look worse than their peers are stopped early."""
 
     @classmethod
-    def of(cls, trials: list[Trial], training: Training, *, epochs: int, metric: str, weights: bool = False) -> Self:
+    def of(cls, trials: list[Trial], *, metric: str) -> Self:
         """Of trials that are known beforehand; the longest start first, so that the slots end together."""
         ordered = sorted(trials, key=lambda trial: -trial.cost)
         number = len(trials)
-        return cls(number, lambda n, _: ordered[n], number, training, epochs, metric, weights=weights)
+        return cls(number, lambda n, _: ordered[n], number, metric)
 
 
 @dataclass(frozen=True)
@@ -96,12 +102,14 @@ class Stage:
     """The settings that decide its outcome."""
     finish: Callable[[Context, dict[str, Record]], None]
     """Writes tables, figures and models from the records by key; raises StageFailed where a part is missing."""
-    train: Callable[[Context], Trainings] | None = None
-    """What it trains; None where it needs neither Ray nor the images."""
+    training: Training | None = None
+    """What a worker runs for each of its trials; None where it trains nothing."""
+    trainings: Callable[[Context], Trainings] | None = None
+    """Its trials."""
     work: Callable[[Settings], Work] | None = None
     """How much that is."""
     needs: Callable[[Settings], tuple[str, ...]] = lambda settings: ()
-    """Stages whose tables it reads."""
+    """Stages whose tables or models it reads."""
     images: bool = False
     """Whether it looks at the images though it trains nothing."""
     gathers: bool = False
@@ -134,9 +142,16 @@ class Context:
         """Write one of the stage's tables."""
         self.run.write_table(name, rows, self.manifest, self.fingerprint)
 
-    def write_figure(self, name: str, figure: Figure) -> None:
-        """Write one of the stage's figures."""
-        self.run.write_figure(name, figure)
+    def write_model(self, name: str, key: str, description: dict[str, Any]) -> None:
+        """Write the final weights of the trial `key` as a model, with its description as JSON."""
+        self.run.write(f"models/{name}.safetensors", self.run.read(f"{self.records}/{key}.safetensors"))
+        described = description | {"fingerprint": self.fingerprint}
+        self.run.write(f"models/{name}.json", json.dumps(described, indent=2).encode())
+
+    def write_figure(self, name: str, draw: Callable[..., Figure], *arguments: Any, **options: Any) -> None:
+        """Draw one of the stage's figures and write it; matplotlib draws one at a time."""
+        with _DRAWING:
+            self.run.write_figure(name, draw(*arguments, **options))
 
 
 def fingerprint(stage: Stage, settings: Settings, needed: Mapping[str, str], data_checksum: str) -> str:

@@ -29,7 +29,7 @@ _EPOCH = _column("epoch", _INT, "counted from 1")
 _SEED = _column("seed", _INT, "seed of the initial weights and of the batches' order")
 _TRIAL = _column("trial", _INT, "number of the trial in the study, from 0")
 _FOLD = _column("fold", _INT, "which of the blocks validates, from 0")
-_ORDER = _column("order", CATEGORY, "order of the images that the blocks are cut from")
+_ORDER = _column("order", CATEGORY, "order of the images that blocks are cut from (trainables.splits)")
 _MODEL = _column("model", CATEGORY, "name of the model, as in models/")
 _NUM_PARAMETERS = _column("num_parameters", _INT, "trainable numbers in the model")
 _STATE = _column("state", CATEGORY, "complete, pruned (stopped early by the scheduler) or failed")
@@ -45,6 +45,17 @@ _PARAMS = (
     _column("params_latent_dim", _INT, "size of the latent vector"),
     _column("params_optimizer", CATEGORY, "optimizer"),
     _column("params_learning_rate", _FLOAT, "step size"),
+)
+_LATENT_DIM = _column("latent_dim", _INT, "size of the latent vector, or number of components")
+_INPUT = _column("input", CATEGORY, "latent vectors of the model best, or raw images")
+_ARCHITECTURE = _column("architecture", CATEGORY, "cnn, mlp (the author's), linear (a probe) or knn")
+_LOSS_TEST = _column("test_loss", _FLOAT, "mean cross-entropy on the test images", "nat")
+_LOSS_TRAIN = _column("train_loss", _FLOAT, "mean cross-entropy over the epoch's batches, with dropout", "nat")
+_METHOD = _column("method", CATEGORY, "autoencoder (latent size 2), pca or tsne")
+_CONFUSION = (
+    _column("label", _INT, "true class, 0 to 9"),
+    _column("predicted", _INT, "class that it is taken for"),
+    _column("count", _INT, "test images"),
 )
 
 TABLES: dict[str, pa.Schema] = {
@@ -95,6 +106,7 @@ TABLES: dict[str, pa.Schema] = {
         [
             _FOLD,
             _ORDER,
+            _SEED,
             _EPOCH,
             _mse("train_mse", "mean over the epoch's batches, while the weights move"),
             _mse("last_batch_mse", "the epoch's last batch; the paper's Figure 1 plots this"),
@@ -178,6 +190,101 @@ TABLES: dict[str, pa.Schema] = {
             ),
         ]
     ),
+    "reconstruction": pa.schema(
+        [
+            _column("method", CATEGORY, "autoencoder, pca, or another of the stage capacity"),
+            _LATENT_DIM,
+            _SEED,
+            _mse("test_mse", "error on the test images after the last epoch"),
+            _mse("train_mse", "mean over the last epoch's batches, while the weights move"),
+            _column("pca_ratio", _FLOAT, "test_mse over that of PCA with as many components"),
+            _column("largest_angle_degrees", _FLOAT, "largest principal angle to PCA's subspace", "degree"),
+            _NUM_PARAMETERS,
+            _column("epochs", _INT, "epochs that were finished"),
+            _SECONDS,
+            _STATE,
+            _ERROR,
+        ]
+    ),
+    "identity": pa.schema(
+        [
+            _LATENT_DIM,
+            _SEED,
+            _NOISE,
+            _LEVEL,
+            _mse("noisy_mse", "error of the noisy images against the clean ones"),
+            _mse("reconstructed_mse", "error of what the model makes of them against the clean ones"),
+            _mse("copy_mse", "error of what the model makes of them against the noisy ones; the identity has 0"),
+            _column("noise_passed", _FLOAT, "noise energy that comes out over what went in; the identity has 1"),
+        ]
+    ),
+    "classifiers": pa.schema(
+        [
+            _INPUT,
+            _ARCHITECTURE,
+            _SEED,
+            _column("test_accuracy", _FLOAT, "share of the test images that are classified right"),
+            _LOSS_TEST,
+            _LOSS_TRAIN,
+            _NUM_PARAMETERS,
+            _column("epochs", _INT, "epochs that were finished"),
+            _column("encode_seconds", _FLOAT, "time spent encoding all images, once for all classifiers", "s"),
+            _SECONDS,
+            _STATE,
+            _ERROR,
+        ]
+    ),
+    "classifier_epochs": pa.schema(
+        [
+            _INPUT,
+            _ARCHITECTURE,
+            _SEED,
+            _EPOCH,
+            _LOSS_TRAIN,
+            _LOSS_TEST,
+            _column("test_accuracy", _FLOAT, "share of the test images that are classified right"),
+            _SECONDS,
+        ]
+    ),
+    "classifier_targets": pa.schema(
+        [
+            _INPUT,
+            _ARCHITECTURE,
+            _SEED,
+            _column("accuracy", _FLOAT, "test accuracy to be reached"),
+            _column("epoch", _INT, "the first that reached it; missing where none did"),
+            _column("seconds", _FLOAT, "time spent until then, encoding included; missing likewise", "s"),
+        ]
+    ),
+    "confusion": pa.schema([_INPUT, _ARCHITECTURE, *_CONFUSION]),
+    "embeddings": pa.schema(
+        [
+            _METHOD,
+            _column("knn_accuracy", _FLOAT, "share of test images with the class of those nearest in the plane"),
+            _column(
+                "new_knn_accuracy",
+                _FLOAT,
+                "the same for test images added as new points, by the fitted training images nearest",
+            ),
+            _column("trustworthiness", _FLOAT, "how far neighbours in the plane are near in the images, 1 at best"),
+            _column("continuity", _FLOAT, "how far neighbours in the images are near in the plane, 1 at best"),
+            _column("silhouette", _FLOAT, "how much nearer its own class than the next a point lies, -1 to 1"),
+            _column("seconds", _FLOAT, "time spent laying out; the autoencoder's training is refit's", "s"),
+            _column("num_points", _INT, "test images in the plane"),
+            _column("num_fitted", _INT, "training images that new points were added to"),
+            _column("new_points", _TEXT, "whether and how a new image gets its place"),
+        ]
+    ),
+    "embedding_points": pa.schema(
+        [
+            _METHOD,
+            _column("index", _INT, "of the test image"),
+            _column("label", _INT, "class of the image, 0 to 9"),
+            _column("x", _FLOAT, "first coordinate"),
+            _column("y", _FLOAT, "second coordinate"),
+        ]
+    ),
+    "embedding_confusion": pa.schema([_METHOD, *_CONFUSION]),
     "stages": pa.schema(
         [
             _column("stage", CATEGORY, "name of the stage"),

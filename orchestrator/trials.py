@@ -6,16 +6,18 @@ import io
 import math
 import time
 import traceback
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 from orchestrator.cluster import Cluster
-from orchestrator.ledger import MACHINE_RETRIES, Ledger, checkpoint_name
+from orchestrator.ledger import MACHINE_RETRIES, Ledger, checkpoint_name, inputs_name
 from orchestrator.results import Run
 from orchestrator.stage import Record, Training
 from trainables.fashion_mnist import FashionMnist
 
 CHECKPOINT_SECONDS = 10
+COMPARED = "compared"
+"""What trials report that may be stopped early."""
 
 
 class OptunaSuggestions:
@@ -46,8 +48,31 @@ class OptunaSuggestions:
         return params
 
 
-def run_trials(ledgers: Sequence[Ledger], cluster: Cluster, data: FashionMnist, run: Run) -> None:
-    """Run the trials that have no record yet, of all ledgers together, as many at once as there are slots."""
+class Source(Protocol):
+    """Where `run_trials` has its trials from."""
+
+    def next(self) -> Ledger | None:
+        """The ledger whose first waiting trial is to be started now, if there is one."""
+        ...
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether no trial is left, nor will there be one."""
+        ...
+
+
+def run_trials(
+    source: Source, trainings: Mapping[str, Training], cluster: Cluster, data: FashionMnist, run: Run
+) -> None:
+    """Run trials until the source is exhausted, as many at once as there are slots.
+
+    Args:
+        source: is asked for trials, also while others run.
+        trainings: what the trials of each stage run.
+        cluster: where.
+        data: the images, put in the object store once.
+        run: the folder that workers find checkpoints and inputs in.
+    """
     from ray import tune
     from ray.tune.schedulers import ASHAScheduler
     from ray.tune.search import Searcher
@@ -60,14 +85,20 @@ def run_trials(ledgers: Sequence[Ledger], cluster: Cluster, data: FashionMnist, 
         def __reduce__(self) -> tuple[type, tuple[()]]:
             return Searcher, ()  # Tune pickles its searcher to restore it; ours is rebuilt from the records
 
-        def suggest(self, trial_id: str) -> dict[str, Any] | None:
-            ready = [ledger for ledger in ledgers if ledger.waiting]
-            if not ready:
-                return None
-            # The stage with the longest trainings goes first, so that its tables are made while others train.
-            ledger = taken[trial_id] = max(ready, key=lambda ledger: ledger.longest)
+        def suggest(self, trial_id: str) -> Any:
+            ledger = source.next()
+            if ledger is None:
+                return Searcher.FINISHED if source.exhausted else None
+            taken[trial_id] = ledger
             trial = ledger.start(trial_id)
-            return {"stage": ledger.context.stage.name, "key": trial.key, "config": trial.config}
+            return {
+                "stage": ledger.context.stage.name,
+                "folder": ledger.context.records,
+                "key": trial.key,
+                "config": trial.config,
+                "weights": trial.weights,
+                "compared": ledger.trainings.metric if ledger.trainings.asha else None,
+            }
 
         def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
             if result["rows"]:
@@ -79,23 +110,11 @@ def run_trials(ledgers: Sequence[Ledger], cluster: Cluster, data: FashionMnist, 
         def save(self, checkpoint_path: str) -> None:
             pass
 
-    num_missing = sum(ledger.num_missing for ledger in ledgers)
-    if not num_missing:
-        return
     location = run.absolute
-    jobs = {
-        ledger.context.stage.name: (ledger.trainings.training, ledger.context.records, ledger.trainings.weights)
-        for ledger in ledgers
-    }
 
-    def worker(config: dict[str, Any], data: FashionMnist) -> None:
-        training, folder, weights = jobs[config["stage"]]
-        _train(config["key"], config["config"], data, training, Run(location), folder, weights)
+    def worker(job: dict[str, Any], data: FashionMnist) -> None:
+        _train(job, data, trainings[job["stage"]], Run(location))
 
-    asha = None
-    if any(ledger.trainings.asha for ledger in ledgers):
-        (ledger,) = ledgers
-        asha = ASHAScheduler(metric=ledger.trainings.metric, mode="min", max_t=ledger.trainings.epochs)
     tune.Tuner(
         tune.with_resources(
             tune.with_parameters(worker, data=data),
@@ -103,8 +122,8 @@ def run_trials(ledgers: Sequence[Ledger], cluster: Cluster, data: FashionMnist, 
         ),
         tune_config=tune.TuneConfig(
             search_alg=Feed(),
-            scheduler=asha,
-            num_samples=num_missing,
+            scheduler=ASHAScheduler(metric=COMPARED, mode="min"),  # stops only trials that report it
+            num_samples=-1,
             max_concurrent_trials=cluster.slots,
             reuse_actors=True,
             trial_dirname_creator=lambda trial: f"{trial.config['stage']}-{trial.config['key']}",
@@ -116,19 +135,9 @@ def run_trials(ledgers: Sequence[Ledger], cluster: Cluster, data: FashionMnist, 
             verbose=0,
         ),
     ).fit()
-    num_missing = sum(ledger.num_missing for ledger in ledgers)
-    assert not num_missing, f"{num_missing} trials were not run"
 
 
-def _train(
-    key: str,
-    config: dict[str, Any],
-    data: FashionMnist,
-    training: Training,
-    run: Run,
-    folder: str,
-    weights: bool,
-) -> None:
+def _train(job: dict[str, Any], data: FashionMnist, training: Training, run: Run) -> None:
     """In a worker: train, report every epoch with all before it, keep a checkpoint every few seconds.
 
     An exception of the training is a result, not a fault of the machine: it would only happen again.
@@ -139,10 +148,12 @@ def _train(
 
     device = "cuda" if ray.get_runtime_context().get_accelerator_ids().get("GPU") else "cpu"
     torch.set_num_threads(1)
+    folder, key, config = job["folder"], job["key"], job["config"]
     rows, resume = _load_checkpoint(run, folder, key, config)
     checkpointed = started = time.perf_counter()
     try:
-        for epoch in training(config, data, device=device, resume=resume):
+        inputs = _load_inputs(run, folder)
+        for epoch in training(config, data, device=device, resume=resume, **inputs):
             now = time.perf_counter()
             rows.append({"epoch": epoch.number, **epoch.metrics, "seconds": now - started})
             wrong = [name for name, value in epoch.metrics.items() if not math.isfinite(value)]
@@ -154,16 +165,27 @@ def _train(
                 _save_checkpoint(run, folder, key, {"config": config, "rows": rows, "state": epoch.state()})
                 checkpointed = now
             final = epoch
-            tune.report({**epoch.metrics, "rows": rows})
+            compared = {COMPARED: epoch.metrics[job["compared"]]} if job["compared"] else {}
+            tune.report({**compared, "rows": rows})
             started = time.perf_counter()
     except Exception:
         tune.report({"rows": rows, "error": traceback.format_exc()})
         return
-    if weights:
+    if job["weights"]:
         from safetensors.torch import save
 
         tensors = {name: tensor.contiguous().cpu() for name, tensor in final.state()["model"].items()}
         run.write(f"{folder}/{key}.safetensors", save(tensors))
+
+
+def _load_inputs(run: Run, folder: str) -> dict[str, Any]:
+    """What the stage has computed for its trainings, as an argument for them; nothing where there is none."""
+    from safetensors.numpy import load
+
+    try:
+        return {"inputs": load(run.read(inputs_name(folder)))}
+    except FileNotFoundError:
+        return {}
 
 
 def _save_checkpoint(run: Run, folder: str, key: str, saved: dict[str, Any]) -> None:

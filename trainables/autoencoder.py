@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
-import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -17,6 +15,7 @@ from torch.nn import functional
 from trainables.autoencoder_settings import ENCODED_SIZE, AutoencoderSettings
 from trainables.batch_last import batch_last
 from trainables.epoch import Epoch
+from trainables.optimizers import annealed, make_optimizer, random_numbers
 from trainables.splits import Split
 
 IMAGE_SIZE = 28
@@ -69,6 +68,12 @@ class Autoencoder(nn.Module):
             return self.decoder(self.encoder(images))  # type: ignore[no-any-return]
         x = images.permute(1, 2, 3, 0).contiguous()
         return batch_last(self.decoder, batch_last(self.encoder, x)).permute(3, 0, 1, 2)
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Latent vectors, shape (batch, latent_dim), of images of shape (batch, 1, 28, 28)."""
+        if images.device.type != "cpu":
+            return self.encoder(images)  # type: ignore[no-any-return]
+        return batch_last(self.encoder, images.permute(1, 2, 3, 0).contiguous()).t()
 
 
 def _activation(settings: AutoencoderSettings, channels: int | None = None) -> Iterator[nn.Module]:
@@ -164,6 +169,24 @@ def as_pixels(images: Tensor) -> Tensor:
     return columns.view(1, IMAGE_SIZE, IMAGE_SIZE, -1).permute(3, 0, 1, 2)
 
 
+def encode(model: Autoencoder, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The model's latent vectors, in evaluation mode: uint8 (n, 28, 28) -> float32 (n, latent_dim)."""
+    device = next(model.parameters()).device
+    model.eval()
+    with torch.inference_mode():
+        batches = [model.encode(as_pixels(batch)) for batch in as_tensor(images).to(device).flatten(1).split(1000)]
+    return torch.cat(batches).cpu().numpy()
+
+
+def decode(model: Autoencoder, latent: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+    """Images of latent vectors, in evaluation mode: (n, latent_dim) -> float32 (n, 28, 28) in [0, 1]."""
+    device = next(model.parameters()).device
+    model.eval()
+    with torch.inference_mode():
+        images = model.decoder(torch.from_numpy(latent.astype(np.float32)).to(device))
+    return images.squeeze(1).cpu().numpy()  # type: ignore[no-any-return]
+
+
 def reconstruct(model: Autoencoder, images: NDArray[np.uint8]) -> NDArray[np.float32]:
     """The model's reconstructions, in evaluation mode: uint8 (n, 28, 28) -> float32 (n, 28, 28) in [0, 1]."""
     return reconstruct_pixels(model, images.astype(np.float32) / 255)
@@ -230,8 +253,13 @@ def train_autoencoder(
             never stopped.
     """
     model = build(settings, seed=seed).to(device)
-    optimizer = _optimizer(settings, model, device)
-    step = _plain_step(optimizer)
+    optimizer, step = make_optimizer(
+        settings.optimizer,
+        model,
+        learning_rate=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        device=device,
+    )
     first = 1
     if resume is not None:
         model.load_state_dict(resume["model"])
@@ -243,13 +271,14 @@ def train_autoencoder(
     assert train is not None
     for number in range(first, settings.epochs + 1):
         model.train()
-        order = train[torch.randperm(len(train), generator=_generator(seed, number))].to(device)
-        draws = _generator(seed, number, 1)
+        order = train[torch.randperm(len(train), generator=random_numbers(seed, number))].to(device)
+        draws = random_numbers(seed, number, 1)
         total = torch.zeros((), dtype=torch.float64, device=device)
         batches = order.split(settings.batch_size)
         for position, batch in enumerate(batches):
-            progress = (number - 1 + position / len(batches)) / settings.epochs
-            optimizer.param_groups[0]["lr"] = _learning_rate(settings, progress)
+            if settings.schedule == "cosine":
+                progress = (number - 1 + position / len(batches)) / settings.epochs
+                optimizer.param_groups[0]["lr"] = annealed(settings.learning_rate, progress)
             pixels = as_pixels(flat.index_select(0, batch))
             loss = functional.mse_loss(model(_spoilt(pixels, settings, draws)), pixels)
             optimizer.zero_grad()
@@ -272,12 +301,6 @@ def train_autoencoder(
         )
 
 
-def _learning_rate(settings: AutoencoderSettings, progress: float) -> float:
-    """Step size once this share of the training is done."""
-    factor = 1.0 if settings.schedule == "constant" else (1 + math.cos(math.pi * progress)) / 2
-    return settings.learning_rate * factor
-
-
 def _spoilt(pixels: Tensor, settings: AutoencoderSettings, draws: torch.Generator) -> Tensor:
     """Training images with the noise of the settings; itself where there is none."""
     if settings.noise == "none":
@@ -286,36 +309,3 @@ def _spoilt(pixels: Tensor, settings: AutoencoderSettings, draws: torch.Generato
     if settings.noise == "zeroed":
         return pixels * (torch.rand(pixels.shape, generator=draws).to(pixels.device) >= levels)
     return (pixels + torch.randn(pixels.shape, generator=draws).to(pixels.device) * levels).clamp_(0, 1)
-
-
-def _generator(*seed: int) -> torch.Generator:
-    """Random numbers as a function of seed, epoch and purpose, so that a resumed training needs no other state."""
-    return torch.Generator().manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
-
-
-def _optimizer(settings: AutoencoderSettings, model: nn.Module, device: torch.device | str) -> torch.optim.Optimizer:
-    kinds: dict[str, Any] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "adagrad": torch.optim.Adagrad}
-    # Adagrad has a fused step on the CPU only.
-    fused = settings.optimizer != "adagrad" or torch.device(device).type == "cpu"
-    _keep_compiler_unloaded()
-    optimizer: torch.optim.Optimizer = kinds[settings.optimizer](
-        model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=fused
-    )
-    return optimizer
-
-
-def _keep_compiler_unloaded() -> None:
-    """Spare every worker four seconds, with `_plain_step`: optimizers import torch's compiler to be left alone by it.
-
-    Their wrapped methods look up an attribute for what to call, and import the compiler where there is none.
-    """
-    for method in vars(torch.optim.Optimizer).values():
-        wrapped = getattr(method, "__wrapped__", None)
-        if wrapped is not None:
-            vars(wrapped).setdefault("__dynamo_disable", wrapped)
-
-
-def _plain_step(optimizer: torch.optim.Optimizer) -> Callable[[], None]:
-    """The optimizer's step without the wrappers for torch's compiler and profiler."""
-    step = inspect.unwrap(type(optimizer).step)
-    return torch.no_grad()(lambda: step(optimizer))

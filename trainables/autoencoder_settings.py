@@ -47,6 +47,14 @@ class AutoencoderSettings(BaseModel):
     """Highest probability of zeroing a pixel, or highest standard deviation."""
 
     @property
+    def num_multiplications(self) -> int:
+        """Multiplications that an image takes on its way through the model."""
+        f1, f2, f3 = self.filters
+        convolutions = self.kernel_size**2 * (14**2 * f1 + 7**2 * f1 * f2 + ENCODED_SIZE**2 * f2 * f3)
+        linear = self.neurons * (f3 * ENCODED_SIZE**2 + self.latent_dim)
+        return 2 * (convolutions + linear)
+
+    @property
     def num_parameters(self) -> int:
         """Trainable numbers of the model with these sizes."""
         f1, f2, f3 = self.filters

@@ -18,8 +18,9 @@ from torch.nn import functional
 def batch_last(layers: nn.Sequential, x: Tensor) -> Tensor:
     """What `layers` gives for a batch whose images are the last axis, with gradients.
 
-    Knows the layers of `trainables.autoencoder`: convolutions and transposed convolutions without dilation or
-    groups, batch norm (which updates its running statistics in training, as usual), linear layers, ReLU, sigmoid.
+    Knows the layers of `trainables.autoencoder` and `trainables.classifier`: convolutions and transposed
+    convolutions without dilation or groups, batch norm (which updates its running statistics in training, as usual),
+    linear layers, ReLU, sigmoid, dropout.
 
     Args:
         layers: in training or in evaluation mode.
@@ -49,6 +50,8 @@ def batch_last(layers: nn.Sequential, x: Tensor) -> Tensor:
                 x = functional.relu(x)
             case nn.Sigmoid():
                 x = torch.sigmoid(x)
+            case nn.Dropout():
+                x = functional.dropout(x, layer.p, layer.training)
             case _:
                 raise TypeError(f"batch_last knows no layer {type(layer).__name__}")
     return x

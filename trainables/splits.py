@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 Images = NDArray[np.uint8]
 Index = NDArray[np.int64]
+
+
+Order = Literal["sequential", "shuffled", "stratified", "class_sorted"]
+"""What order the images are in before they are cut into blocks. sequential: the files' order, as in the paper.
+shuffled: any. stratified: every block has the classes in the same numbers, as near as may be. class_sorted: by class,
+so that a block's classes are hardly among the images that the others hold: what a dataset without regularity would
+do to folds."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +42,14 @@ def hold_out_last(images: Images, test_images: Images | None = None) -> Split:
     return sequential_fold(images, fold=5, num_folds=6, test_images=test_images)
 
 
-def sequential_fold(images: Images, *, fold: int, num_folds: int = 6, test_images: Images | None = None) -> Split:
-    """Validate on one of `num_folds` contiguous blocks in the files' order, train on the others.
+def fold_split(
+    images: Images, order: Index, *, fold: int, num_folds: int, test_images: Images | None = None
+) -> Split:
+    """Validate on one of `num_folds` contiguous blocks of the images in some order, train on the others.
 
     Args:
         images: shape (n, 28, 28), uint8.
+        order: shape (n,), the images' indices in the order that is cut into blocks.
         fold: from 0; which block validates. Blocks differ by at most one image in size.
         num_folds: at least 2 and at most n.
         test_images: measured after the last epoch, where given.
@@ -51,5 +62,30 @@ def sequential_fold(images: Images, *, fold: int, num_folds: int = 6, test_image
     if not 0 <= fold < num_folds:
         raise ValueError(f"fold {fold} must lie between 0 and {num_folds - 1}")
     start, stop = (len(images) * n // num_folds for n in (fold, fold + 1))
-    index = np.arange(len(images))
-    return Split(images, np.concatenate([index[:start], index[stop:]]), index[start:stop], test_images)
+    return Split(images, np.concatenate([order[:start], order[stop:]]), order[start:stop], test_images)
+
+
+def sequential_fold(images: Images, *, fold: int, num_folds: int = 6, test_images: Images | None = None) -> Split:
+    """A fold of the paper's: the blocks are cut from the files' order."""
+    return fold_split(images, np.arange(len(images)), fold=fold, num_folds=num_folds, test_images=test_images)
+
+
+def ordered(labels: NDArray[np.uint8], order: Order, *, num_folds: int, seed: int) -> Index:
+    """Indices of the images in an order, to be cut into `num_folds` blocks.
+
+    Args:
+        labels: shape (n,), the images' classes.
+        order: which.
+        num_folds: how many blocks will be cut.
+        seed: decides the shuffled and the stratified order.
+    """
+    index = np.arange(len(labels))
+    if order == "sequential":
+        return index
+    shuffled = np.random.default_rng(seed).permutation(index)
+    if order == "shuffled":
+        return shuffled
+    if order == "class_sorted":
+        return np.argsort(labels, kind="stable")
+    by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
+    return np.concatenate([by_class[fold::num_folds] for fold in range(num_folds)])

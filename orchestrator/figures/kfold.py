@@ -63,3 +63,32 @@ def fold_test(folds: pd.DataFrame) -> Figure:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
+
+
+@rc_context(STYLE)
+def fold_orders(folds: pd.DataFrame) -> Figure:
+    """Errors of the folds by the images' order, and of one fold by seed: what differs by chance (table folds)."""
+    figure, axes = panels(9, 4, columns=2)
+    folds = folds.dropna(subset=["val_mse", "test_mse"])
+    if folds.empty:
+        return said(figure, axes[0], "no fold came to its end")
+    first = folds.iloc[0]
+    by_seed = folds[(folds["fold"] == first["fold"]) & (folds["order"] == first["order"])]
+    usual = folds[folds["seed"] == first["seed"]]
+    groups = {str(name).replace("_", " "): rows for name, rows in usual.groupby("order", observed=True, sort=False)}
+    groups[f"fold {first['fold']},\nother seeds"] = by_seed
+    for panel, column, title in zip(axes, ("val_mse", "test_mse"), ("validation block", "test images"), strict=True):
+        for place, (number, rows) in enumerate(zip(range(len(groups)), groups.values(), strict=True)):
+            values, colour = rows[column], COLOURS[number % 6]
+            panel.plot([place] * len(values), values, MARKERS[number % 6], color=colour, alpha=0.7, markersize=5)
+            panel.plot([place - 0.25, place + 0.25], [values.mean()] * 2, color=colour, linewidth=2)
+            deviation = f"SD {values.std():.5f}" if len(values) > 1 else ""
+            panel.annotate(
+                deviation, (place, values.max()), xytext=(0, 6), textcoords="offset points", ha="center", fontsize=8
+            )
+        panel.set_xticks(range(len(groups)), list(groups), fontsize=9)
+        panel.margins(0.15)
+        panel.set(title=f"error on the {title}", xlabel="order of the images (line: mean)", yscale="log")
+        plain_log_ticks(panel)
+    axes[0].set_ylabel(MSE)
+    return figure

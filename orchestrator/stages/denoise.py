@@ -151,7 +151,7 @@ def _write_figures(context: Context, denoise: Denoiser) -> None:
 
     images, labels = context.data.test_images, context.data.test_labels
     settings, seed = context.settings.denoise, context.settings.seed
-    context.write_figure("denoise_gain", figures.denoising_gain(context.run.table("denoising")))
+    context.write_figure("denoise_gain", figures.denoising_gain, context.run.table("denoising"))
     boot = AUTHOR_IMAGE if len(images) > AUTHOR_IMAGE else int(np.flatnonzero(labels == labels.max())[0])
     chosen = [boot, *(int(np.flatnonzero(labels == label)[0]) for label in np.unique(labels))]
     columns = []
@@ -160,11 +160,12 @@ def _write_figures(context: Context, denoise: Denoiser) -> None:
         columns.append((level, noisy, denoise(noisy)))
     clean = images[chosen].astype(np.float32) / 255
     first = [(level, noisy[0], restored[0]) for level, noisy, restored in columns]
-    context.write_figure("denoise_boot", figures.denoised_image(clean[0], first, with_author=boot == AUTHOR_IMAGE))
+    own = boot == AUTHOR_IMAGE
+    context.write_figure("denoise_boot", figures.denoised_image, clean[0], first, with_author=own)
     level, noisy, restored = columns[len(columns) // 2]
     names = [CLASS_NAMES[label] for label in np.unique(labels)]
-    figure = figures.denoised_classes(clean[1:], noisy[1:], restored[1:], names, level)
-    context.write_figure("denoise_classes", figure)
+    classes = (clean[1:], noisy[1:], restored[1:], names, level)
+    context.write_figure("denoise_classes", figures.denoised_classes, *classes)
 
 
 STAGE = Stage(

@@ -1,7 +1,8 @@
 """kfold: the paper's six sequential folds, as Ray Tune trials side by side (Methods, Figure 1).
 
-Reads the table trials (unless the model is paper_table1). Writes the tables folds and fold_epochs and two figures.
-Every fold starts from fresh weights and a fresh optimizer, as the author's do not.
+Reads the table trials (unless the model is paper_table1). Writes the tables folds and fold_epochs and three figures.
+Every fold starts from fresh weights and a fresh optimizer, as the author's do not. Beside the paper's order of the
+images stand others, and beside the spread of the folds that of a single fold over seeds.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pydantic import BaseModel
 from orchestrator.config import Settings
 from orchestrator.figures import kfold as figures
 from orchestrator.stage import Context, Record, Stage, StageFailed, Trainings, Trial, Work
-from orchestrator.stages.search import best_model, paper_table1, training_cost
+from orchestrator.stages.search import best_model, paper_table1, training_cost, usual_cost
 from orchestrator.tables import Row
 from trainables.autoencoder_settings import AutoencoderSettings
 
@@ -23,51 +24,66 @@ if TYPE_CHECKING:
     from trainables.epoch import Epoch
     from trainables.fashion_mnist import FashionMnist
 
-SEQUENTIAL = "sequential"
-
 
 def training(
     config: dict[str, Any], data: FashionMnist, *, device: str, resume: dict[str, Any] | None
 ) -> Iterator[Epoch]:
     """One fold: train on all blocks but one, validate on that, and test at the end."""
     from trainables.autoencoder import train_autoencoder
-    from trainables.splits import sequential_fold
+    from trainables.splits import fold_split, ordered
 
-    settings = AutoencoderSettings.model_validate(config["model"])
-    split = sequential_fold(
-        data.train_images, fold=config["fold"], num_folds=config["num_folds"], test_images=data.test_images
+    settings, num_folds = AutoencoderSettings.model_validate(config["model"]), config["num_folds"]
+    order = ordered(data.train_labels, config["order"], num_folds=num_folds, seed=config["order_seed"])
+    split = fold_split(
+        data.train_images, order, fold=config["fold"], num_folds=num_folds, test_images=data.test_images
     )
     return train_autoencoder(settings, split, device=device, seed=config["seed"], resume=resume)
 
 
-def train(context: Context) -> Trainings:
-    """A training for each fold."""
+def trainings(context: Context) -> Trainings:
+    """A training for each order and fold, and for each further seed of the first."""
     settings, kfold = context.settings, context.settings.kfold
     if kfold.model == "paper_table1":
         model = paper_table1(settings, kfold.epochs)
     else:
         model = best_model(context, kfold.epochs)
-    config = {"model": model.model_dump(mode="json"), "num_folds": kfold.num_folds, "seed": settings.seed}
+    common = {"model": model.model_dump(mode="json"), "num_folds": kfold.num_folds, "order_seed": settings.seed}
     cost = training_cost(model, _work(settings).images)
-    trials = [Trial(_key(fold), config | {"fold": fold}, cost) for fold in range(kfold.num_folds)]
-    return Trainings.of(trials, training, epochs=kfold.epochs, metric="val_mse")
+    return Trainings.of(
+        [
+            Trial(
+                f"{order}-{fold}-seed-{seed}",
+                common | {"order": order, "fold": fold, "seed": seed},
+                epochs=kfold.epochs,
+                cost=cost,
+            )
+            for order, fold, seed in _arms(settings)
+        ],
+        metric="val_mse",
+    )
+
+
+def _arms(settings: Settings) -> list[tuple[str, int, int]]:
+    """Order, fold and seed of every training."""
+    kfold, seed = settings.kfold, settings.seed
+    folds = [(str(order), fold, seed) for order in kfold.orders for fold in range(kfold.num_folds)]
+    return folds + [(kfold.orders[0], 0, seed + more) for more in range(1, kfold.num_seeds)]
 
 
 def finish(context: Context, records: dict[str, Record]) -> None:
     """Write what the folds came to."""
-    settings, num_folds = context.settings, context.settings.kfold.num_folds
-    ordered = [records[_key(fold)] for fold in range(num_folds)]
+    settings = context.settings
+    ordered = [records[f"{order}-{fold}-seed-{seed}"] for order, fold, seed in _arms(settings)]
     context.write_table("folds", [_fold_row(record, settings.data.num_train) for record in ordered])
     context.write_table("fold_epochs", [row for record in ordered for row in _epoch_rows(record)])
-    context.write_figure("kfold_epochs", figures.fold_curves(context.run.table("fold_epochs")))
-    context.write_figure("kfold_test", figures.fold_test(context.run.table("folds")))
-    failed = [record["config"]["fold"] for record in ordered if record["state"] == "failed"]
+    first = f"order == {settings.kfold.orders[0]!r} and seed == {settings.seed}"
+    folds, epochs = context.run.table("folds"), context.run.table("fold_epochs")
+    context.write_figure("kfold_epochs", figures.fold_curves, epochs.query(first))
+    context.write_figure("kfold_test", figures.fold_test, folds.query(first))
+    context.write_figure("kfold_orders", figures.fold_orders, folds)
+    failed = [key for key, record in records.items() if record["state"] == "failed"]
     if failed:
-        raise StageFailed(f"of {num_folds} folds failed: {', '.join(map(str, failed))}")
-
-
-def _key(fold: int) -> str:
-    return f"fold-{fold}"
+        raise StageFailed(f"of {len(ordered)} trainings failed: {', '.join(sorted(failed))}")
 
 
 def _fold_row(record: Record, num_images: int) -> Row:
@@ -77,7 +93,7 @@ def _fold_row(record: Record, num_images: int) -> Row:
     last = record["epochs"][-1] if record["state"] == "complete" else {}
     return {
         "fold": fold,
-        "order": SEQUENTIAL,
+        "order": config["order"],
         "seed": config["seed"],
         "num_train": num_images - num_val,
         "num_val": num_val,
@@ -90,7 +106,7 @@ def _fold_row(record: Record, num_images: int) -> Row:
 
 def _epoch_rows(record: Record) -> list[Row]:
     columns = ("epoch", "train_mse", "last_batch_mse", "val_mse", "seconds")
-    fold = {"fold": record["config"]["fold"], "order": SEQUENTIAL}
+    fold = {name: record["config"][name] for name in ("fold", "order", "seed")}
     return [fold | {name: epoch[name] for name in columns} for epoch in record["epochs"]]
 
 
@@ -101,12 +117,15 @@ def _decides(settings: Settings) -> list[BaseModel]:
 
 def _work(settings: Settings) -> Work:
     kfold = settings.kfold
-    return Work(kfold.num_folds, kfold.epochs, math.ceil(settings.data.num_train * (1 - 1 / kfold.num_folds)))
+    num_images = math.ceil(settings.data.num_train * (1 - 1 / kfold.num_folds))
+    units = len(_arms(settings))
+    return Work(units, kfold.epochs, num_images, units * usual_cost(settings, kfold.epochs, num_images))
 
 
 STAGE = Stage(
     name="kfold",
-    train=train,
+    training=training,
+    trainings=trainings,
     finish=finish,
     decides=_decides,
     needs=lambda settings: () if settings.kfold.model == "paper_table1" else ("search",),

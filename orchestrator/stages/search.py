@@ -95,11 +95,20 @@ def paper_table1(settings: Settings, epochs: int) -> AutoencoderSettings:
 
 
 def training_cost(model: AutoencoderSettings, num_images: int) -> float:
-    """About how long a training takes, in no unit: what starts first is decided by it, and no result."""
-    return float(sum(model.filters) * model.epochs * num_images)
+    """About how many seconds a training takes on one core (docs/LOG.md); no result is decided by it."""
+    return model.epochs * num_images * (35e-6 + 65e-12 * model.num_multiplications)
 
 
-def train(context: Context) -> Trainings:
+def usual_cost(settings: Settings, epochs: int, num_images: int) -> float:
+    """The same for a model from the middle of the search space, where it is not known yet which it will be."""
+    space = settings.search.space
+    names = ("filters1", "filters2", "filters3", "neurons", "latent_dim")
+    middle = {name: sum(getattr(space, name)) // 2 for name in names}
+    model = model_settings(middle | {"optimizer": "adam", "learning_rate": 1e-3}, settings, epochs)
+    return training_cost(model, num_images)
+
+
+def trainings(context: Context) -> Trainings:
     """The trials, as the sampler suggests them."""
     import optuna
 
@@ -120,14 +129,13 @@ def train(context: Context) -> Trainings:
     def suggest(number: int, records: list[Record]) -> Trial:
         model = model_settings(params(number, records), settings, search.epochs)
         config = {"model": model.model_dump(mode="json"), "seed": settings.seed}
-        return Trial(f"trial-{number:03d}", config, cost=training_cost(model, _work(settings).images))
+        cost = training_cost(model, _work(settings).images)
+        return Trial(f"trial-{number:03d}", config, epochs=model.epochs, cost=cost)
 
     return Trainings(
         search.num_trials,
         suggest,
         window=search.max_concurrent_trials,
-        training=training,
-        epochs=search.epochs,
         metric=METRIC,
         retry_failed=False,
         asha=search.scheduler == "asha",
@@ -222,19 +230,22 @@ def _importances(study: optuna.Study, seed: int) -> list[Row]:
 
 def _write_figures(context: Context) -> None:
     trials, epochs = context.run.table("trials"), context.run.table("trial_epochs")
-    context.write_figure("search_history", figures.optimisation_history(trials))
-    context.write_figure("search_parallel", figures.parallel_coordinates(trials))
-    context.write_figure("search_epochs", figures.trial_curves(epochs))
-    context.write_figure("search_importances", figures.importances(context.run.table("importances")))
+    context.write_figure("search_history", figures.optimisation_history, trials)
+    context.write_figure("search_parallel", figures.parallel_coordinates, trials)
+    context.write_figure("search_epochs", figures.trial_curves, epochs)
+    context.write_figure("search_importances", figures.importances, context.run.table("importances"))
 
 
 def _work(settings: Settings) -> Work:
-    return Work(settings.search.num_trials, settings.search.epochs, settings.data.num_train * 5 // 6)
+    search, num_images = settings.search, settings.data.num_train * 5 // 6
+    core_seconds = search.num_trials * usual_cost(settings, search.epochs, num_images)
+    return Work(search.num_trials, search.epochs, num_images, core_seconds)
 
 
 STAGE = Stage(
     name="search",
-    train=train,
+    training=training,
+    trainings=trainings,
     finish=finish,
     decides=lambda settings: [settings.data, settings.search],
     work=_work,

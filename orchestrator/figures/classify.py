@@ -1,0 +1,125 @@
+"""Classification of latent vectors and raw images (tables classifiers, classifier_epochs, confusion) as figures."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from orchestrator.figures.style import COLOURS, STYLE, panels, plain_log_ticks, said
+from trainables.fashion_mnist import CLASS_NAMES
+
+AUTHOR_LOSS = {2: (1.03, 0.436), 6: (0.672, 0.433), 15: (0.596, 0.427), 20: (0.590, 0.431)}
+"""Cross-entropy of the author's MLPs after 50 epochs, latent and raw, by latent size (source: his repository)."""
+INPUT_COLOURS = {"latent": COLOURS[0], "raw": COLOURS[1]}
+LINES = {"cnn": "-", "mlp": "--", "linear": ":"}
+
+
+@rc_context(STYLE)
+def learning_curves(epochs: pd.DataFrame) -> Figure:
+    """Test cross-entropy and accuracy by epoch, latent beside raw; every seed a line (table classifier_epochs)."""
+    figure = Figure(figsize=(10, 4.4), layout="constrained")
+    axes = list(figure.subplots(1, 2))
+    if epochs.empty:
+        return said(figure, axes[0], "no classifier came to the end of an epoch")
+    for panel, column in zip(axes, ("test_loss", "test_accuracy"), strict=True):
+        for kind, architecture, rows in _arms(epochs):
+            for number, (_, seed) in enumerate(rows.groupby("seed")):
+                label = f"{kind}, {architecture}" if number == 0 else None
+                panel.plot(
+                    seed["epoch"],
+                    seed[column],
+                    LINES[architecture],
+                    color=INPUT_COLOURS[kind],
+                    linewidth=1.3,
+                    label=label,
+                )
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+    place = epochs["epoch"].max() * 1.05
+    for size, losses in AUTHOR_LOSS.items():
+        for kind, loss in zip(INPUT_COLOURS, losses, strict=True):
+            label = "author, mlp, epoch 50" if (size, kind) == (2, "latent") else None
+            axes[0].plot(
+                place, loss, "D", markersize=6, color=INPUT_COLOURS[kind], markerfacecolor="none", label=label
+            )
+        beside = {"xytext": (6, 0), "textcoords": "offset points"}
+        axes[0].annotate(str(size), (place, losses[0]), fontsize=7, va="center", **beside)
+    axes[0].set(
+        xlabel="epoch (author's end values by latent size)",
+        ylabel="cross-entropy (nats)",
+        title="test cross-entropy",
+        yscale="log",
+    )
+    plain_log_ticks(axes[0])
+    axes[1].set(xlabel="epoch", ylabel="share of test images", title="test accuracy")
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4)
+    return figure
+
+
+@rc_context(STYLE)
+def accuracy_by_time(epochs: pd.DataFrame, classifiers: pd.DataFrame) -> Figure:
+    """Test accuracy by seconds of training, encoding included (tables classifier_epochs, classifiers)."""
+    figure, (axes,) = panels(8, 4.4)
+    if epochs.empty:
+        return said(figure, axes, "no classifier came to the end of an epoch")
+    encoding = classifiers.groupby("input", observed=True)["encode_seconds"].max()
+    for kind, architecture, rows in _arms(epochs):
+        for number, (_, seed) in enumerate(rows.groupby("seed")):
+            axes.plot(
+                seed["seconds"].cumsum() + encoding[kind],
+                seed["test_accuracy"],
+                LINES[architecture],
+                color=INPUT_COLOURS[kind],
+                linewidth=1.3,
+                label=f"{kind}, {architecture}" if number == 0 else None,
+            )
+    axes.set(
+        xlabel="seconds on one slot, the encoding of latent vectors included",
+        ylabel="test accuracy",
+        title="Accuracy by training time",
+        xscale="log",
+    )
+    axes.legend(loc="lower right")
+    return figure
+
+
+@rc_context(STYLE)
+def confusion_matrices(confusion: pd.DataFrame) -> Figure:
+    """What the two CNNs take each class for (table confusion)."""
+    figure = Figure(figsize=(11, 5.4), layout="constrained")
+    axes = list(figure.subplots(1, 2))
+    for panel, kind in zip(axes, INPUT_COLOURS, strict=True):
+        rows = confusion[(confusion["input"] == kind) & (confusion["architecture"] == "cnn")]
+        if rows.empty:
+            said(figure, panel, "no CNN came to its end")
+            continue
+        matrix = rows.pivot(index="label", columns="predicted", values="count").to_numpy()
+        draw_confusion(panel, matrix)
+        panel.set_title(f"{kind}: {np.trace(matrix) / matrix.sum():.3f} of the test images right")
+    axes[0].set_ylabel("true class")
+    return figure
+
+
+def draw_confusion(panel: Axes, matrix: np.ndarray) -> None:
+    """A confusion matrix of shape (10, 10), rows the true classes, as shares of each row."""
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    panel.imshow(shares, cmap="Greys", vmin=0, vmax=1)
+    panel.grid(visible=False)
+    for row in range(len(matrix)):
+        for column in range(len(matrix)):
+            if shares[row, column] >= 0.005:
+                colour = "white" if shares[row, column] > 0.5 else "black"
+                text = f"{100 * shares[row, column]:.0f}"
+                panel.text(column, row, text, ha="center", va="center", color=colour, fontsize=8)
+    panel.set_xticks(range(len(matrix)), CLASS_NAMES, rotation=45, ha="right", fontsize=8)
+    panel.set_yticks(range(len(matrix)), CLASS_NAMES, fontsize=8)
+    panel.set_xlabel("taken for (% of the true class)")
+
+
+def _arms(epochs: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
+    grouped = epochs.groupby(["input", "architecture"], observed=True, sort=False)
+    return [(str(kind), str(architecture), rows) for (kind, architecture), rows in grouped]

@@ -1,0 +1,48 @@
+"""Optimizers, step sizes and random numbers that all trainings share."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+
+def random_numbers(*seed: int) -> torch.Generator:
+    """Random numbers as a function of seed, epoch and purpose, so that a resumed training needs no other state."""
+    return torch.Generator().manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
+
+
+def annealed(learning_rate: float, progress: float) -> float:
+    """Step size once a share of the training is done: down to zero along half a cosine."""
+    return learning_rate * (1 + math.cos(math.pi * progress)) / 2
+
+
+def make_optimizer(
+    name: str, model: nn.Module, *, learning_rate: float, weight_decay: float = 0.0, device: torch.device | str
+) -> tuple[torch.optim.Optimizer, Callable[[], None]]:
+    """adam, adamw or adagrad over all parameters of a model, and its step, to be called after `backward`."""
+    kinds: dict[str, Any] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "adagrad": torch.optim.Adagrad}
+    # Adagrad has a fused step on the CPU only.
+    fused = name != "adagrad" or torch.device(device).type == "cpu"
+    _keep_compiler_unloaded()
+    optimizer: torch.optim.Optimizer = kinds[name](
+        model.parameters(), lr=learning_rate, weight_decay=weight_decay, fused=fused
+    )
+    step = inspect.unwrap(type(optimizer).step)  # without the wrappers for torch's compiler and profiler
+    return optimizer, torch.no_grad()(lambda: step(optimizer))
+
+
+def _keep_compiler_unloaded() -> None:
+    """Spare every worker four seconds: optimizers import torch's compiler to be left alone by it.
+
+    Their wrapped methods look up an attribute for what to call, and import the compiler where there is none.
+    """
+    for method in vars(torch.optim.Optimizer).values():
+        wrapped = getattr(method, "__wrapped__", None)
+        if wrapped is not None:
+            vars(wrapped).setdefault("__dynamo_disable", wrapped)
