@@ -283,7 +283,10 @@ def laptop() -> Settings:
             ),
             "refit": full.refit.model_copy(update={"epochs": 4}),
             "capacity": full.capacity.model_copy(
-                update={"latent_dims": (2, 5, 14), "num_seeds": 1, "epochs": 1, "control_epochs": 1, "wide_dims": (14, 784)}
+                update={
+                    **{"latent_dims": (2, 5, 14), "num_seeds": 1, "epochs": 1, "control_epochs": 1},
+                    "wide_dims": (14, 784),
+                }
             ),
             "classify": full.classify.model_copy(update={"epochs": 3, "num_seeds": 1}),
             "embed": full.embed.model_copy(update={"num_fitted": 5_000, "num_measured": 2_500}),

@@ -244,7 +244,8 @@ def _mse(one: Any, other: Any) -> float:
 
 
 def _decides(settings: Settings) -> list[BaseModel]:
-    return [settings.data, settings.capacity, settings.denoise, paper_table1(settings, settings.capacity.control_epochs)]
+    table1 = paper_table1(settings, settings.capacity.control_epochs)
+    return [settings.data, settings.capacity, settings.denoise, table1]
 
 
 def _work(settings: Settings) -> Work:

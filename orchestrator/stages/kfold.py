@@ -57,13 +57,13 @@ def trainings(context: Context) -> Trainings:
                 epochs=kfold.epochs,
                 cost=cost,
             )
-            for order, fold, seed in _arms(settings)
+            for order, fold, seed in arms(settings)
         ],
         metric="val_mse",
     )
 
 
-def _arms(settings: Settings) -> list[tuple[str, int, int]]:
+def arms(settings: Settings) -> list[tuple[str, int, int]]:
     """Order, fold and seed of every training."""
     kfold, seed = settings.kfold, settings.seed
     folds = [(str(order), fold, seed) for order in kfold.orders for fold in range(kfold.num_folds)]
@@ -73,7 +73,7 @@ def _arms(settings: Settings) -> list[tuple[str, int, int]]:
 def finish(context: Context, records: dict[str, Record]) -> None:
     """Write what the folds came to."""
     settings = context.settings
-    ordered = [records[f"{order}-{fold}-seed-{seed}"] for order, fold, seed in _arms(settings)]
+    ordered = [records[f"{order}-{fold}-seed-{seed}"] for order, fold, seed in arms(settings)]
     context.write_table("folds", [_fold_row(record, settings.data.num_train) for record in ordered])
     context.write_table("fold_epochs", [row for record in ordered for row in _epoch_rows(record)])
     first = f"order == {settings.kfold.orders[0]!r} and seed == {settings.seed}"
@@ -118,7 +118,7 @@ def _decides(settings: Settings) -> list[BaseModel]:
 def _work(settings: Settings) -> Work:
     kfold = settings.kfold
     num_images = math.ceil(settings.data.num_train * (1 - 1 / kfold.num_folds))
-    units = len(_arms(settings))
+    units = len(arms(settings))
     return Work(units, kfold.epochs, num_images, units * usual_cost(settings, kfold.epochs, num_images))
 
 

@@ -9,6 +9,7 @@ import jinja2
 import pandas as pd
 
 from orchestrator.config import Settings, paper
+from orchestrator.findings import FINDINGS
 from orchestrator.stage import Context, Record, Stage
 from orchestrator.tables import TABLES
 
@@ -31,6 +32,7 @@ SECTIONS: tuple[tuple[str, str, tuple[str, ...], dict[str, str]], ...] = (
         {
             "kfold_epochs": "Learning curves of the folds; hollow marks are the author's values after 20 epochs.",
             "kfold_test": "Error of each fold's model on the test images.",
+            "kfold_orders": "The folds when the images are in another order, and one fold over seeds.",
         },
     ),
     (
@@ -41,6 +43,9 @@ SECTIONS: tuple[tuple[str, str, tuple[str, ...], dict[str, str]], ...] = (
             "refit_best": "best: originals over reconstructions, the best and the worst image of each class.",
             "refit_paper_table1": "paper_table1: the same for the paper's architecture.",
             "refit_two_dim": "two_dim: the same for a latent vector of two numbers.",
+            "refit_traversals": "best: what each number of the latent vector does.",
+            "refit_interpolations": "best: from one image to another through the latent space.",
+            "refit_samples": "best: images decoded from random latent vectors.",
         },
     ),
     (
@@ -51,6 +56,35 @@ SECTIONS: tuple[tuple[str, str, tuple[str, ...], dict[str, str]], ...] = (
             "denoise_boot": "An image with more and more pixels set to zero, and what the model best makes of it.",
             "denoise_classes": "The same for an image of every class.",
             "denoise_gain": "How much nearer the clean images every model comes; bands are 95 % intervals.",
+        },
+    ),
+    (
+        "capacity",
+        "What the size of the latent vector is worth",
+        ("reconstruction", "identity"),
+        {
+            "capacity_latent": "Test error by latent size, beside PCA; every seed a mark.",
+            "capacity_ablations": "Table 1's architecture with one thing changed.",
+            "capacity_identity": "Overcomplete models: how much of the input's noise they let through.",
+        },
+    ),
+    (
+        "classify",
+        "Classification of latent vectors and of raw images",
+        ("classifiers", "classifier_targets"),
+        {
+            "classify_epochs": "Learning curves; hollow marks are the author's values after 50 epochs, by latent size.",
+            "classify_seconds": "Accuracy by the time it took.",
+            "classify_confusion": "What the two convolutional networks confuse.",
+        },
+    ),
+    (
+        "embed",
+        "The plane: autoencoder, PCA and t-SNE",
+        ("embeddings",),
+        {
+            "embed_planes": "The test images, each class with its letter.",
+            "embed_confusion": "What the neighbours in the plane would take each class for.",
         },
     ),
     ("stages", "What it took", ("stages",), {}),
@@ -73,7 +107,7 @@ def finish(context: Context, records: dict[str, Record]) -> None:
             if context.run.exists(f"figures/{figure}.png")
         ]
         if shown or pictures:
-            text = _findings(name, tables)
+            text = FINDINGS[name](tables) if name in FINDINGS and shown else []
             sections.append({"name": name, "title": title, "text": text, "tables": shown, "figures": pictures})
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("orchestrator"), autoescape=True, trim_blocks=True, lstrip_blocks=True
@@ -96,40 +130,18 @@ def _reduced(settings: Settings) -> str:
             (settings.search.epochs, full.search.epochs, "epochs a trial"),
             (settings.kfold.num_folds, full.kfold.num_folds, "folds"),
             (settings.kfold.epochs, full.kfold.epochs, "epochs a fold"),
+            (len(settings.kfold.orders), len(full.kfold.orders), "orders of the images"),
             (settings.refit.epochs, full.refit.epochs, "epochs a final model"),
+            (settings.capacity.epochs, full.capacity.epochs, "epochs a latent size"),
+            (len(settings.capacity.latent_dims), len(full.capacity.latent_dims), "latent sizes"),
+            (settings.capacity.num_seeds, full.capacity.num_seeds, "seeds of each"),
+            (settings.classify.epochs, full.classify.epochs, "epochs a classifier"),
+            (settings.classify.num_seeds, full.classify.num_seeds, "seeds of each classifier"),
+            (settings.embed.num_fitted, full.embed.num_fitted, "training images for t-SNE"),
         )
         if mine < theirs
     ]
     return f"This run used {', '.join(less)}." if less else ""
-
-
-def _findings(section: str, tables: dict[str, pd.DataFrame]) -> list[str]:
-    """The section's outcome in sentences."""
-    if section == "search":
-        trials = tables["trials"]
-        complete = trials[trials["state"] == "complete"]
-        lines = [f"{len(trials)} trials, {len(complete)} of them complete."]
-        if len(complete):
-            best = complete.sort_values(["val_mse", "trial"]).to_dict("records")[0]
-            sizes = ", ".join(
-                f"{str(name).removeprefix('params_')} {_cell(value)}"
-                for name, value in best.items()
-                if str(name).startswith("params_")
-            )
-            lines.append(f"The best is trial {best['trial']}, validation MSE {best['val_mse']:.5f}: {sizes}.")
-        return lines
-    if section == "kfold":
-        test = tables["folds"]["test_mse"].dropna()
-        if len(test) < 2:
-            return []
-        return [f"Test MSE over {len(test)} folds: mean {test.mean():.5f}, standard deviation {test.std():.5f}."]
-    if section == "refit":
-        done = tables["models"].dropna(subset=["test_mse"])
-        return [
-            f"{row.model}: test MSE {row.test_mse:.5f}, {row.num_parameters:,} parameters."
-            for row in done.itertuples()
-        ]
-    return []
 
 
 def _table(name: str, table: pd.DataFrame) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import io
 import pkgutil
 import warnings
 from collections.abc import Callable, Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from matplotlib.text import Text
 from numpy.typing import NDArray
 
 from orchestrator import figures
-from orchestrator.figures import denoise, kfold, refit, search
+from orchestrator.figures import capacity, classify, denoise, embed, kfold, refit, search
 from orchestrator.results import Run
 from orchestrator.tables import TABLES, Row, to_arrow
 
@@ -74,7 +75,13 @@ def fold_epochs(num_folds: int, num_epochs: int) -> pd.DataFrame:
 
 
 def folds(*test_mse: float | None) -> pd.DataFrame:
-    return table("folds", [{"fold": n, "order": "sequential", "test_mse": mse} for n, mse in enumerate(test_mse)])
+    return table(
+        "folds",
+        [
+            {"fold": n, "order": "sequential", "seed": 1, "val_mse": mse, "test_mse": mse}
+            for n, mse in enumerate(test_mse)
+        ],
+    )
 
 
 def importances(*values: float) -> pd.DataFrame:
@@ -91,6 +98,91 @@ def denoising(models: tuple[str, ...], kinds: tuple[str, ...], levels: tuple[flo
             for p in levels
         ],
     )
+
+
+def reconstruction() -> pd.DataFrame:
+    """PCA, and three methods of which one failed for a seed."""
+    rows: list[Row] = [{"method": "pca", "latent_dim": k, "test_mse": 0.06 / k**0.5} for k in range(1, 65)]
+    for method in ("autoencoder", "linear_autoencoder", "table1", "table1_kernel_5"):
+        for seed in (1, 2):
+            for k in (2, 5):
+                mse = None if (method, seed) == ("table1", 2) else 0.05 / k + seed / 1000
+                rows.append({"method": method, "latent_dim": k, "seed": seed, "test_mse": mse})
+    return table("reconstruction", rows)
+
+
+def identity_table() -> pd.DataFrame:
+    return table(
+        "identity",
+        [
+            {"latent_dim": k, "noise": noise, "level": level, "noise_passed": 0.001 * k}
+            for k in (14, 784)
+            for noise in ("zeroed", "gaussian_unclipped")
+            for level in (0.1, 0.2)
+        ],
+    )
+
+
+def classifier_epochs(num_epochs: int) -> pd.DataFrame:
+    return table(
+        "classifier_epochs",
+        [
+            {
+                "input": kind,
+                "architecture": architecture,
+                "seed": seed,
+                "epoch": epoch,
+                "test_loss": 1 / epoch,
+                "test_accuracy": 1 - 0.5 / epoch,
+                "seconds": 2.0,
+            }
+            for kind in ("latent", "raw")
+            for architecture in ("cnn", "mlp", "linear")
+            for seed in (1, 2)
+            for epoch in range(1, num_epochs + 1)
+        ],
+    )
+
+
+def classifiers() -> pd.DataFrame:
+    return table(
+        "classifiers",
+        [{"input": kind, "encode_seconds": seconds} for kind, seconds in (("latent", 2.0), ("raw", 0.0))],
+    )
+
+
+def confusion_counts(name: str, columns: dict[str, list[str]]) -> pd.DataFrame:
+    """A confusion for each combination of the first columns: nine tenths right."""
+    (first, values), *others = columns.items()
+    return table(
+        name,
+        [
+            {first: value, "label": label, "predicted": other, "count": 90 if label == other else 1}
+            | {column: just for column, (just,) in others}
+            for value in values
+            for label in range(10)
+            for other in range(10)
+        ],
+    )
+
+
+METHODS = ["autoencoder", "pca", "tsne"]
+
+
+def embedding_points() -> pd.DataFrame:
+    draws = np.random.default_rng(0)
+    return table(
+        "embedding_points",
+        [
+            {"method": method, "index": n, "label": n % 10, "x": draws.normal(n % 10), "y": draws.normal()}
+            for method in METHODS
+            for n in range(60)
+        ],
+    )
+
+
+def embeddings() -> pd.DataFrame:
+    return table("embeddings", [{"method": method, "knn_accuracy": 0.5} for method in METHODS])
 
 
 def pictures(num_images: int) -> NDArray[np.uint8]:
@@ -135,6 +227,47 @@ CASES: dict[str, dict[str, Callable[[], Figure]]] = {
         "some": lambda: kfold.fold_test(folds(0.02, None, 0.021)),
         "one": lambda: kfold.fold_test(folds(0.02)),
     },
+    "fold_orders": {
+        "one order": lambda: kfold.fold_orders(folds(0.019, None, 0.021)),
+        "two orders and two seeds": lambda: kfold.fold_orders(
+            table(
+                "folds",
+                [
+                    {"fold": n, "order": order, "seed": seed, "val_mse": 0.02 + n / 1000, "test_mse": 0.02}
+                    for order, n, seed in [
+                        *product(("sequential", "class_sorted"), (0, 1), (1,)),
+                        ("sequential", 0, 2),
+                    ]
+                ],
+            )
+        ),
+    },
+    "image_grid": {
+        "named": lambda: refit.image_grid(
+            pixels(6).reshape(2, 3, 28, 28), ["one", "other"], ["a", "b", "c"], "Six images", horizontal="letter"
+        ),
+        "rows only": lambda: refit.image_grid(pixels(2).reshape(2, 1, 28, 28), ["one", "other"], [], "Two images"),
+    },
+    "error_by_latent_dim": {"some": lambda: capacity.error_by_latent_dim(reconstruction())},
+    "ablations": {"some": lambda: capacity.ablations(reconstruction())},
+    "identity": {"two sizes": lambda: capacity.identity(identity_table())},
+    "learning_curves": {
+        "some": lambda: classify.learning_curves(classifier_epochs(3)),
+        "one point": lambda: classify.learning_curves(classifier_epochs(1)),
+    },
+    "accuracy_by_time": {"some": lambda: classify.accuracy_by_time(classifier_epochs(3), classifiers())},
+    "confusion_matrices": {
+        "both": lambda: classify.confusion_matrices(
+            confusion_counts("confusion", {"input": ["latent", "raw"], "architecture": ["cnn"]})
+        ),
+        "one": lambda: classify.confusion_matrices(
+            confusion_counts("confusion", {"input": ["raw"], "architecture": ["cnn"]})
+        ),
+    },
+    "planes": {"three": lambda: embed.planes(embedding_points(), embeddings())},
+    "confusions": {
+        "three": lambda: embed.confusions(confusion_counts("embedding_confusion", {"method": METHODS})),
+    },
     "reconstructions": {
         "two classes": two_classes,
         "a class without images": lambda: refit.reconstructions(
@@ -167,7 +300,15 @@ EMPTY: dict[str, Callable[[], Figure]] = {
     "fold_curves": lambda: kfold.fold_curves(table("fold_epochs", [])),
     "fold_test": lambda: kfold.fold_test(table("folds", [])),
     "fold_test, all failed": lambda: kfold.fold_test(folds(None, None)),
+    "fold_orders": lambda: kfold.fold_orders(table("folds", [])),
+    "fold_orders, all failed": lambda: kfold.fold_orders(folds(None, None)),
     "denoising_gain": lambda: denoise.denoising_gain(table("denoising", [])),
+    "error_by_latent_dim": lambda: capacity.error_by_latent_dim(table("reconstruction", [])),
+    "ablations": lambda: capacity.ablations(table("reconstruction", [])),
+    "identity": lambda: capacity.identity(table("identity", [])),
+    "learning_curves": lambda: classify.learning_curves(table("classifier_epochs", [])),
+    "accuracy_by_time": lambda: classify.accuracy_by_time(table("classifier_epochs", []), classifiers()),
+    "planes": lambda: embed.planes(table("embedding_points", []), embeddings()),
 }
 
 

@@ -33,19 +33,19 @@ def _progress(*, terminal: bool) -> tuple[Progress, io.StringIO]:
 def test_without_a_terminal_there_is_a_line_per_training_and_a_heartbeat(clock: Clock) -> None:
     progress, stream = _progress(terminal=False)
     with progress:
-        bar = Bar(progress, "search", units=3, epochs=2)
+        bar = Bar(progress, "search", units=3)
         bar.finished("trial-0", "complete", 0.5, None)  # found recorded: no line
         bar.started("trial-1")
         bar.started("trial-2")
-        bar.epoch("trial-1", 1, 0.4)
+        bar.epoch("trial-1", 0.5, 0.4)
         clock.now += 20
-        bar.epoch("trial-2", 1, 0.3)
-        bar.epoch("trial-1", 2, 0.3)
+        bar.epoch("trial-2", 0.5, 0.3)
+        bar.epoch("trial-1", 1, 0.3)
         bar.finished("trial-1", "complete", 0.3, None)
         bar.finished("trial-2", "failed", None, "Traceback\n  deep inside\nValueError: out of paint\n")
         bar.over("done in 20 s")
     assert stream.getvalue().splitlines() == [
-        "search: started, 3 trainings of 2 epochs",
+        "search: started, 3 trainings",
         "search: 1/3 done, 2 running, best 0.50000, about 40 s left",
         "search: trial-1 complete 0.30000 (2/3 done, 1 running, best 0.30000, about 10 s left)",
         "search: trial-2 failed: ValueError: out of paint",
@@ -56,8 +56,8 @@ def test_without_a_terminal_there_is_a_line_per_training_and_a_heartbeat(clock: 
 def test_in_a_terminal_there_is_a_bar_per_stage_with_best_value_and_trials_running() -> None:
     progress, stream = _progress(terminal=True)
     with progress:
-        bar = Bar(progress, "search", units=2, epochs=1)
-        Bar(progress, "kfold", units=6, epochs=3)
+        bar = Bar(progress, "search", units=2)
+        Bar(progress, "kfold", units=6)
         bar.started("trial-0")
         bar.epoch("trial-0", 1, 0.25)
         bar.finished("trial-0", "complete", 0.25, None)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.run import main
+from orchestrator.run import STAGES, main
 from tests.orchestrator.command import Smoke, orchestrate
 
 
@@ -143,7 +143,7 @@ def test_plan_of_the_paper_shows_stages_trials_slots_and_time_and_starts_nothing
     rows = {line.split()[0]: line.split() for line in out.splitlines() if line}
     assert rows["slots"][1] == "3"
     assert rows["search"][1:6] == ["to", "do", "20", "5", "50000"]
-    assert rows["kfold"][3:6] == ["6", "20", "50000"]
+    assert rows["kfold"][3:6] == ["27", "20", "50000"]
     assert rows["refit"][3:6] == ["5", "20", "60000"]
     assert rows["about"][2] == "min"
     assert not list(tmp_path.iterdir())
@@ -168,14 +168,23 @@ def test_plan_of_a_finished_run_has_only_what_changed_and_what_hangs_on_it(
         return [line.split()[0] for line in capsys.readouterr().out.splitlines() if " to do " in line]
 
     assert planned() == []
-    assert planned("search", "--search.epochs", "3") == ["search", "kfold", "refit", "denoise", "report"]
+    assert planned("search", "--search.epochs", "3") == [
+        "search",
+        "kfold",
+        "refit",
+        "denoise",
+        "classify",
+        "embed",
+        "report",
+    ]
     assert planned("kfold", "--kfold.epochs", "3") == ["kfold", "report"]
-    assert planned("refit", "--refit.epochs", "3") == ["refit", "denoise", "report"]
+    assert planned("refit", "--refit.epochs", "3") == ["refit", "denoise", "classify", "embed", "report"]
     assert planned("--resources.slots", "7") == []
     table1 = ("kfold", "--kfold.model", "paper_table1")
     assert planned(*table1) == planned(*table1, "--search.epochs", "3") == ["kfold", "report"]
-    assert planned("--seed", "2") == ["search", "kfold", "refit", "denoise", "report"]
-    assert planned("--force", "refit") == ["refit", "denoise", "report"]
+    assert planned("--seed", "2") == [stage.name for stage in STAGES]
+    assert planned("capacity", "--capacity.epochs", "2") == ["capacity", "report"]
+    assert planned("--force", "refit") == ["refit", "denoise", "classify", "embed", "report"]
 
 
 def test_status_tells_what_is_done_and_what_is_missing(

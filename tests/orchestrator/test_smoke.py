@@ -26,8 +26,11 @@ STAGE_TABLES = {
     "kfold": ("folds", "fold_epochs"),
     "refit": ("models", "layers"),
     "denoise": ("denoising", "denoising_images", "denoising_correlations"),
+    "capacity": ("reconstruction", "identity"),
+    "classify": ("classifiers", "classifier_epochs", "classifier_targets", "confusion"),
+    "embed": ("embeddings", "embedding_points", "embedding_confusion"),
 }
-TIMES = ["seconds"]
+TIMES = ["seconds", "encode_seconds"]
 
 
 def test_every_stage_is_done_and_its_training_time_fits_into_its_slots(smoke: Smoke) -> None:
@@ -52,20 +55,29 @@ def test_table_has_its_schema_and_the_runs_metadata(smoke: Smoke, name: str) -> 
 def test_no_row_is_missing_and_none_is_doubled(smoke: Smoke) -> None:
     settings, run = smoke_preset(), smoke.run
     assert list(run.table("trials")["trial"]) == list(range(settings.search.num_trials))
-    assert list(run.table("folds")["fold"]) == list(range(6))
+    folds = run.table("folds")
+    assert list(folds["fold"]) == [*range(6), *range(6), 0]
+    assert not folds.duplicated(["order", "fold", "seed"]).any()
+    assert not run.table("reconstruction").duplicated(["method", "latent_dim", "seed"]).any()
+    assert not run.table("identity").duplicated(["latent_dim", "noise", "level"]).any()
+    assert not run.table("classifiers").duplicated(["input", "architecture", "seed"]).any()
+    assert len(run.table("classifiers")) == 8
+    assert not run.table("embedding_points").duplicated(["method", "index"]).any()
+    assert len(run.table("embedding_points")) == 3 * settings.data.num_test
     assert list(run.table("models")["model"]) == [
         "best", "paper_table1", "two_dim", "denoise_zeroed", "denoise_gaussian",
     ]  # fmt: skip
     assert not run.table("denoising").duplicated(["model", "noise", "level"]).any()
     assert not run.table("denoising_images").duplicated(["model", "noise", "level", "index"]).any()
     for table, unit, epochs in (
-        ("trial_epochs", "trial", settings.search.epochs),
-        ("fold_epochs", "fold", settings.kfold.epochs),
+        ("trial_epochs", ["trial"], settings.search.epochs),
+        ("fold_epochs", ["order", "fold", "seed"], settings.kfold.epochs),
+        ("classifier_epochs", ["input", "architecture", "seed"], settings.classify.epochs),
     ):
         rows = run.table(table)
-        assert not rows.duplicated([unit, "epoch"]).any()
-        assert set(rows.groupby(unit)["epoch"].max()) == {epochs}
-        assert (rows.groupby(unit)["epoch"].count() == epochs).all()
+        assert not rows.duplicated([*unit, "epoch"]).any()
+        assert set(rows.groupby(unit, observed=True)["epoch"].max()) == {epochs}
+        assert (rows.groupby(unit, observed=True)["epoch"].count() == epochs).all()
 
 
 def test_tables_agree_with_each_other(smoke: Smoke) -> None:
@@ -105,6 +117,51 @@ def test_saved_models_give_the_test_error_in_the_table(smoke: Smoke) -> None:
         assert reconstruction_mse(model, images) == pytest.approx(row.test_mse, rel=1e-6)
 
 
+def test_confusions_are_of_every_test_image_and_agree_with_the_accuracies(smoke: Smoke) -> None:
+    num_test = smoke_preset().data.num_test
+    for counts, key, table, column in (
+        ("confusion", ["input", "architecture"], "classifiers", "test_accuracy"),
+        ("embedding_confusion", ["method"], "embeddings", "knn_accuracy"),
+    ):
+        confusion = smoke.run.table(counts)
+        assert set(confusion.groupby(key, observed=True)["count"].sum()) == {num_test}
+        right = confusion[confusion["label"] == confusion["predicted"]]
+        accuracy = right.groupby(key, observed=True)["count"].sum() / num_test
+        expected = smoke.run.table(table).groupby(key, observed=True)[column].first()
+        np.testing.assert_allclose(accuracy, expected.loc[accuracy.index])
+
+
+def test_saved_classifier_has_the_accuracy_in_the_table(smoke: Smoke) -> None:
+    import torch
+    from safetensors.torch import load
+
+    from trainables.classifier import ClassifierSettings, build, predict
+    from trainables.fashion_mnist import load as load_images
+
+    data, num_test = load_images(), smoke_preset().data.num_test
+    description = json.loads(smoke.run.read("models/classifier.json"))
+    model = build(ClassifierSettings.model_validate(description["settings"]), seed=0)
+    model.load_state_dict(load(smoke.run.read("models/classifier.safetensors")))
+    guesses = predict(model, torch.from_numpy(data.test_images[:num_test])).argmax(1).numpy()
+    row = smoke.run.table("classifiers").query("input == 'raw' and architecture == 'cnn'").iloc[0]
+    assert (guesses == data.test_labels[:num_test]).mean() == pytest.approx(row["test_accuracy"])
+
+
+def test_time_to_an_accuracy_is_that_of_the_first_epoch_that_has_it(smoke: Smoke) -> None:
+    epochs, classifiers = smoke.run.table("classifier_epochs"), smoke.run.table("classifiers")
+    reached = 0
+    for row in smoke.run.table("classifier_targets").itertuples():
+        own = epochs.query("input == @row.input and architecture == @row.architecture and seed == @row.seed")
+        good = own[own["test_accuracy"] >= row.accuracy]
+        assert pd.isna(row.epoch) == good.empty
+        if len(good):
+            reached += 1
+            assert row.epoch == good["epoch"].min()
+            (encoding,) = classifiers.loc[classifiers["input"] == row.input, "encode_seconds"].unique()
+            assert row.seconds == pytest.approx(encoding + own[own["epoch"] <= row.epoch]["seconds"].sum())
+    assert reached
+
+
 def test_denoising_summaries_are_those_of_the_images(smoke: Smoke) -> None:
     summary = smoke.run.table("denoising").set_index(["model", "noise", "level"]).sort_index()
     images = smoke.run.table("denoising_images")
@@ -134,9 +191,13 @@ def test_every_figure_is_there_as_png_and_svg(smoke: Smoke) -> None:
     names = {path.stem for path in folder.iterdir()}
     assert names == {
         *("search_history", "search_importances", "search_parallel", "search_epochs"),
-        *("kfold_epochs", "kfold_test"),
+        *("kfold_epochs", "kfold_test", "kfold_orders"),
         *("refit_best", "refit_paper_table1", "refit_two_dim"),
+        *("refit_traversals", "refit_interpolations", "refit_samples"),
         *("denoise_boot", "denoise_classes", "denoise_gain"),
+        *("capacity_latent", "capacity_ablations", "capacity_identity"),
+        *("classify_epochs", "classify_seconds", "classify_confusion"),
+        *("embed_planes", "embed_confusion"),
     }
     for name in names:
         pixels = np.asarray(Image.open(folder / f"{name}.png").convert("L"))
@@ -158,9 +219,8 @@ def test_optuna_opens_the_journal_with_every_trial_and_its_value(smoke: Smoke) -
 def test_ray_says_nothing_on_the_terminal_but_the_dashboards_address_is_there(smoke: Smoke) -> None:
     lines = smoke.finished.err.splitlines()
     assert "dashboard http://127.0.0.1:" in lines[1]
-    assert all(
-        line.startswith(("Ray: ", "search: ", "kfold: ", "refit: ", "denoise: ", "report: ")) for line in lines
-    ), lines
+    ours = tuple(f"{name}: " for name in ("Ray", *(stage.name for stage in STAGES)))
+    assert all(line.startswith(ours) for line in lines), lines
     assert len(smoke.finished.out.splitlines()) == 1
     assert (smoke.runs_dir / "smoke" / "ray" / "driver.log").stat().st_size
 
@@ -187,14 +247,12 @@ def test_changed_setting_redoes_its_stage_and_the_report_and_nothing_else(smoke:
     assert done.status == 0, done.err
     run = Run(tmp_path / "smoke")
     assert set(run.table("fold_epochs")["epoch"]) == {1, 2, 3}
-    assert len(run.table("folds")) == 6
+    assert len(run.table("folds")) == 13
     new = _records(tmp_path)
     assert {name: new[name] for name in before} == before
-    assert len(new) == len(before) + 6
+    assert len(new) == len(before) + 13
     redone = run.table("stages").set_index("stage")["started"] > stages["started"]
-    assert dict(redone) == {
-        "search": False, "kfold": True, "refit": False, "denoise": False, "report": True,
-    }  # fmt: skip
+    assert {name for name, again in redone.items() if again} == {"kfold", "report"}
 
 
 def _interrupt(arguments: list[str], after: str) -> tuple[int, float, str]:
@@ -239,8 +297,8 @@ def test_report_is_one_file_that_states_its_scale(smoke: Smoke) -> None:
     page = smoke.run.read("report.html").decode()
     assert "Reduced scale" in page
     assert "3,000 instead of 60,000 training images" in page
-    assert page.count('<img src="data:image/png;base64,') == 12
+    assert page.count('<img src="data:image/png;base64,') == 24
     for address in ("http://", "https://", "<script", "<link"):
         assert address not in page
-    for name in ("trials", "folds", "models", "layers", "stages"):
+    for name in ("trials", "folds", "models", "layers", "reconstruction", "classifiers", "embeddings", "stages"):
         assert f"Table {name}" in page

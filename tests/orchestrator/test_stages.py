@@ -74,12 +74,15 @@ def test_search_without_a_complete_trial_fails_but_has_its_tables_and_figures(tm
 def test_kfold_with_a_failed_fold_fails_but_has_the_others_in_its_tables(tmp_path: Path) -> None:
     context = _context(kfold.STAGE, tmp_path)
     records = {
-        f"fold-{fold}": _record("failed" if fold == 2 else "complete", {"fold": fold, "num_folds": 6})
-        for fold in range(6)
+        f"{order}-{fold}-seed-{seed}": _record(
+            "failed" if (order, fold) == ("sequential", 2) else "complete",
+            {"order": order, "fold": fold, "seed": seed, "num_folds": 6},
+        )
+        for order, fold, seed in kfold.arms(smoke())
     }
-    with pytest.raises(StageFailed, match="of 6 folds failed: 2"):
+    with pytest.raises(StageFailed, match="of 13 trainings failed: sequential-2-seed-1"):
         kfold.finish(context, records)
-    folds = context.run.table("folds")
+    folds = context.run.table("folds").query("order == 'sequential' and seed == 1")
     assert folds["test_mse"].isna().tolist() == [fold == 2 for fold in range(6)]
     assert folds.loc[2, "error"].endswith("out of paint")
     assert folds["num_val"].sum() == smoke().data.num_train

@@ -57,15 +57,29 @@ def training(
         yield Epoch(number, {"val_mse": value, "resumed_after": float(first - 1)}, lambda state=state: state)
 
 
+class OneStage:
+    """The trials of a single ledger."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger = ledger
+
+    def next(self) -> Ledger | None:
+        return self.ledger if self.ledger.waiting else None
+
+    @property
+    def exhausted(self) -> bool:
+        return not self.ledger.num_missing
+
+
 def run_all(cluster: Cluster, folder: Path, trainings: Trainings) -> dict[str, Record]:
     settings = smoke()
-    stage = Stage("toy", decides=lambda settings: [], finish=lambda context, records: None)
+    stage = Stage("toy", decides=lambda settings: [], finish=lambda context, records: None, training=training)
     manifest = Manifest.empty("toy", "none")
     context = Context(stage, settings, Run(folder), manifest, "fingerprint", DATA)
     done: list[dict[str, Record]] = []
     ledger = Ledger(context, trainings, bar=Bar(Progress(), "toy"), when_done=done.append)
     if ledger.num_missing:
-        run_trials([ledger], cluster, DATA, context.run)
+        run_trials(OneStage(ledger), {"toy": training}, cluster, DATA, context.run)
     (records,) = done
     return records
 
@@ -79,8 +93,8 @@ def test_every_trial_is_recorded_once_whatever_becomes_of_its_worker(cluster: Cl
         "diverges": {"value": 4.0, "fault": "diverges"},
         "dies": {"value": 5.0, "fault": "dies"},
     }
-    trials = [Trial(key, config, cost=1.0) for key, config in configs.items()]
-    trainings = Trainings.of(trials, training, epochs=EPOCHS, metric="val_mse", weights=True)
+    trials = [Trial(key, config, EPOCHS, cost=1.0, weights=True) for key, config in configs.items()]
+    trainings = Trainings.of(trials, metric="val_mse")
     records = run_all(cluster, tmp_path, trainings)
 
     assert {key: record["state"] for key, record in records.items()} == {
@@ -98,16 +112,14 @@ def test_every_trial_is_recorded_once_whatever_becomes_of_its_worker(cluster: Cl
     assert kept == {*(f"{key}.json" for key in configs), "killed.safetensors", "well.safetensors"}
 
     written = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
-    again = Trainings.of(
-        [trial for trial in trials if trial.key in {"killed", "well"}], training, epochs=EPOCHS, metric="val_mse"
-    )
+    again = Trainings.of([trial for trial in trials if trial.key in {"killed", "well"}], metric="val_mse")
     assert run_all(cluster, tmp_path, again) == {key: records[key] for key in ("killed", "well")}
     assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == written, "nothing ran again"
 
 
 def test_asha_prunes_weak_trials_and_records_how_far_they_came(cluster: Cluster, tmp_path: Path) -> None:
-    trials = [Trial(f"trial-{number}", {"value": 1.0 + number}, cost=8.0 - number) for number in range(8)]
-    trainings = Trainings(8, lambda number, records: trials[number], 8, training, EPOCHS, "val_mse", asha=True)
+    trials = [Trial(f"trial-{number}", {"value": 1.0 + number}, EPOCHS, cost=8.0 - number) for number in range(8)]
+    trainings = Trainings(8, lambda number, records: trials[number], 8, "val_mse", asha=True)
     records = run_all(cluster, tmp_path, trainings)
     assert len(records) == 8
     assert records["trial-0"]["state"] == "complete"

@@ -20,6 +20,8 @@ from trainables.autoencoder import (
     Autoencoder,
     as_pixels,
     build,
+    decode,
+    encode,
     layer_table,
     reconstruct,
     reconstruction_mse,
@@ -118,12 +120,26 @@ def test_the_paper_s_model_has_14068_parameters() -> None:
     neurons=st.integers(1, 50),
     latent_dim=st.integers(1, 20),
     kernel_size=st.sampled_from([3, 5]),
+    batch_norm=st.booleans(),
+    relu=st.booleans(),
 )
 @settings(max_examples=25, deadline=None)
 def test_num_parameters_is_the_module_s_own_count(
-    filters: tuple[int, int, int], neurons: int, latent_dim: int, kernel_size: Literal[3, 5]
+    filters: tuple[int, int, int],
+    neurons: int,
+    latent_dim: int,
+    kernel_size: Literal[3, 5],
+    batch_norm: bool,
+    relu: bool,
 ) -> None:
-    sizes = AutoencoderSettings(filters=filters, neurons=neurons, latent_dim=latent_dim, kernel_size=kernel_size)
+    sizes = AutoencoderSettings(
+        filters=filters,
+        neurons=neurons,
+        latent_dim=latent_dim,
+        kernel_size=kernel_size,
+        batch_norm=batch_norm,
+        relu=relu,
+    )
     model = build(sizes, seed=0)
     assert sizes.num_parameters == sum(parameter.numel() for parameter in model.parameters())
     assert sizes.num_parameters == sum(row["num_parameters"] for row in layer_table(model))
@@ -266,7 +282,14 @@ def test_reconstruct_gives_what_the_model_gives_in_evaluation_mode() -> None:
 
 @pytest.mark.parametrize("stopped_after", [1, 3])
 @pytest.mark.parametrize(
-    "change", [*({"optimizer": name} for name in OPTIMIZERS), {"noise": "zeroed"}, {"noise": "gaussian"}], ids=str
+    "change",
+    [
+        *({"optimizer": name} for name in OPTIMIZERS),
+        {"noise": "zeroed"},
+        {"noise": "gaussian"},
+        {"schedule": "cosine"},
+    ],
+    ids=str,
 )
 def test_resumed_training_equals_uninterrupted_training(change: dict[str, str], stopped_after: int) -> None:
     sizes = table1(**change, learning_rate=5e-3, weight_decay=1e-3, epochs=4, batch_size=16)
@@ -282,6 +305,40 @@ def test_resumed_training_equals_uninterrupted_training(change: dict[str, str], 
     expected, got = list(tensors(states[-1])), list(tensors(resumed[-1].state()))
     assert len(expected) > 50
     assert all(torch.equal(a, b) for a, b in zip(expected, got, strict=True))
+
+
+def test_an_ablated_model_lacks_just_what_was_taken_away() -> None:
+    def kinds(**changes: object) -> dict[type[nn.Module], int]:
+        modules = [type(module) for module in build(table1(**changes), seed=0).modules()]
+        return {kind: modules.count(kind) for kind in (nn.ReLU, nn.BatchNorm2d, nn.Conv2d, nn.Linear)}
+
+    assert kinds() == {nn.ReLU: 8, nn.BatchNorm2d: 6, nn.Conv2d: 3, nn.Linear: 4}
+    assert kinds(batch_norm=False) == kinds() | {nn.BatchNorm2d: 0}
+    assert kinds(relu=False) == kinds() | {nn.ReLU: 0}
+
+
+@pytest.mark.parametrize("change", [{"batch_norm": False}, {"relu": False}, {"kernel_size": 5}], ids=str)
+def test_an_ablated_model_gives_what_its_ordinary_layers_give(change: dict[str, Any]) -> None:
+    model = build(table1(**change), seed=0)
+    images = torch.rand(16, 1, 28, 28)
+    torch.testing.assert_close(model(images), model.decoder(model.encoder(images)), rtol=1e-4, atol=1e-5)
+
+
+def test_the_step_size_falls_to_zero_along_half_a_cosine_or_stays() -> None:
+    def step_sizes(schedule: str) -> list[float]:
+        sizes = table1(schedule=schedule, learning_rate=1e-2, epochs=4, batch_size=20)
+        epochs = train_autoencoder(sizes, all_images(made_up(20)), seed=0)
+        return [epoch.state()["optimizer"]["param_groups"][0]["lr"] for epoch in epochs]
+
+    assert step_sizes("constant") == [1e-2] * 4
+    assert step_sizes("cosine") == pytest.approx([1e-2 * (1 + np.cos(np.pi * k / 4)) / 2 for k in range(4)])
+
+
+def test_decoding_what_was_encoded_is_reconstructing() -> None:
+    model, images = unsettled_model(), made_up(1030)
+    latent = encode(model, images)
+    assert (latent.shape, latent.dtype) == ((1030, 3), np.dtype(np.float32))
+    np.testing.assert_allclose(decode(model, latent), reconstruct(model, images), rtol=0, atol=1e-5)
 
 
 def test_nothing_is_left_to_do_after_the_last_epoch() -> None:

@@ -1,11 +1,13 @@
 """The folds partition the images in the files' order, and the last sixth of them validates the search."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainables.splits import Images, Split, all_images, hold_out_last, sequential_fold
+from trainables.splits import Images, Order, Split, all_images, fold_split, hold_out_last, ordered, sequential_fold
 
 
 def blank(num_images: int) -> Images:
@@ -96,3 +98,38 @@ def test_a_fold_out_of_range_is_refused_with_its_number_and_the_rule(fold: int) 
 def test_a_number_of_folds_out_of_range_is_refused_with_the_rule(num_folds: int) -> None:
     with pytest.raises(ValueError, match=f"^num_folds {num_folds} must lie between 2 and the 12 images$"):
         sequential_fold(blank(12), fold=0, num_folds=num_folds)
+
+
+ORDERS: tuple[Order, ...] = get_args(Order)
+
+
+def labels(num_images: int) -> np.ndarray:
+    return np.random.default_rng(5).integers(0, 10, num_images).astype(np.uint8)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_an_order_has_every_image_once_and_hangs_on_the_seed_where_chance_is_in_it(order: Order) -> None:
+    one, same, other = (ordered(labels(120), order, num_folds=6, seed=seed) for seed in (1, 1, 2))
+    assert sorted(one) == list(range(120))
+    assert np.array_equal(one, same)
+    assert np.array_equal(one, other) == (order in {"sequential", "class_sorted"})
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_folds_of_any_order_partition_the_images(order: Order) -> None:
+    index = ordered(labels(100), order, num_folds=7, seed=1)
+    splits = [fold_split(blank(100), index, fold=fold, num_folds=7) for fold in range(7)]
+    assert sorted(image for split in splits for image in validation(split)) == list(range(100))
+    assert all(sorted([*split.train, *validation(split)]) == list(range(100)) for split in splits)
+
+
+def test_stratified_folds_have_every_class_in_equal_numbers_and_class_sorted_ones_few_classes() -> None:
+    equal = np.random.default_rng(0).permutation(np.repeat(np.arange(10), 600)).astype(np.uint8)
+    for fold in range(6):
+        index = ordered(equal, "stratified", num_folds=6, seed=1)
+        block = validation(fold_split(blank(6000), index, fold=fold, num_folds=6))
+        assert set(np.bincount(equal[block], minlength=10)) == {100}
+        index = ordered(equal, "class_sorted", num_folds=6, seed=1)
+        block = validation(fold_split(blank(6000), index, fold=fold, num_folds=6))
+        assert len(set(equal[block])) <= 3
+        assert (np.bincount(equal[block], minlength=10) == 600).any(), "a class that no training image has"

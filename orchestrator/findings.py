@@ -1,0 +1,144 @@
+"""What the tables show, in sentences for the report, the paper's and published numbers beside ours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import pandas as pd
+
+Tables = Mapping[str, pd.DataFrame]
+
+
+def search(tables: Tables) -> list[str]:
+    """How many trials there were, and the best."""
+    trials = tables["trials"]
+    complete = trials[trials["state"] == "complete"]
+    lines = [f"{len(trials)} trials, {len(complete)} of them complete."]
+    if len(complete):
+        best = complete.sort_values(["val_mse", "trial"]).to_dict("records")[0]
+        params = {str(name): value for name, value in best.items() if str(name).startswith("params_")}
+        sizes = ", ".join(
+            f"{name.removeprefix('params_')} {f'{value:.4g}' if isinstance(value, float) else value}"
+            for name, value in params.items()
+        )
+        lines.append(f"The best is trial {best['trial']}, validation MSE {best['val_mse']:.5f}: {sizes}.")
+    return lines
+
+
+def kfold(tables: Tables) -> list[str]:
+    """Spread over folds, over orders of the images and over seeds."""
+    folds = tables["folds"].dropna(subset=["val_mse", "test_mse"])
+    if folds.empty:
+        return []
+    first = folds.iloc[0]
+    lines = []
+    for order, rows in folds[folds["seed"] == first["seed"]].groupby("order", observed=True, sort=False):
+        if len(rows) > 1:
+            val, test = rows["val_mse"], rows["test_mse"]
+            lines.append(
+                f"Order {str(order).replace('_', ' ')}, {len(rows)} folds: validation MSE mean {val.mean():.5f}, "
+                f"standard deviation {val.std():.5f}; test MSE mean {test.mean():.5f}, standard deviation "
+                f"{test.std():.5f}."
+            )
+    seeds = folds[(folds["order"] == first["order"]) & (folds["fold"] == first["fold"])]
+    if len(seeds) > 1:
+        lines.append(
+            f"Fold {first['fold']} alone over {len(seeds)} seeds: standard deviation {seeds['val_mse'].std():.5f} in "
+            f"validation, {seeds['test_mse'].std():.5f} in test: what folds would differ by through chance alone."
+        )
+    return lines
+
+
+def refit(tables: Tables) -> list[str]:
+    """Each model's error."""
+    done = tables["models"].dropna(subset=["test_mse"])
+    return [
+        f"{row.model}: test MSE {row.test_mse:.5f}, {row.num_parameters:,} parameters." for row in done.itertuples()
+    ]
+
+
+def capacity(tables: Tables) -> list[str]:
+    """The autoencoder against PCA; the linear one against PCA; how near the identity the overcomplete ones are."""
+    table = tables["reconstruction"].dropna(subset=["test_mse"])
+    lines = []
+    pca = table[table["method"] == "pca"].set_index("latent_dim")["test_mse"]
+    published = {2: 0.0461, 64: 0.0104}
+    if set(published) <= set(pca.index):
+        values = ", ".join(f"{pca[k]:.4f} with {k} components (published {value})" for k, value in published.items())
+        lines.append(f"PCA's test MSE: {values}.")
+    sizes = table[table["method"] == "autoencoder"].groupby("latent_dim")
+    if len(sizes):
+        values = ", ".join(
+            f"{k}: {rows['test_mse'].mean():.4f} ({rows['pca_ratio'].mean():.2f} of PCA's)" for k, rows in sizes
+        )
+        lines.append(f"The autoencoder's, mean over seeds, by latent size: {values}.")
+    for k, rows in table[table["method"] == "linear_autoencoder"].groupby("latent_dim"):
+        lines.append(
+            f"The linear autoencoder with {k} numbers: {rows['pca_ratio'].mean():.4f} of PCA's MSE, its subspace at most "
+            f"{rows['largest_angle_degrees'].max():.2f} degrees from PCA's (over {len(rows)} seeds)."
+        )
+    identity = tables.get("identity", pd.DataFrame())
+    if len(identity):
+        passed = identity.dropna(subset=["noise_passed"]).groupby("latent_dim")["noise_passed"]
+        values = ", ".join(f"{k}: {low:.2f} to {high:.2f}" for k, low, high in zip(*_ranges(passed), strict=True))
+        lines.append(
+            "Share of the input's noise energy that comes out of the models without a narrow layer, by latent size "
+            f"(the identity lets all of it through, 1): {values}."
+        )
+    return lines
+
+
+def _ranges(grouped: pd.api.typing.SeriesGroupBy) -> tuple[list[int], list[float], list[float]]:
+    low, high = grouped.min(), grouped.max()
+    return list(low.index), list(low), list(high)
+
+
+def classify(tables: Tables) -> list[str]:
+    """Accuracy of every pair, latent beside raw."""
+    table = tables["classifiers"].dropna(subset=["test_accuracy"])
+    means = table.groupby(["architecture", "input"], observed=True)[["test_accuracy", "test_loss", "seconds"]].mean()
+    lines = []
+    for architecture in table["architecture"].unique():
+        if not {(architecture, "latent"), (architecture, "raw")} <= set(means.index):
+            continue
+        latent, raw = means.loc[(architecture, "latent")], means.loc[(architecture, "raw")]
+        loss = (
+            ""
+            if pd.isna(raw["test_loss"])
+            else f", cross-entropy {latent['test_loss']:.3f} and {raw['test_loss']:.3f}"
+        )
+        lines.append(
+            f"{architecture}: accuracy {latent['test_accuracy']:.4f} on latent vectors, {raw['test_accuracy']:.4f} on raw "
+            f"images{loss}; {latent['seconds']:.0f} s and {raw['seconds']:.0f} s."
+        )
+    encode = table["encode_seconds"].max()
+    return [*lines, f"Encoding all images took {encode:.1f} s, once, and is not in these seconds."] if lines else []
+
+
+PUBLISHED_EMBEDDINGS = {
+    "autoencoder": (0.734, 0.970, 0.041),
+    "pca": (0.506, 0.913, -0.033),
+    "tsne": (0.804, 0.991, 0.125),
+}
+"""5-NN accuracy (fitted to training images, scored on test images), trustworthiness and silhouette (of training
+images but for the autoencoder's); source: timsainb/ParametricUMAP_paper, whose autoencoder is a larger one."""
+
+
+def embed(tables: Tables) -> list[str]:
+    """Each plane's measures beside published ones, and whether new points have a place in it."""
+    lines = []
+    for row in tables["embeddings"].itertuples():
+        accuracy, trust, silhouette = PUBLISHED_EMBEDDINGS[str(row.method)]
+        lines.append(
+            f"{row.method}: accuracy of the nearest neighbours {row.knn_accuracy:.3f} among test images, "
+            f"{row.new_knn_accuracy:.3f} for new points (published {accuracy}); trustworthiness {row.trustworthiness:.3f} "
+            f"(published {trust}), continuity {row.continuity:.3f}, silhouette {row.silhouette:.3f} (published "
+            f"{silhouette}). New points: {row.new_points}."
+        )
+    return lines
+
+
+FINDINGS: dict[str, Callable[[Tables], list[str]]] = {
+    function.__name__: function for function in (search, kfold, refit, capacity, classify, embed)
+}
+"""By the report's section."""

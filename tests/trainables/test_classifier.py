@@ -1,0 +1,168 @@
+"""The classifiers come in pairs of one make, learn, and are trained exactly and resumably."""
+
+import io
+from typing import Literal, get_args
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from trainables.classifier import (
+    Architecture,
+    ClassifierSettings,
+    Examples,
+    build,
+    predict,
+    prepared,
+    train_classifier,
+)
+from trainables.fashion_mnist import load
+
+Input = Literal["latent", "raw"]
+ARCHITECTURES: tuple[Architecture, ...] = get_args(Architecture)
+INPUTS: tuple[Input, ...] = get_args(Input)
+LATENT_DIM = 6
+
+
+def settings(kind: Input, architecture: Architecture, **changes: object) -> ClassifierSettings:
+    usual = {
+        "input": kind,
+        "architecture": architecture,
+        "num_features": 784 if kind == "raw" else LATENT_DIM,
+        "batch_size": 16,
+        "epochs": 3,
+    }
+    return ClassifierSettings.model_validate(usual | changes)
+
+
+def examples(kind: Input, num_train: int = 60, num_test: int = 30) -> Examples:
+    """Random inputs with classes that a line can tell apart."""
+    draws = np.random.default_rng(0)
+    labels = draws.integers(0, 10, num_train + num_test).astype(np.uint8)
+    if kind == "raw":
+        inputs = draws.integers(0, 100, (len(labels), 28, 28)).astype(np.uint8)
+        inputs[np.arange(len(labels)), 2 * labels, :] = 255
+    else:
+        inputs = draws.standard_normal((len(labels), LATENT_DIM)).astype(np.float32)
+        inputs[:, 0] += labels
+    train, test = slice(num_train), slice(num_train, None)
+    return Examples(inputs[train], labels[train], inputs[test], labels[test])
+
+
+@pytest.mark.parametrize("kind", INPUTS)
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_ten_logits_come_out_and_a_gradient_reaches_every_parameter(kind: Input, architecture: Architecture) -> None:
+    model, data = build(settings(kind, architecture), seed=0), examples(kind)
+    logits = model(prepared(torch.from_numpy(data.train)))
+    assert logits.shape == (60, 10)
+    functional.cross_entropy(logits, torch.from_numpy(data.train_labels.astype(np.int64))).backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.any(), name
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_the_two_of_a_pair_differ_in_their_input_and_the_dimension_of_their_convolutions_only(
+    architecture: Architecture,
+) -> None:
+    def make(kind: Input) -> list[tuple[object, ...]]:
+        found: list[tuple[object, ...]] = []
+        for layer in build(settings(kind, architecture), seed=0).modules():
+            if isinstance(layer, nn.Conv1d | nn.Conv2d):
+                found.append(("conv", layer.in_channels, layer.out_channels, layer.kernel_size[0]))
+            if isinstance(layer, nn.Linear):
+                found.append(("linear", layer.out_features))
+            if isinstance(layer, nn.ReLU | nn.Dropout):
+                found.append((type(layer).__name__,))
+        return found
+
+    assert make("latent") == make("raw")
+
+
+def test_the_author_s_mlp_has_his_widths() -> None:
+    widths = [m.out_features for m in build(settings("raw", "mlp"), seed=0).modules() if isinstance(m, nn.Linear)]
+    assert widths == [20, 120, 100, 10]
+
+
+def test_a_cnn_gives_on_the_cpu_what_its_ordinary_layers_give() -> None:
+    """Gradients too; it is computed with the batch as the last axis."""
+    model = build(settings("raw", "cnn", dropout=0.0), seed=1)
+    images = prepared(torch.from_numpy(examples("raw").train))
+    ours = model(images)
+    ours.square().sum().backward()
+    gradients = [parameter.grad for parameter in model.parameters()]
+    model.zero_grad()
+    usual = model.head(model.body(images.contiguous()))
+    torch.testing.assert_close(ours, usual, rtol=1e-4, atol=1e-4)
+    usual.square().sum().backward()
+    for ours_, parameter in zip(gradients, model.parameters(), strict=True):
+        torch.testing.assert_close(ours_, parameter.grad, rtol=1e-3, atol=1e-2)
+
+
+@pytest.mark.parametrize("kind", INPUTS)
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_resumed_training_equals_uninterrupted_training(kind: Input, architecture: Architecture) -> None:
+    """Dropout's draws included."""
+    what, data = settings(kind, architecture, epochs=4), examples(kind)
+    whole, saved = [], io.BytesIO()
+    for epoch in train_classifier(what, data, seed=3):
+        whole.append(epoch)
+        if epoch.number == 2:
+            torch.save(epoch.state(), saved)
+    saved.seek(0)
+    torch.rand(7)  # the global generator must play no part
+    resume = torch.load(saved, weights_only=True)
+    resumed = list(train_classifier(what, data, seed=3, resume=resume))
+    assert [epoch.metrics for epoch in resumed] == [epoch.metrics for epoch in whole[2:]]
+    for name, weights in whole[-1].state()["model"].items():
+        assert torch.equal(resumed[-1].state()["model"][name], weights)
+
+
+def test_dropout_hangs_on_the_seed_and_leaves_the_global_generator_untouched() -> None:
+    data = examples("latent")
+    before = torch.get_rng_state()
+    one, same, other = (
+        [epoch.metrics for epoch in train_classifier(settings("latent", "mlp", dropout=0.5), data, seed=seed)]
+        for seed in (1, 1, 2)
+    )
+    assert torch.equal(torch.get_rng_state(), before)
+    assert one == same
+    assert one != other
+
+
+def test_the_confusion_is_of_all_test_inputs_and_its_diagonal_is_the_accuracy() -> None:
+    data = examples("latent")
+    *_, last = train_classifier(settings("latent", "linear", learning_rate=0.05, epochs=5), data, seed=0)
+    counts = {name: value for name, value in last.metrics.items() if name.startswith("confusion_")}
+    assert len(counts) == 100
+    assert sum(counts.values()) == len(data.test)
+    right = sum(counts[f"confusion_{label}_{label}"] for label in range(10))
+    assert right / len(data.test) == pytest.approx(last.metrics["test_accuracy"])
+    for label in range(10):
+        row = sum(counts[f"confusion_{label}_{predicted}"] for predicted in range(10))
+        assert row == (data.test_labels == label).sum()
+
+
+def test_metrics_are_measured_in_evaluation_mode() -> None:
+    data = examples("latent")
+    (epoch,) = train_classifier(settings("latent", "mlp", dropout=0.9, epochs=1), data, seed=0)
+    model = build(settings("latent", "mlp", dropout=0.9), seed=5)
+    model.load_state_dict(epoch.state()["model"])
+    logits = predict(model, torch.from_numpy(data.test))
+    labels = torch.from_numpy(data.test_labels.astype(np.int64))
+    assert functional.cross_entropy(logits, labels).item() == pytest.approx(epoch.metrics["test_loss"], rel=1e-6)
+
+
+def test_a_cnn_learns_to_tell_clothes_apart() -> None:
+    images = load()
+    some = slice(4000)
+    data = Examples(
+        images.train_images[some],
+        images.train_labels[some],
+        images.test_images[:1000],
+        images.test_labels[:1000],
+    )
+    *_, last = train_classifier(settings("raw", "cnn", batch_size=64, epochs=3), data, seed=0)
+    assert last.metrics["test_accuracy"] > 0.8
