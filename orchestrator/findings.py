@@ -74,23 +74,19 @@ def capacity(tables: Tables) -> list[str]:
         lines.append(f"The autoencoder's, mean over seeds, by latent size: {values}.")
     for k, rows in table[table["method"] == "linear_autoencoder"].groupby("latent_dim"):
         lines.append(
-            f"The linear autoencoder with {k} numbers: {rows['pca_ratio'].mean():.4f} of PCA's MSE, its subspace at most "
-            f"{rows['largest_angle_degrees'].max():.2f} degrees from PCA's (over {len(rows)} seeds)."
+            f"The linear autoencoder with {k} numbers: {rows['pca_ratio'].mean():.4f} of PCA's MSE, its subspace at "
+            f"most {rows['largest_angle_degrees'].max():.2f} degrees from PCA's (over {len(rows)} seeds)."
         )
     identity = tables.get("identity", pd.DataFrame())
     if len(identity):
         passed = identity.dropna(subset=["noise_passed"]).groupby("latent_dim")["noise_passed"]
-        values = ", ".join(f"{k}: {low:.2f} to {high:.2f}" for k, low, high in zip(*_ranges(passed), strict=True))
+        ranges = zip(passed.min().items(), passed.max(), strict=True)
+        values = ", ".join(f"{k}: {low:.2f} to {high:.2f}" for (k, low), high in ranges)
         lines.append(
             "Share of the input's noise energy that comes out of the models without a narrow layer, by latent size "
             f"(the identity lets all of it through, 1): {values}."
         )
     return lines
-
-
-def _ranges(grouped: pd.api.typing.SeriesGroupBy) -> tuple[list[int], list[float], list[float]]:
-    low, high = grouped.min(), grouped.max()
-    return list(low.index), list(low), list(high)
 
 
 def classify(tables: Tables) -> list[str]:
@@ -102,14 +98,11 @@ def classify(tables: Tables) -> list[str]:
         if not {(architecture, "latent"), (architecture, "raw")} <= set(means.index):
             continue
         latent, raw = means.loc[(architecture, "latent")], means.loc[(architecture, "raw")]
-        loss = (
-            ""
-            if pd.isna(raw["test_loss"])
-            else f", cross-entropy {latent['test_loss']:.3f} and {raw['test_loss']:.3f}"
-        )
+        losses = f", cross-entropy {latent['test_loss']:.3f} and {raw['test_loss']:.3f}"
         lines.append(
-            f"{architecture}: accuracy {latent['test_accuracy']:.4f} on latent vectors, {raw['test_accuracy']:.4f} on raw "
-            f"images{loss}; {latent['seconds']:.0f} s and {raw['seconds']:.0f} s."
+            f"{architecture}: accuracy {latent['test_accuracy']:.4f} on latent vectors, {raw['test_accuracy']:.4f} "
+            f"on raw images{'' if pd.isna(raw['test_loss']) else losses}; {latent['seconds']:.0f} s and "
+            f"{raw['seconds']:.0f} s."
         )
     encode = table["encode_seconds"].max()
     return [*lines, f"Encoding all images took {encode:.1f} s, once, and is not in these seconds."] if lines else []
@@ -131,9 +124,9 @@ def embed(tables: Tables) -> list[str]:
         accuracy, trust, silhouette = PUBLISHED_EMBEDDINGS[str(row.method)]
         lines.append(
             f"{row.method}: accuracy of the nearest neighbours {row.knn_accuracy:.3f} among test images, "
-            f"{row.new_knn_accuracy:.3f} for new points (published {accuracy}); trustworthiness {row.trustworthiness:.3f} "
-            f"(published {trust}), continuity {row.continuity:.3f}, silhouette {row.silhouette:.3f} (published "
-            f"{silhouette}). New points: {row.new_points}."
+            f"{row.new_knn_accuracy:.3f} for new points (published {accuracy}); trustworthiness "
+            f"{row.trustworthiness:.3f} (published {trust}), continuity {row.continuity:.3f}, silhouette "
+            f"{row.silhouette:.3f} (published {silhouette}). New points: {row.new_points}."
         )
     return lines
 

@@ -23,7 +23,7 @@ class LinearSettings(BaseModel):
 
     latent_dim: int = Field(ge=1)
     """Size of the latent vector."""
-    learning_rate: float = Field(default=2e-3, gt=0)
+    learning_rate: float = Field(default=4e-3, gt=0)
     """Step size of the first step; annealed to zero."""
     batch_size: int = Field(default=256, ge=2)
     """Images per step."""
@@ -33,11 +33,11 @@ class LinearSettings(BaseModel):
     @property
     def num_parameters(self) -> int:
         """Trainable numbers of the model with these sizes."""
-        return 2 * NUM_PIXELS * self.latent_dim + NUM_PIXELS + self.latent_dim
+        return 2 * NUM_PIXELS * self.latent_dim
 
 
 class LinearAutoencoder(nn.Module):
-    """x' = D (E x + e) + d, with x of shape (batch, 784).
+    """x' = m + D E (x - m), with x of shape (batch, 784) and m the mean of the training images.
 
     Its least mean squared error is that of PCA, reached where the columns of D span PCA's subspace; the columns
     themselves need not be PCA's axes.
@@ -45,14 +45,17 @@ class LinearAutoencoder(nn.Module):
     Source: Baldi and Hornik 1989; Kunin et al. 2019, "Loss Landscapes of Regularized Linear Autoencoders".
     """
 
+    mean: Tensor
+
     def __init__(self, latent_dim: int) -> None:
         super().__init__()
-        self.encoder = nn.Linear(NUM_PIXELS, latent_dim)
-        self.decoder = nn.Linear(latent_dim, NUM_PIXELS)
+        self.encoder = nn.Linear(NUM_PIXELS, latent_dim, bias=False)
+        self.decoder = nn.Linear(latent_dim, NUM_PIXELS, bias=False)
+        self.register_buffer("mean", torch.zeros(NUM_PIXELS))
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Reconstruct pixels, shape (batch, 784), to the same shape."""
-        return self.decoder(self.encoder(pixels))  # type: ignore[no-any-return]
+        return self.mean + self.decoder(self.encoder(pixels - self.mean))  # type: ignore[no-any-return]
 
 
 def train_linear_autoencoder(
@@ -79,10 +82,10 @@ def train_linear_autoencoder(
         model = LinearAutoencoder(settings.latent_dim)
     flat = as_tensor(split.images).to(device).view(-1, NUM_PIXELS)
     train = torch.from_numpy(split.train)
-    with torch.no_grad():  # the best offset is the mean image, whatever the subspace
-        mean = torch.stack([part.float().sum(0) for part in flat[train].split(1000)]).sum(0) / (255 * len(train))
-        model.decoder.bias.copy_(mean)
     model.to(device)
+    model.mean.copy_(
+        torch.stack([flat[part].float().sum(0) for part in train.split(1000)]).sum(0) / (255 * len(train))
+    )
     optimizer, step = make_optimizer("adam", model, learning_rate=settings.learning_rate, device=device)
     first = 1
     if resume is not None:

@@ -55,7 +55,7 @@ def ablations(table: pd.DataFrame) -> Figure:
     figure, (axes,) = panels(8, 4)
     rows = table[table["method"].astype(str).str.startswith("table1")].dropna(subset=["test_mse"])
     if rows.empty:
-        return said(figure, axes, "no ablation was trained")
+        return said(figure, axes, "no ablation came to its end")
     methods = [str(method) for method in rows["method"].unique()]
     for place, method in enumerate(methods):
         values = rows.loc[rows["method"] == method, "test_mse"]

@@ -73,7 +73,7 @@ SECTIONS: tuple[tuple[str, str, tuple[str, ...], dict[str, str]], ...] = (
         "Classification of latent vectors and of raw images",
         ("classifiers", "classifier_targets"),
         {
-            "classify_epochs": "Learning curves; hollow marks are the author's values after 50 epochs, by latent size.",
+            "classify_epochs": "Learning curves; hollow marks are the author's after 50 epochs, by latent size.",
             "classify_seconds": "Accuracy by the time it took.",
             "classify_confusion": "What the two convolutional networks confuse.",
         },
