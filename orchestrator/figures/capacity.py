@@ -37,7 +37,9 @@ def error_by_latent_dim(table: pd.DataFrame) -> Figure:
             axes.plot(*seeds, MARKERS[number], color=COLOURS[number], markersize=5, label=label)
     (author,) = axes.plot(*zip(*AUTHOR_MSE, strict=True), "D", color="0.2", markersize=6, label="author")
     author.set_markerfacecolor("none")
-    axes.plot(*zip(*PUBLISHED_MSE.items(), strict=True), "*", color="0.2", markersize=10, label="published")
+    axes.plot(
+        *zip(*PUBLISHED_MSE.items(), strict=True), "*", color="0.2", markersize=10, label="published autoencoders"
+    )
     axes.set(
         xscale="log", yscale="log", xlabel="size of the latent vector", ylabel=f"test {MSE}",
         title="Reconstruction error by latent size",
@@ -65,7 +67,10 @@ def ablations(table: pd.DataFrame) -> Figure:
     usual = rows.loc[rows["method"] == "table1", "test_mse"]
     if len(usual):
         axes.axvline(usual.mean(), color=COLOURS[0], linewidth=0.8, linestyle="--")
-    names = [method.removeprefix("table1").strip("_").replace("_", " ") or "as in Table 1" for method in methods]
+    names = [
+        method.removeprefix("table1").strip("_").replace("_", " ").replace("relu", "ReLU") or "as in Table 1"
+        for method in methods
+    ]
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
     axes.set(xlabel=f"test {MSE}", title="Table 1's architecture with one thing changed (line: mean over seeds)")

@@ -5,12 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from matplotlib import rc_context
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
-from orchestrator.figures.style import COLOURS, STYLE, panels, plain_log_ticks, said
-from trainables.fashion_mnist import CLASS_NAMES
+from orchestrator.figures.style import COLOURS, STYLE, panels, plain_log_ticks, said, show_confusion
 
 AUTHOR_LOSS = {2: (1.03, 0.436), 6: (0.672, 0.433), 15: (0.596, 0.427), 20: (0.590, 0.431)}
 """Cross-entropy of the author's MLPs after 50 epochs, latent and raw, by latent size (source: his repository)."""
@@ -45,8 +43,10 @@ def learning_curves(epochs: pd.DataFrame) -> Figure:
             axes[0].plot(
                 place, loss, "D", markersize=6, color=INPUT_COLOURS[kind], markerfacecolor="none", label=label
             )
-        beside = {"xytext": (6, 0), "textcoords": "offset points"}
-        axes[0].annotate(str(size), (place, losses[0]), fontsize=7, va="center", **beside)
+        if size != 20:
+            name = {15: "15, 20"}.get(size, str(size))
+            beside = {"xytext": (6, 0), "textcoords": "offset points"}
+            axes[0].annotate(name, (place, losses[0]), fontsize=7, va="center", **beside)
     axes[0].set(
         xlabel="epoch (author's end values by latent size)",
         ylabel="cross-entropy (nats)",
@@ -83,6 +83,7 @@ def accuracy_by_time(epochs: pd.DataFrame, classifiers: pd.DataFrame) -> Figure:
         title="Accuracy by training time",
         xscale="log",
     )
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.legend(loc="lower right")
     return figure
 
@@ -98,26 +99,10 @@ def confusion_matrices(confusion: pd.DataFrame) -> Figure:
             said(figure, panel, "no CNN came to its end")
             continue
         matrix = rows.pivot(index="label", columns="predicted", values="count").to_numpy()
-        draw_confusion(panel, matrix)
+        show_confusion(panel, matrix)
         panel.set_title(f"{kind}: {np.trace(matrix) / matrix.sum():.3f} of the test images right")
     axes[0].set_ylabel("true class")
     return figure
-
-
-def draw_confusion(panel: Axes, matrix: np.ndarray) -> None:
-    """A confusion matrix of shape (10, 10), rows the true classes, as shares of each row."""
-    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    panel.imshow(shares, cmap="Greys", vmin=0, vmax=1)
-    panel.grid(visible=False)
-    for row in range(len(matrix)):
-        for column in range(len(matrix)):
-            if shares[row, column] >= 0.005:
-                colour = "white" if shares[row, column] > 0.5 else "black"
-                text = f"{100 * shares[row, column]:.0f}"
-                panel.text(column, row, text, ha="center", va="center", color=colour, fontsize=8)
-    panel.set_xticks(range(len(matrix)), CLASS_NAMES, rotation=45, ha="right", fontsize=8)
-    panel.set_yticks(range(len(matrix)), CLASS_NAMES, fontsize=8)
-    panel.set_xlabel("taken for (% of the true class)")
 
 
 def _arms(epochs: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:

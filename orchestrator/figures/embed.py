@@ -8,8 +8,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from orchestrator.figures.classify import draw_confusion
-from orchestrator.figures.style import COLOURS, STYLE, said
+from orchestrator.figures.style import COLOURS, STYLE, said, show_confusion
 from trainables.fashion_mnist import CLASS_NAMES
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
@@ -66,7 +65,7 @@ def confusions(confusion: pd.DataFrame) -> Figure:
             said(figure, panel, "no point was laid out")
             continue
         matrix = rows.pivot(index="label", columns="predicted", values="count").to_numpy()
-        draw_confusion(panel, matrix)
+        show_confusion(panel, matrix)
         panel.set_title(f"{title}: {np.trace(matrix) / matrix.sum():.3f} right")
     axes[0].set_ylabel("true class")
     return figure

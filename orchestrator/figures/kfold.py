@@ -88,7 +88,6 @@ def fold_orders(folds: pd.DataFrame) -> Figure:
             )
         panel.set_xticks(range(len(groups)), list(groups), fontsize=9)
         panel.margins(0.15)
-        panel.set(title=f"error on the {title}", xlabel="order of the images (line: mean)", yscale="log")
-        plain_log_ticks(panel)
+        panel.set(title=f"error on the {title}", xlabel="order of the images (line: mean)")
     axes[0].set_ylabel(MSE)
     return figure

@@ -65,7 +65,8 @@ def image_grid(
     """
     num_rows, num_columns, height, width = pixels.shape
     size = 0.62
-    figure = Figure(figsize=(size * num_columns + 1.6, size * num_rows + 1.3), layout="constrained")
+    width_inches = max(size * num_columns + 1.6, 0.085 * len(title))
+    figure = Figure(figsize=(width_inches, size * num_rows + 1.3), layout="constrained")
     axes = figure.subplots()
     framed = np.pad(pixels, ((0, 0), (0, 0), (1, 1), (1, 1)), constant_values=0.35)
     axes.imshow(framed.swapaxes(1, 2).reshape(num_rows * (height + 2), -1), cmap="gray", vmin=0, vmax=1)
@@ -75,5 +76,5 @@ def image_grid(
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     axes.set(xlabel=horizontal)
-    axes.set_title(title, fontsize=11)
+    figure.suptitle(title, fontsize=11)
     return figure

@@ -9,6 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from trainables.fashion_mnist import CLASS_NAMES
+
 Pixels = NDArray[np.floating[Any]]
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Okabe and Ito 2008."""
@@ -47,6 +49,22 @@ def show(axes: Axes, pixels: Pixels, title: str, below: str = "") -> None:
     axes.grid(visible=False)
     axes.set_title(title, fontsize=9)
     axes.set_xlabel(below, fontsize=9)
+
+
+def show_confusion(panel: Axes, matrix: NDArray[Any]) -> None:
+    """A confusion matrix of shape (10, 10), rows the true classes, as shares of each row."""
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    panel.imshow(shares, cmap="Greys", vmin=0, vmax=1)
+    panel.grid(visible=False)
+    for row in range(len(matrix)):
+        for column in range(len(matrix)):
+            if shares[row, column] >= 0.005:
+                colour = "white" if shares[row, column] > 0.5 else "black"
+                text = f"{100 * shares[row, column]:.0f}"
+                panel.text(column, row, text, ha="center", va="center", color=colour, fontsize=8)
+    panel.set_xticks(range(len(matrix)), CLASS_NAMES, rotation=45, ha="right", fontsize=8)
+    panel.set_yticks(range(len(matrix)), CLASS_NAMES, fontsize=8)
+    panel.set_xlabel("taken for (% of the true class)")
 
 
 def plain_log_ticks(axes: Axes) -> None:

@@ -127,15 +127,14 @@ def wide_autoencoder(settings: Settings, latent_dim: int) -> AutoencoderSettings
 
 def finish(context: Context, records: dict[str, Record]) -> None:
     """Hold the models against PCA, and see how near the identity the wide ones are."""
-    pca = _fit_pca(context)
-    test = _pixels(context.data.test_images)
-    pca_mse = _pca_mse(pca, test)
+    pca = fit_pca(context)
+    of_pca = pca_mse(pca, pixels(context.data.test_images))
     rows: list[Row] = [
         dict.fromkeys(_COLUMNS) | {"method": "pca", "latent_dim": k, "test_mse": mse, "pca_ratio": 1.0}
-        for k, mse in sorted(pca_mse.items())
+        for k, mse in sorted(of_pca.items())
     ]
     ordered = [records[trial.key] | {"key": trial.key} for trial in _trials(context.settings)]
-    rows += [_model_row(context, record, pca, pca_mse) for record in ordered]
+    rows += [_model_row(context, record, pca, of_pca) for record in ordered]
     context.write_table("reconstruction", rows)
     complete = [record for record in ordered if record["state"] == "complete"]
     wide = [record for record in complete if record["config"]["method"] == "wide_autoencoder"]
@@ -154,7 +153,7 @@ _COLUMNS = (
 )
 
 
-def _model_row(context: Context, record: Record, pca: PCA, pca_mse: dict[int, float]) -> Row:
+def _model_row(context: Context, record: Record, pca: PCA, of_pca: dict[int, float]) -> Row:
     from trainables.linear_autoencoder import LinearSettings
 
     config, complete = record["config"], record["state"] == "complete"
@@ -168,8 +167,8 @@ def _model_row(context: Context, record: Record, pca: PCA, pca_mse: dict[int, fl
         "seed": config["seed"],
         "test_mse": test_mse,
         "train_mse": last.get("train_mse"),
-        "pca_ratio": test_mse / pca_mse[model.latent_dim] if test_mse and model.latent_dim in pca_mse else None,
-        "largest_angle_degrees": _largest_angle(context, record["key"], pca) if complete and linear else None,
+        "pca_ratio": test_mse / of_pca[model.latent_dim] if test_mse and model.latent_dim in of_pca else None,
+        "largest_angle_degrees": largest_angle(context, record["key"], pca) if complete and linear else None,
         "num_parameters": model.num_parameters,
         "epochs": len(record["epochs"]),
         "seconds": record["seconds"],
@@ -178,19 +177,19 @@ def _model_row(context: Context, record: Record, pca: PCA, pca_mse: dict[int, fl
     }
 
 
-def _pixels(images: Any) -> Any:
+def pixels(images: Any) -> Any:
     """Images as rows of 784 pixels in [0, 1]."""
     return np.divide(images.reshape(len(images), -1), 255, dtype=np.float32)
 
 
-def _fit_pca(context: Context) -> PCA:
+def fit_pca(context: Context) -> PCA:
     """Exact: all components of the training images' covariance."""
     from sklearn.decomposition import PCA
 
-    return PCA(svd_solver="covariance_eigh").fit(_pixels(context.data.train_images))
+    return PCA(svd_solver="covariance_eigh").fit(pixels(context.data.train_images))
 
 
-def _pca_mse(pca: PCA, test: Any) -> dict[int, float]:
+def pca_mse(pca: PCA, test: Any) -> dict[int, float]:
     """Test error of PCA by number of components; every component takes its part of the error away."""
     centred = test.astype(np.float64) - pca.mean_
     explained = np.square(centred @ pca.components_.T.astype(np.float64)).mean(axis=0)
@@ -198,7 +197,7 @@ def _pca_mse(pca: PCA, test: Any) -> dict[int, float]:
     return {k: float(left[k - 1]) / NUM_PIXELS for k in range(1, 65) if k <= len(left)}
 
 
-def _largest_angle(context: Context, key: str, pca: PCA) -> float:
+def largest_angle(context: Context, key: str, pca: PCA) -> float:
     """Between the subspace that a linear autoencoder decodes to and PCA's, in degrees."""
     from safetensors.numpy import load
     from scipy.linalg import subspace_angles

@@ -116,25 +116,25 @@ def finish(context: Context, records: dict[str, Record]) -> None:
     latent = _latent(context)
     encode_seconds = {"latent": float(latent["seconds"][0]), "raw": 0.0}
     ordered = [records[t.key] for t in _trials(context.settings, latent["train"].shape[1])]
-    rows, epochs, targets, confusion = [], [], [], []
+    rows, epochs, reached, confusion = [], [], [], []
     for record in ordered:
         what = _what(record)
         seconds = encode_seconds[str(what["input"])]
         rows.append(what | _row(record) | {"encode_seconds": seconds})
         epochs += [what | {name: epoch[name] for name in EPOCH_COLUMNS} for epoch in record["epochs"]]
-        targets += [what | row for row in _targets(record, context.settings.classify.accuracies, seconds)]
+        reached += [what | row for row in targets(record, context.settings.classify.accuracies, seconds)]
         if record["state"] == "complete" and record["config"]["seed"] == context.settings.seed:
             last = record["epochs"][-1]
             pairs = [(label, predicted) for label in range(10) for predicted in range(10)]
             counts = [int(last[f"confusion_{label}_{predicted}"]) for label, predicted in pairs]
             confusion += _confusion_rows(what, np.reshape(counts, (10, 10)))
     for kind in INPUTS:
-        row, counts = _nearest_neighbours(context, kind, latent)
+        row, counts = nearest_neighbours(context, kind, latent)
         rows.append(row | {"encode_seconds": encode_seconds[kind]})
         confusion += _confusion_rows(row, counts)
     context.write_table("classifiers", rows)
     context.write_table("classifier_epochs", epochs)
-    context.write_table("classifier_targets", targets)
+    context.write_table("classifier_targets", reached)
     context.write_table("confusion", confusion)
     tables = [context.run.table(name) for name in ("classifier_epochs", "classifiers", "confusion")]
     context.write_figure("classify_epochs", figures.learning_curves, tables[0])
@@ -183,7 +183,7 @@ def _settings(record: Record) -> ClassifierSettings:
     return ClassifierSettings.model_validate(record["config"]["classifier"])
 
 
-def _targets(record: Record, accuracies: tuple[float, ...], encode_seconds: float) -> Iterator[dict[str, Any]]:
+def targets(record: Record, accuracies: tuple[float, ...], encode_seconds: float) -> Iterator[dict[str, Any]]:
     """When each accuracy was first reached, encoding included; missing where it never was."""
     for accuracy in sorted(accuracies):
         reached = next((e for e in record["epochs"] if e["test_accuracy"] >= accuracy), None)
@@ -204,7 +204,7 @@ def _confusion_rows(what: Row, counts: Any) -> list[Row]:
     ]
 
 
-def _nearest_neighbours(context: Context, kind: str, latent: dict[str, Any]) -> tuple[dict[str, Any], Any]:
+def nearest_neighbours(context: Context, kind: str, latent: dict[str, Any]) -> tuple[dict[str, Any], Any]:
     """scikit-learn's k nearest neighbours, every neighbour with one vote."""
     from sklearn.metrics import confusion_matrix
     from sklearn.neighbors import KNeighborsClassifier

@@ -48,7 +48,7 @@ def finish(context: Context, records: dict[str, Record]) -> None:
         started = time.perf_counter()
         plane, of_fitted, added = embed()
         seconds = time.perf_counter() - started
-        predicted = _own_neighbours(plane, labels, settings.num_neighbors)
+        predicted = own_neighbours(plane, labels, settings.num_neighbors)
         rows.append(
             {
                 "method": method,
@@ -105,7 +105,7 @@ def _tsne(context: Context, fitted: NDArray[np.uint8]) -> tuple[Points, Points, 
     return plane, np.asarray(of_fitted), np.asarray(of_fitted.transform(test))
 
 
-def _own_neighbours(plane: Points, labels: NDArray[np.uint8], k: int) -> NDArray[np.uint8]:
+def own_neighbours(plane: Points, labels: NDArray[np.uint8], k: int) -> NDArray[np.uint8]:
     """Each point's class as its k nearest neighbours have it, itself left out."""
     from sklearn.neighbors import NearestNeighbors
 

@@ -189,7 +189,7 @@ def _write_latent_figures(context: Context, model: Autoencoder) -> None:
     standard = draws.standard_normal((40, size))
     pictures = decode(model, np.concatenate([fitted, standard])).reshape(8, 10, 28, 28)
     names = ["fitted"] * 4 + ["N(0, I)"] * 4
-    title = "Decoded from random latent vectors: Gaussian with the training images' mean and covariance, and N(0, I)"
+    title = "Decoded from random vectors: of the Gaussian that fits the training images, and of N(0, I)"
     context.write_figure("refit_samples", figures.image_grid, pictures, names, [], title)
 
 
