@@ -23,6 +23,7 @@ _DRIVER_ENVIRONMENT = {
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
     "RAY_TRAIN_ENABLE_STATE_TRACKING": "1",
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # its workers wait this long for each report to be taken
     "RAY_USAGE_STATS_ENABLED": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is ours to handle
@@ -45,6 +46,8 @@ class Cluster:
     """Trainings at once."""
     cpus_per_training: float
     gpus_per_training: float
+    num_devices: int
+    """GPUs, or cores where there are none."""
     dashboard_url: str | None
     hardware: dict[str, Any]
     """Nodes, cores, GPUs and the driver's machine, for the manifest."""
@@ -183,6 +186,7 @@ def _describe(dashboard_url: str | None, resources: Resources) -> Cluster:
         slots=slots,
         cpus_per_training=min(1.0, cpus / slots) if cpus else 1.0,
         gpus_per_training=min(resources.gpus_per_training, gpus / slots) if gpus else 0.0,
+        num_devices=int(gpus or cpus),
         dashboard_url=f"http://{dashboard_url}" if dashboard_url else None,
         hardware={
             "nodes": sum(node["Alive"] for node in ray.nodes()),

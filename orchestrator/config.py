@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator, model_validator
 
+from trainables.gan_settings import Loss
 from trainables.splits import Order
 
 Optimizer = Literal["adam", "adamw", "adagrad"]
@@ -206,6 +207,42 @@ class Embed(Section):
     """Test images that trustworthiness, continuity and silhouette are measured on; they take all pairs of them."""
 
 
+class Gan(Section):
+    """The two games, from several seeds. Sizes and steps are those of trainables.gan_settings."""
+
+    losses: tuple[Loss, ...] = ("minimax", "non_saturating")
+    """Which games."""
+    num_seeds: int = Field(default=3, ge=1)
+    """Seeds of each, counted from the run's."""
+    epochs: int = Field(default=30, ge=1)
+    """Epochs of each."""
+    architecture: Literal["paper", "stable"] = "paper"
+    """paper: the author's geometry, with batch norm. stable: kernels that the stride divides, spectral norm."""
+    generator_filters: tuple[PositiveInt, PositiveInt, PositiveInt] = (128, 64, 32)
+    """Channels between the generator's layers; the author's are 512, 256, 128, ten times the work."""
+    discriminator_filters: tuple[PositiveInt, PositiveInt, PositiveInt] = (32, 64, 128)
+    """Channels between the discriminator's layers."""
+    latent_dim: int = Field(default=64, ge=1)
+    """Size of the random vector."""
+    learning_rate: float = Field(default=2e-4, gt=0)
+    """Step size of both players."""
+    batch_size: int = Field(default=128, ge=2)
+    """Images of a step, over all workers."""
+    ema_decay: float | None = Field(default=0.999, gt=0, lt=1)
+    """Of the moving average of the generator's weights, which is scored; None scores the weights themselves."""
+    num_workers: int | None = Field(default=None, ge=1)
+    """Workers that share each game; by default two on cores, one on GPUs."""
+
+    @model_validator(mode="after")
+    def _some(self) -> Self:
+        _distinct("losses", self.losses)
+        if self.num_workers and self.batch_size % self.num_workers:
+            raise ValueError(
+                f"batch_size: {self.batch_size} images cannot be shared evenly by {self.num_workers} workers"
+            )
+        return self
+
+
 class Resources(Section):
     """How trainings share the machine; none of this changes a result on the CPU."""
 
@@ -242,6 +279,7 @@ class Settings(Section):
     capacity: Capacity = Capacity()
     classify: Classify = Classify()
     embed: Embed = Embed()
+    gan: Gan = Gan()
     resources: Resources = Resources()
 
     @field_validator("name")
@@ -290,6 +328,7 @@ def laptop() -> Settings:
             ),
             "classify": full.classify.model_copy(update={"epochs": 3, "num_seeds": 1}),
             "embed": full.embed.model_copy(update={"num_fitted": 5_000, "num_measured": 2_500}),
+            "gan": full.gan.model_copy(update={"num_seeds": 1, "epochs": 3}),
         }
     )
 
@@ -314,6 +353,7 @@ def smoke() -> Settings:
             ),
             "classify": full.classify.model_copy(update={"epochs": 2, "num_seeds": 1}),
             "embed": full.embed.model_copy(update={"num_fitted": 500, "num_measured": 500}),
+            "gan": full.gan.model_copy(update={"num_seeds": 1, "epochs": 2}),
         }
     )
 

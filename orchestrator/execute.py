@@ -58,6 +58,7 @@ def execute(plan: Plan, settings: CommandLine, run: Run) -> Manifest:
         flow = _Flow(plan, run, manifest, progress, data, cluster)
         if cluster is not None and data is not None:
             flow.train(cluster, data)
+            flow.train_shared(cluster, data)
         flow.drain()
     return manifest
 
@@ -121,15 +122,34 @@ class _Flow:
         """Run the trainings of all stages."""
         from orchestrator.trials import run_trials
 
-        trainings = {stage.name: stage.training for stage in self.plan.to_do if stage.training}
+        trainings = {stage.name: stage.training for stage in self.plan.to_do if stage.training and not stage.shared}
+        if not trainings:
+            return
         try:
             run_trials(self, trainings, cluster, data, self.run)
         except Exception as error:
             self._broken = error
             for ledger, doing in self._ledgers.items():
-                if ledger.num_missing:
+                if ledger.num_missing and not _shared(ledger):
                     doing.crash(error)
                     self._begun.discard(doing.stage.name)
+
+    def train_shared(self, cluster: Cluster, data: FashionMnist) -> None:
+        """Run the trainings that several workers share, a stage at a time, now that the cores are free."""
+        from orchestrator.ddp import train_together
+
+        while any(stage.shared for stage in self._waiting) or any(map(_unfinished, self._ledgers)):
+            self._begin_what_can_be()
+            for ledger, doing in list(self._ledgers.items()):
+                if _unfinished(ledger):
+                    assert doing.stage.training is not None
+                    try:
+                        train_together(ledger, doing.stage.training, cluster, data, self.run)
+                    except Exception as error:
+                        doing.crash(error)
+                        del self._ledgers[ledger]
+                        self._begun.discard(doing.stage.name)
+            time.sleep(0.05)
 
     def drain(self) -> None:
         """Do what is left, which trains nothing, and wait for what is being done."""
@@ -146,14 +166,14 @@ class _Flow:
         def urgency(ledger: Ledger) -> tuple[int, float]:
             return self._num_hanging_on(ledger.context.stage), ledger.longest
 
-        return max((ledger for ledger in self._ledgers if ledger.waiting), key=urgency, default=None)
+        ready = [ledger for ledger in self._ledgers if ledger.waiting and not _shared(ledger)]
+        return max(ready, key=urgency, default=None)
 
     @property
     def exhausted(self) -> bool:
         """Whether nothing is left to train."""
-        return not any(stage.training for stage in self._waiting) and not any(
-            ledger.num_missing for ledger in self._ledgers
-        )
+        waiting = any(stage.training and not stage.shared for stage in self._waiting)
+        return not waiting and not any(ledger.num_missing for ledger in self._ledgers if not _shared(ledger))
 
     def _num_hanging_on(self, stage: Stage) -> int:
         settings = self.plan.settings
@@ -190,12 +210,20 @@ class _Flow:
             return
         try:
             ledger = Ledger(doing.context, stage.trainings(doing.context), bar=doing.bar, when_done=finish)
-            if ledger.num_missing and self._broken:
+            if ledger.num_missing and self._broken and not stage.shared:
                 raise self._broken
             self._ledgers[ledger] = doing
         except Exception as error:
             doing.crash(error)
             self._begun.discard(stage.name)
+
+
+def _shared(ledger: Ledger) -> bool:
+    return ledger.context.stage.shared
+
+
+def _unfinished(ledger: Ledger) -> bool:
+    return _shared(ledger) and ledger.num_missing > 0
 
 
 class _Doing:

@@ -13,19 +13,10 @@ from typing import Any
 
 from orchestrator.progress import Bar
 from orchestrator.stage import Context, Record, Trainings, Trial
+from orchestrator.worker import checkpoint_name
 
 MACHINE_RETRIES = 2
 """Times that a training is taken up again after its worker or node was lost."""
-
-
-def inputs_name(folder: str) -> str:
-    """File in the run folder with the arrays that a stage's trainings are given beside the images."""
-    return f"{folder}/inputs.safetensors"
-
-
-def checkpoint_name(folder: str, key: str) -> str:
-    """File in the run folder that a half-done training is taken up again from."""
-    return f"{folder}/{key}.checkpoint"
 
 
 class Ledger:

@@ -13,7 +13,7 @@ from orchestrator.execute import execute
 from orchestrator.plan import Plan, print_plan, print_status
 from orchestrator.results import Run
 from orchestrator.stage import Stage
-from orchestrator.stages import capacity, classify, denoise, embed, kfold, refit, report, search
+from orchestrator.stages import capacity, classify, denoise, embed, gan, kfold, refit, report, search
 
 STAGES: tuple[Stage, ...] = (
     search.STAGE,
@@ -23,6 +23,7 @@ STAGES: tuple[Stage, ...] = (
     capacity.STAGE,
     classify.STAGE,
     embed.STAGE,
+    gan.STAGE,
     report.STAGE,
 )
 COMMANDS = ("plan", "status")

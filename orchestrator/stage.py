@@ -45,7 +45,8 @@ class Work:
 
 Training = Callable[..., Iterator["Epoch"]]
 """A module's function `training(config, data, *, device, resume)`, called in a worker; where the stage has inputs,
-with these too, as `inputs`."""
+with these too, as `inputs`; in a shared stage also with `prepare_model`, `rank`,
+`world_size` and `keep(name, arrays)`, which writes arrays beside the record."""
 Record = dict[str, Any]
 """A finished training: config, state (complete, pruned, failed), error, seconds, and epochs, a list of metrics with
 epoch and seconds."""
@@ -84,13 +85,15 @@ class Trainings:
     """Whether a trial is run again whose record says that it failed."""
     asha: bool = False
     """Whether trials that look worse than their peers are stopped early."""
+    num_workers: int | None = None
+    """Of a shared stage: how many train each trial; by default what the cluster suggests."""
 
     @classmethod
-    def of(cls, trials: list[Trial], *, metric: str) -> Self:
+    def of(cls, trials: list[Trial], *, metric: str, num_workers: int | None = None) -> Self:
         """Of trials that are known beforehand; the longest start first, so that the slots end together."""
         ordered = sorted(trials, key=lambda trial: -trial.cost)
         number = len(trials)
-        return cls(number, lambda n, _: ordered[n], number, metric)
+        return cls(number, lambda n, _: ordered[n], number, metric, num_workers=num_workers)
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,8 @@ class Stage:
     """How much that is."""
     needs: Callable[[Settings], tuple[str, ...]] = lambda settings: ()
     """Stages whose tables or models it reads."""
+    shared: bool = False
+    """Whether several workers train each of its trials together, with Ray Train; else each is a trial of Ray Tune."""
     images: bool = False
     """Whether it looks at the images though it trains nothing."""
     gathers: bool = False

@@ -51,6 +51,7 @@ _INPUT = _column("input", CATEGORY, "latent vectors of the model best, or raw im
 _ARCHITECTURE = _column("architecture", CATEGORY, "cnn, mlp (the author's), linear (a probe) or knn")
 _LOSS_TEST = _column("test_loss", _FLOAT, "mean cross-entropy on the test images", "nat")
 _LOSS_TRAIN = _column("train_loss", _FLOAT, "mean cross-entropy over the epoch's batches, with dropout", "nat")
+_LOSS = _column("loss", CATEGORY, "minimax or non_saturating: what the generator minimises")
 _METHOD = _column("method", CATEGORY, "autoencoder (latent size 2), pca or tsne")
 _CONFUSION = (
     _column("label", _INT, "true class, 0 to 9"),
@@ -285,6 +286,40 @@ TABLES: dict[str, pa.Schema] = {
         ]
     ),
     "embedding_confusion": pa.schema([_METHOD, *_CONFUSION]),
+    "gans": pa.schema(
+        [
+            _LOSS,
+            _SEED,
+            _column("frechet_distance", _FLOAT, "of as many generated images as there are test images from these"),
+            _column("precision", _FLOAT, "share of generated images that lie among the real ones"),
+            _column("recall", _FLOAT, "share of real images that lie among the generated ones"),
+            _column("class_entropy", _FLOAT, "entropy of the classes that generated images are taken for", "nat"),
+            _column("num_classes", _INT, "classes that any generated image is taken for"),
+            _column("collapsed", pa.bool_(), "whether class_entropy is below the logarithm of 5"),
+            _column("floor_distance", _FLOAT, "distance of as many training images from the test images"),
+            _column("features", _TEXT, "checksum of the classifier whose features distances are taken in"),
+            _column("epochs", _INT, "epochs that were finished"),
+            _SECONDS,
+            _column("num_workers", _INT, "workers that shared the training"),
+            _STATE,
+            _ERROR,
+        ]
+    ),
+    "gan_epochs": pa.schema(
+        [
+            _LOSS,
+            _SEED,
+            _EPOCH,
+            _column("d_loss", _FLOAT, "mean loss of the discriminator, equation 3", "nat"),
+            _column("g_loss", _FLOAT, "mean loss of the generator", "nat"),
+            _column("d_real", _FLOAT, "mean probability of being real that real images are given"),
+            _column("d_fake", _FLOAT, "mean probability of being real that generated images are given"),
+            _column("g_logit_grad", _FLOAT, "mean size of the gradient of the generator's loss in the logit"),
+            _column("frechet_distance", _FLOAT, "of generated images from the test images, at the epoch's end"),
+            _column("class_entropy", _FLOAT, "entropy of the classes that generated images are taken for", "nat"),
+            _SECONDS,
+        ]
+    ),
     "stages": pa.schema(
         [
             _column("stage", CATEGORY, "name of the stage"),

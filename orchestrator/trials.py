@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import io
-import math
 import time
 import traceback
 from collections.abc import Mapping
 from typing import Any, Protocol
 
 from orchestrator.cluster import Cluster
-from orchestrator.ledger import MACHINE_RETRIES, Ledger, checkpoint_name, inputs_name
+from orchestrator.ledger import MACHINE_RETRIES, Ledger
 from orchestrator.results import Run
 from orchestrator.stage import Record, Training
+from orchestrator.worker import Job, load_checkpoint, load_inputs, save_checkpoint, save_weights, why_diverged
 from trainables.fashion_mnist import FashionMnist
 
 CHECKPOINT_SECONDS = 10
@@ -91,14 +90,8 @@ def run_trials(
                 return Searcher.FINISHED if source.exhausted else None
             taken[trial_id] = ledger
             trial = ledger.start(trial_id)
-            return {
-                "stage": ledger.context.stage.name,
-                "folder": ledger.context.records,
-                "key": trial.key,
-                "config": trial.config,
-                "weights": trial.weights,
-                "compared": ledger.trainings.metric if ledger.trainings.asha else None,
-            }
+            compared = ledger.trainings.metric if ledger.trainings.asha else None
+            return vars(Job.of(trial, ledger.context, compared=compared))
 
         def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
             if result["rows"]:
@@ -112,8 +105,9 @@ def run_trials(
 
     location = run.absolute
 
-    def worker(job: dict[str, Any], data: FashionMnist) -> None:
-        _train(job, data, trainings[job["stage"]], Run(location))
+    def worker(config: dict[str, Any], data: FashionMnist) -> None:
+        job = Job(**config)
+        _train(job, data, trainings[job.stage], Run(location))
 
     tune.Tuner(
         tune.with_resources(
@@ -137,7 +131,7 @@ def run_trials(
     ).fit()
 
 
-def _train(job: dict[str, Any], data: FashionMnist, training: Training, run: Run) -> None:
+def _train(job: Job, data: FashionMnist, training: Training, run: Run) -> None:
     """In a worker: train, report every epoch with all before it, keep a checkpoint every few seconds.
 
     An exception of the training is a result, not a fault of the machine: it would only happen again.
@@ -148,63 +142,23 @@ def _train(job: dict[str, Any], data: FashionMnist, training: Training, run: Run
 
     device = "cuda" if ray.get_runtime_context().get_accelerator_ids().get("GPU") else "cpu"
     torch.set_num_threads(1)
-    folder, key, config = job["folder"], job["key"], job["config"]
-    rows, resume = _load_checkpoint(run, folder, key, config)
+    rows, resume = load_checkpoint(run, job)
     checkpointed = started = time.perf_counter()
     try:
-        inputs = _load_inputs(run, folder)
-        for epoch in training(config, data, device=device, resume=resume, **inputs):
+        for epoch in training(job.config, data, device=device, resume=resume, **load_inputs(run, job)):
             now = time.perf_counter()
             rows.append({"epoch": epoch.number, **epoch.metrics, "seconds": now - started})
-            wrong = [name for name, value in epoch.metrics.items() if not math.isfinite(value)]
-            if wrong:
-                reason = f"diverged: {wrong[0]} is {epoch.metrics[wrong[0]]} after epoch {epoch.number}"
-                tune.report({"rows": rows, "error": reason})
+            diverged = why_diverged(epoch)
+            if diverged:
+                tune.report({"rows": rows, "error": diverged})
                 return
-            if now - checkpointed > CHECKPOINT_SECONDS:
-                _save_checkpoint(run, folder, key, {"config": config, "rows": rows, "state": epoch.state()})
+            if epoch.number == job.epochs:
+                save_weights(run, job, epoch.state())
+            elif now - checkpointed > CHECKPOINT_SECONDS:
+                save_checkpoint(run, job, rows, epoch.state())
                 checkpointed = now
-            final = epoch
-            compared = {COMPARED: epoch.metrics[job["compared"]]} if job["compared"] else {}
+            compared = {COMPARED: epoch.metrics[job.compared]} if job.compared else {}
             tune.report({**compared, "rows": rows})
             started = time.perf_counter()
     except Exception:
         tune.report({"rows": rows, "error": traceback.format_exc()})
-        return
-    if job["weights"]:
-        from safetensors.torch import save
-
-        tensors = {name: tensor.contiguous().cpu() for name, tensor in final.state()["model"].items()}
-        run.write(f"{folder}/{key}.safetensors", save(tensors))
-
-
-def _load_inputs(run: Run, folder: str) -> dict[str, Any]:
-    """What the stage has computed for its trainings, as an argument for them; nothing where there is none."""
-    from safetensors.numpy import load
-
-    try:
-        return {"inputs": load(run.read(inputs_name(folder)))}
-    except FileNotFoundError:
-        return {}
-
-
-def _save_checkpoint(run: Run, folder: str, key: str, saved: dict[str, Any]) -> None:
-    import torch
-
-    content = io.BytesIO()
-    torch.save(saved, content)
-    run.write(checkpoint_name(folder, key), content.getvalue())
-
-
-def _load_checkpoint(
-    run: Run, folder: str, key: str, config: dict[str, Any]
-) -> tuple[list[dict[str, float]], dict[str, Any] | None]:
-    """Where a lost worker left off; the beginning, where there is nothing of this training."""
-    import torch
-
-    try:
-        content = run.read(checkpoint_name(folder, key))
-    except FileNotFoundError:
-        return [], None
-    saved = torch.load(io.BytesIO(content), weights_only=True)
-    return (saved["rows"], saved["state"]) if saved["config"] == config else ([], None)

@@ -23,16 +23,17 @@ def annealed(learning_rate: float, progress: float) -> float:
 
 
 def make_optimizer(
-    name: str, model: nn.Module, *, learning_rate: float, weight_decay: float = 0.0, device: torch.device | str
+    name: str, model: nn.Module, *, learning_rate: float, device: torch.device | str, **options: Any
 ) -> tuple[torch.optim.Optimizer, Callable[[], None]]:
-    """adam, adamw or adagrad over all parameters of a model, and its step, to be called after `backward`."""
+    """adam, adamw or adagrad over all parameters of a model, and its step, to be called after `backward`.
+
+    `options` are torch's own, weight_decay or betas say.
+    """
     kinds: dict[str, Any] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "adagrad": torch.optim.Adagrad}
     # Adagrad has a fused step on the CPU only.
     fused = name != "adagrad" or torch.device(device).type == "cpu"
     _keep_compiler_unloaded()
-    optimizer: torch.optim.Optimizer = kinds[name](
-        model.parameters(), lr=learning_rate, weight_decay=weight_decay, fused=fused
-    )
+    optimizer: torch.optim.Optimizer = kinds[name](model.parameters(), lr=learning_rate, fused=fused, **options)
     step = inspect.unwrap(type(optimizer).step)  # without the wrappers for torch's compiler and profiler
     return optimizer, torch.no_grad()(lambda: step(optimizer))
 

@@ -18,10 +18,10 @@ import numpy as np
 
 from orchestrator.config import Settings
 from orchestrator.figures import classify as figures
-from orchestrator.ledger import inputs_name
 from orchestrator.stage import Context, Record, Stage, StageFailed, Trainings, Trial, Work
 from orchestrator.stages.refit import load_model
 from orchestrator.tables import Row
+from orchestrator.worker import inputs_name
 
 if TYPE_CHECKING:
     from trainables.classifier import ClassifierSettings, Examples

@@ -16,6 +16,7 @@ import numpy as np
 
 from orchestrator.config import Settings
 from orchestrator.figures import refit as figures
+from orchestrator.figures.images import image_grid
 from orchestrator.stage import Context, Record, Stage, StageFailed, Trainings, Trial, Work
 from orchestrator.stages.search import best_model, paper_table1, param_columns, training_cost, usual_cost
 from orchestrator.tables import Row
@@ -159,7 +160,7 @@ def _write_latent_figures(context: Context, model: Autoencoder) -> None:
     pictures = decode(model, walks.reshape(-1, size)).reshape(size, len(levels), 28, 28)
     context.write_figure(
         "refit_traversals",
-        figures.image_grid,
+        image_grid,
         pictures,
         [f"z{number}" for number in range(1, size + 1)],
         [f"{level:.2f}" for level in levels],
@@ -175,7 +176,7 @@ def _write_latent_figures(context: Context, model: Autoencoder) -> None:
     pairs = [f"{one} \N{RIGHTWARDS ARROW} {other}" for one, other in zip(classes[0::2], classes[1::2], strict=True)]
     context.write_figure(
         "refit_interpolations",
-        figures.image_grid,
+        image_grid,
         pictures,
         pairs,
         [f"{step:.2f}" for step in steps.ravel()],
@@ -190,7 +191,7 @@ def _write_latent_figures(context: Context, model: Autoencoder) -> None:
     pictures = decode(model, np.concatenate([fitted, standard])).reshape(8, 10, 28, 28)
     names = ["fitted"] * 4 + ["N(0, I)"] * 4
     title = "Decoded from random vectors: of the Gaussian that fits the training images, and of N(0, I)"
-    context.write_figure("refit_samples", figures.image_grid, pictures, names, [], title)
+    context.write_figure("refit_samples", image_grid, pictures, names, [], title)
 
 
 def _work(settings: Settings) -> Work:

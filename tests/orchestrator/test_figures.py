@@ -19,7 +19,7 @@ from matplotlib.text import Text
 from numpy.typing import NDArray
 
 from orchestrator import figures
-from orchestrator.figures import capacity, classify, denoise, embed, kfold, refit, search
+from orchestrator.figures import capacity, classify, denoise, embed, images, kfold, refit, search
 from orchestrator.results import Run
 from orchestrator.tables import TABLES, Row, to_arrow
 
@@ -243,10 +243,10 @@ CASES: dict[str, dict[str, Callable[[], Figure]]] = {
         ),
     },
     "image_grid": {
-        "named": lambda: refit.image_grid(
+        "named": lambda: images.image_grid(
             pixels(6).reshape(2, 3, 28, 28), ["one", "other"], ["a", "b", "c"], "Six images", horizontal="letter"
         ),
-        "rows only": lambda: refit.image_grid(pixels(2).reshape(2, 1, 28, 28), ["one", "other"], [], "Two images"),
+        "rows only": lambda: images.image_grid(pixels(2).reshape(2, 1, 28, 28), ["one", "other"], [], "Two images"),
     },
     "error_by_latent_dim": {"some": lambda: capacity.error_by_latent_dim(reconstruction())},
     "ablations": {"some": lambda: capacity.ablations(reconstruction())},

@@ -1,0 +1,314 @@
+"""The two games are the paper's, the players move in turn, and their training is exact, resumable and shareable."""
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from trainables.gan import Discriminator, Generator, build, discriminator_loss, generator_loss
+from trainables.gan_settings import GanSettings, Loss
+from trainables.gan_training import generate, random_vectors, scaled, train_gan
+from trainables.splits import Images
+
+REPOSITORY = Path(__file__).parents[2]
+Architecture = Literal["paper", "stable"]
+ARCHITECTURES: tuple[Architecture, ...] = get_args(Architecture)
+LOSSES: tuple[Loss, ...] = get_args(Loss)
+
+
+def settings(**changes: object) -> GanSettings:
+    usual = {
+        **{"loss": "non_saturating", "generator_filters": (16, 8, 8), "discriminator_filters": (8, 8, 16)},
+        **{"latent_dim": 6, "batch_size": 16, "epochs": 3},
+    }
+    return GanSettings.model_validate(usual | changes)
+
+
+def made_up(num_images: int) -> Images:
+    return np.random.default_rng(0).integers(0, 256, (num_images, 28, 28), dtype=np.uint8)
+
+
+def shapes(layers: nn.Sequential, x: torch.Tensor) -> list[tuple[int, ...]]:
+    """What comes out of each convolution."""
+    found = []
+    for layer in layers:
+        x = layer(x)
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+            found.append(tuple(x.shape[1:]))
+    return found
+
+
+def test_the_paper_s_geometry_has_the_author_s_shapes_with_his_widths() -> None:
+    his = settings(generator_filters=(512, 256, 128), discriminator_filters=(32, 64, 128), latent_dim=100)
+    generator, discriminator = build(his, seed=0)
+    assert shapes(generator.layers, torch.randn(2, 100, 1, 1)) == [
+        (512, 3, 3),
+        (256, 7, 7),
+        (128, 15, 15),
+        (1, 28, 28),
+    ]
+    sizes = [(32, 14, 14), (64, 7, 7), (128, 3, 3), (1, 1, 1)]
+    assert shapes(discriminator.layers, torch.randn(2, 1, 28, 28)) == sizes
+
+
+def test_the_stable_geometry_has_kernels_that_the_stride_divides_and_no_batch_norm() -> None:
+    generator, discriminator = build(settings(architecture="stable"), seed=0)
+    assert shapes(generator.layers, torch.randn(2, 6, 1, 1)) == [(16, 7, 7), (8, 14, 14), (8, 28, 28), (1, 28, 28)]
+    sizes = [(8, 14, 14), (8, 7, 7), (16, 4, 4), (1, 1, 1)]
+    assert shapes(discriminator.layers, torch.randn(2, 1, 28, 28)) == sizes
+    for module in (*generator.modules(), *discriminator.modules()):
+        assert not isinstance(module, nn.BatchNorm2d)
+        if isinstance(module, nn.ConvTranspose2d):
+            assert module.kernel_size[0] % module.stride[0] == 0
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_each_player_has_four_convolutions_and_no_linear_layer_and_starts_from_small_normal_weights(
+    architecture: Architecture,
+) -> None:
+    for player in build(settings(architecture=architecture, generator_filters=(64, 64, 64)), seed=0):
+        kinds = [type(module) for module in player.modules()]
+        assert sum(issubclass(kind, nn.Conv2d | nn.ConvTranspose2d) for kind in kinds) == 4
+        assert nn.Linear not in kinds
+    generator = build(settings(generator_filters=(64, 64, 64)), seed=0)[0]
+    weights = torch.cat([p.detach().flatten() for p in generator.parameters() if p.dim() > 1])
+    assert weights.std().item() == pytest.approx(0.02, rel=0.02)
+    assert abs(weights.mean().item()) < 1e-3
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_images_lie_in_the_range_of_the_real_ones_and_there_is_one_logit(architecture: Architecture) -> None:
+    generator, discriminator = build(settings(architecture=architecture), seed=0)
+    fake = generator(torch.randn(5, 6))
+    assert fake.shape == (5, 1, 28, 28)
+    assert fake.abs().max() <= 1
+    assert discriminator(fake).shape == (5,)
+    real = scaled(torch.tensor([0, 255], dtype=torch.uint8).repeat_interleave(784).view(2, 28, 28))
+    assert (real.min(), real.max()) == (-1, 1)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_gradient_reaches_every_parameter_of_both_players(architecture: Architecture, loss: Loss) -> None:
+    generator, discriminator = build(settings(architecture=architecture), seed=0)
+    fake = generator(torch.randn(8, 6))
+    generator_loss(discriminator(fake), loss).backward()
+    for name, parameter in generator.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.any(), name
+    discriminator.zero_grad()
+    discriminator_loss(discriminator(torch.rand(8, 1, 28, 28)), discriminator(fake.detach())).backward()
+    for name, parameter in discriminator.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.any() or name == "layers.7.bias", name
+
+
+LOGITS = torch.linspace(-12, 12, 49, dtype=torch.float64)
+
+
+def test_losses_have_their_closed_forms_and_stay_finite_where_these_overflow() -> None:
+    d = LOGITS.sigmoid()
+    torch.testing.assert_close(generator_loss(LOGITS, "minimax"), torch.log(1 - d).mean(), rtol=0, atol=1e-6)
+    torch.testing.assert_close(generator_loss(LOGITS, "non_saturating"), -torch.log(d).mean(), rtol=0, atol=1e-6)
+    expected = -torch.log(d.flip(0)).mean() - torch.log(1 - d).mean()
+    torch.testing.assert_close(discriminator_loss(LOGITS.flip(0), LOGITS), expected, rtol=0, atol=1e-6)
+    for loss in LOSSES:
+        assert generator_loss(torch.tensor([-1e4, 1e4]), loss).isfinite()
+
+
+@pytest.mark.parametrize(
+    ("loss", "gradient"), [("minimax", lambda d: -d), ("non_saturating", lambda d: d - 1)], ids=LOSSES
+)
+def test_the_generator_s_gradient_in_the_logit_is_minus_d_and_d_minus_one(loss: Loss, gradient: Any) -> None:
+    for logit in LOGITS:
+        leaf = logit.clone()[None].requires_grad_()
+        generator_loss(leaf, loss).backward()
+        assert leaf.grad is not None
+        torch.testing.assert_close(leaf.grad[0], gradient(logit.sigmoid()), rtol=0, atol=1e-6)
+
+
+def test_both_games_have_the_same_gradient_at_one_half_and_minimax_has_none_where_the_discriminator_wins() -> None:
+    def size(loss: Loss, logit: float) -> float:
+        leaf = torch.tensor([logit], dtype=torch.float64, requires_grad=True)
+        generator_loss(leaf, loss).backward()
+        assert leaf.grad is not None
+        return abs(leaf.grad.item())
+
+    assert size("minimax", 0.0) == size("non_saturating", 0.0) == 0.5
+    assert size("minimax", -10.0) < 1e-4
+    assert size("non_saturating", -10.0) > 0.999
+
+
+class Watched:
+    """Keeps the two networks of a training, to look at them between its steps."""
+
+    def __init__(self) -> None:
+        self.networks: list[nn.Module] = []
+
+    def __call__(self, network: nn.Module) -> nn.Module:
+        self.networks.append(network)
+        return network
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_each_step_moves_one_player_and_leaves_the_other_s_weights(
+    architecture: Architecture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from trainables import gan_training
+
+    watched, moved = Watched(), []
+
+    def weights() -> list[torch.Tensor]:
+        return [torch.cat([p.detach().flatten() for p in net.parameters()]).clone() for net in watched.networks]
+
+    def watching(*args: Any, **options: Any) -> Any:
+        optimizer, step = make_optimizer(*args, **options)
+
+        def watched_step() -> None:
+            before = weights()
+            step()
+            moved.append([not torch.equal(a, b) for a, b in zip(before, weights(), strict=True)])
+
+        return optimizer, watched_step
+
+    make_optimizer = gan_training.make_optimizer
+    monkeypatch.setattr(gan_training, "make_optimizer", watching)
+    list(train_gan(settings(architecture=architecture, epochs=1), made_up(48), seed=0, prepare_model=watched))
+    assert [type(network) for network in watched.networks] == [Generator, Discriminator]
+    assert moved == [[False, True], [True, False]] * 3
+
+
+@pytest.mark.parametrize(
+    "change", [{}, {"architecture": "stable"}, {"loss": "minimax"}, {"ema_decay": None}], ids=str
+)
+def test_resumed_training_equals_uninterrupted_training(change: dict[str, Any]) -> None:
+    what, images = settings(**change, epochs=4), made_up(40)
+    whole, saved = [], io.BytesIO()
+    for epoch in train_gan(what, images, seed=3):
+        whole.append(epoch)
+        if epoch.number == 2:
+            torch.save(epoch.state(), saved)
+    saved.seek(0)
+    torch.rand(7)  # the global generator must play no part
+    resume = torch.load(saved, weights_only=True)
+    resumed = list(train_gan(what, images, seed=3, resume=resume))
+    assert [epoch.number for epoch in resumed] == [3, 4]
+    assert [epoch.metrics for epoch in resumed] == [epoch.metrics for epoch in whole[2:]]
+    for name, weights in whole[-1].state()["model"].items():
+        assert torch.equal(resumed[-1].state()["model"][name], weights)
+
+
+def test_the_games_differ_and_the_seed_decides_everything() -> None:
+    images = made_up(40)
+    one, same = ([e.metrics for e in train_gan(settings(), images, seed=1)] for _ in range(2))
+    assert one == same
+    assert [e.metrics for e in train_gan(settings(), images, seed=2)] != one
+    assert [e.metrics for e in train_gan(settings(loss="minimax"), images, seed=1)] != one
+
+
+def test_the_size_of_the_logit_s_gradient_is_d_in_minimax_and_one_minus_d_otherwise() -> None:
+    """With players that stand still, d is the same in both steps but for the random vectors."""
+    still = {"learning_rate": 1e-30, "architecture": "stable", "epochs": 1}
+    for loss, expected in (("minimax", lambda d: d), ("non_saturating", lambda d: 1 - d)):
+        (epoch,) = train_gan(settings(loss=loss, **still), made_up(320), seed=0)
+        assert epoch.metrics["g_logit_grad"] == pytest.approx(expected(epoch.metrics["d_fake"]), abs=0.01)
+
+
+def test_the_scored_generator_is_the_moving_average_and_its_measures_are_among_the_metrics() -> None:
+    seen = []
+
+    def measure(generator: nn.Module, number: int) -> dict[str, float]:
+        assert not generator.training
+        seen.append(number)
+        return {"frechet_distance": float(number)}
+
+    epochs = list(train_gan(settings(ema_decay=0.9), made_up(40), seed=0, measure=measure))
+    assert seen == [1, 2, 3]
+    assert [epoch.metrics["frechet_distance"] for epoch in epochs] == [1.0, 2.0, 3.0]
+    state = epochs[-1].state()
+    averaged, plain = state["model"], state["generator"]
+    assert not torch.equal(averaged["layers.0.weight"], plain["layers.0.weight"])
+
+
+def test_generated_images_are_bytes_and_the_same_for_the_same_vectors() -> None:
+    generator, _ = build(settings(), seed=0)
+    z = random_vectors(1100, settings(), 5)
+    images = generate(generator, z)
+    assert (images.shape, images.dtype) == ((1100, 28, 28), torch.uint8)
+    assert torch.equal(images, generate(generator, random_vectors(1100, settings(), 5)))
+    exact = (generator(z[:3]).squeeze(1) + 1) * 127.5
+    assert (images[:3].float() - exact).abs().max() <= 0.51
+
+
+@pytest.mark.parametrize(("changes", "workers", "said"), [({}, 3, "evenly by 3"), ({"batch_size": 64}, 1, "above")])
+def test_a_batch_that_cannot_be_shared_or_filled_is_refused(changes: dict[str, int], workers: int, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        next(train_gan(settings(**changes), made_up(40), seed=0, world_size=workers))
+
+
+WORKER = """
+import json, sys
+from datetime import timedelta
+import numpy as np, torch
+from torch import distributed
+from torch.nn.parallel import DistributedDataParallel
+from trainables.gan_settings import GanSettings
+from trainables.gan_training import train_gan
+rank, world_size, store, settings = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], json.loads(sys.argv[4])
+torch.set_num_threads(1)
+prepare = lambda network: network
+if world_size > 1:
+    distributed.init_process_group(
+        "gloo", init_method=f"file://{store}", rank=rank, world_size=world_size, timeout=timedelta(seconds=60)
+    )
+    prepare = lambda network: DistributedDataParallel(network, broadcast_buffers=False)
+images = np.random.default_rng(0).integers(0, 256, (48, 28, 28), dtype=np.uint8)
+epochs = train_gan(
+    GanSettings.model_validate(settings), images, seed=0, rank=rank, world_size=world_size, prepare_model=prepare
+)
+print(json.dumps([dict(epoch.metrics) for epoch in epochs]))
+"""
+
+
+def trained_by(world_size: int, what: GanSettings, folder: Path) -> list[dict[str, float]]:
+    """The metrics of a training that workers in processes of their own share."""
+    store = folder / f"store-{world_size}-{what.architecture}"
+    arguments = [str(world_size), str(store), what.model_dump_json()]
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-c", WORKER, str(rank), *arguments],
+            cwd=REPOSITORY,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(world_size)
+    ]
+    outputs = [worker.communicate(timeout=120) for worker in workers]
+    assert all(worker.returncode == 0 for worker in workers), outputs
+    found: list[dict[str, float]] = [dict(metrics) for metrics in json.loads(outputs[0][0])]
+    return found
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_two_workers_play_the_game_that_one_plays_where_there_is_no_batch_norm(loss: Loss, tmp_path: Path) -> None:
+    """Three steps of the same global batches, through DDP over gloo."""
+    what = settings(loss=loss, architecture="stable", epochs=3, batch_size=48)
+    alone, together = trained_by(1, what, tmp_path), trained_by(2, what, tmp_path)
+    assert len(alone) == len(together) == 3
+    for one, two in zip(alone, together, strict=True):
+        assert two == pytest.approx(one, abs=1e-4)
+
+
+def test_two_workers_can_play_with_batch_norm(tmp_path: Path) -> None:
+    """Two forward passes through a network with batch norm before one backward pass, under DDP."""
+    metrics = trained_by(2, settings(epochs=1), tmp_path)
+    assert len(metrics) == 1
+    assert all(np.isfinite(value) for value in metrics[0].values())

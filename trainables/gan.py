@@ -1,0 +1,144 @@
+"""The paper's generator and discriminator, and the losses of its two games (Introduction, Methods)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils.parametrizations import spectral_norm
+
+from trainables.gan_settings import GanSettings, Loss
+
+
+class Generator(nn.Module):
+    """z -> x, from shape (batch, latent_dim) to images (batch, 1, 28, 28) in (-1, 1); four convolutional layers.
+
+    Sizes: paper 1 -> 3 -> 7 -> 15 -> 28 (transposed, kernel 3, stride 2; the last with padding 2 and output padding
+    1); stable 1 -> 7 -> 14 -> 28 -> 28.
+
+    Source: the paper, Methods, read as its author's code has it.
+    """
+
+    def __init__(self, settings: GanSettings) -> None:
+        super().__init__()
+        f1, f2, f3 = settings.generator_filters
+        if settings.architecture == "paper":
+            self.layers = nn.Sequential(
+                nn.ConvTranspose2d(settings.latent_dim, f1, 3, stride=2),
+                *(nn.BatchNorm2d(f1), nn.ReLU()),
+                nn.ConvTranspose2d(f1, f2, 3, stride=2),
+                *(nn.BatchNorm2d(f2), nn.ReLU()),
+                nn.ConvTranspose2d(f2, f3, 3, stride=2),
+                *(nn.BatchNorm2d(f3), nn.ReLU()),
+                nn.ConvTranspose2d(f3, 1, 3, stride=2, padding=2, output_padding=1),
+                nn.Tanh(),
+            )
+        else:
+            self.layers = nn.Sequential(
+                nn.ConvTranspose2d(settings.latent_dim, f1, 7),
+                *(_group_norm(f1), nn.ReLU()),
+                nn.ConvTranspose2d(f1, f2, 4, stride=2, padding=1),
+                *(_group_norm(f2), nn.ReLU()),
+                nn.ConvTranspose2d(f2, f3, 4, stride=2, padding=1),
+                *(_group_norm(f3), nn.ReLU()),
+                nn.Conv2d(f3, 1, 3, padding=1),
+                nn.Tanh(),
+            )
+        self.apply(_normal_weights)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Images of random vectors."""
+        return self.layers(z[:, :, None, None])  # type: ignore[no-any-return]
+
+
+class Discriminator(nn.Module):
+    """x -> logit of d(x), from images (batch, 1, 28, 28) in [-1, 1] to shape (batch,); four convolutions.
+
+    Sizes: paper 28 -> 14 -> 7 -> 3 -> 1 (kernel 4, stride 2, padding 1; batch norm on the two in the middle); stable
+    28 -> 14 -> 7 -> 4 -> 1, spectral norm on each. LeakyReLU with slope 0.2.
+
+    Source: the paper, Methods, read as its author's code has it; Miyato et al. 2018 for spectral norm.
+    """
+
+    def __init__(self, settings: GanSettings) -> None:
+        super().__init__()
+        f1, f2, f3 = settings.discriminator_filters
+        if settings.architecture == "paper":
+            self.layers = nn.Sequential(
+                *(nn.Conv2d(1, f1, 4, stride=2, padding=1), nn.LeakyReLU(0.2)),
+                *(nn.Conv2d(f1, f2, 4, stride=2, padding=1), nn.BatchNorm2d(f2), nn.LeakyReLU(0.2)),
+                *(nn.Conv2d(f2, f3, 4, stride=2, padding=1), nn.BatchNorm2d(f3), nn.LeakyReLU(0.2)),
+                nn.Conv2d(f3, 1, 4, stride=2, padding=1),
+            )
+        else:
+            self.layers = nn.Sequential(
+                *(nn.Conv2d(1, f1, 4, stride=2, padding=1), nn.LeakyReLU(0.2)),
+                *(nn.Conv2d(f1, f2, 4, stride=2, padding=1), nn.LeakyReLU(0.2)),
+                *(nn.Conv2d(f2, f3, 3, stride=2, padding=1), nn.LeakyReLU(0.2)),
+                nn.Conv2d(f3, 1, 4),
+            )
+        self.apply(_normal_weights)
+        if settings.architecture == "stable":
+            for layer in self.layers:
+                if isinstance(layer, nn.Conv2d):
+                    spectral_norm(layer)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits: d = sigmoid(logit) is the probability that an image is real."""
+        return self.layers(images).flatten()  # type: ignore[no-any-return]
+
+
+def _group_norm(channels: int) -> nn.GroupNorm:
+    return nn.GroupNorm(next(groups for groups in (8, 4, 2, 1) if channels % groups == 0), channels)
+
+
+def _normal_weights(layer: nn.Module) -> None:
+    """Weights from N(0, 0.02^2), batch norm's scales from N(1, 0.02^2), as DCGANs start (Radford et al. 2016)."""
+    if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+        nn.init.normal_(layer.weight, 0.0, 0.02)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
+    elif isinstance(layer, nn.BatchNorm2d):
+        nn.init.normal_(layer.weight, 1.0, 0.02)
+
+
+def build(settings: GanSettings, *, seed: int) -> tuple[Generator, Discriminator]:
+    """Fresh networks on the CPU; their weights depend on the seed alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Generator(settings), Discriminator(settings)
+
+
+def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    """Loss that the discriminator minimises, in both games: -E[log d(x)] - E[log(1 - d(g(z)))].
+
+    Args:
+        real_logits: shape (batch,), of real images.
+        fake_logits: shape (batch,), of generated ones.
+
+    Returns:
+        Scalar, the sum of two means over the batch.
+
+    Source: the paper, equation 3.
+    """
+    return functional.softplus(-real_logits).mean() + functional.softplus(fake_logits).mean()
+
+
+def generator_loss(fake_logits: Tensor, kind: Loss) -> Tensor:
+    """Loss that the generator minimises, from the discriminator's logits on generated images.
+
+    minimax:         E[log(1 - d)]   (equation 3's second term, turned round; its gradient in the logit is -d)
+    non_saturating:  -E[log d]       (equation 4; its gradient in the logit is d - 1)
+
+    Args:
+        fake_logits: shape (batch,), any real value; d = sigmoid(logit).
+        kind: which game.
+
+    Returns:
+        Scalar, mean over the batch.
+
+    Source: the paper, equations 3 and 4; Goodfellow et al. 2014; Lucic et al. 2018.
+    """
+    if kind == "minimax":
+        return -functional.softplus(fake_logits).mean()
+    return functional.softplus(-fake_logits).mean()

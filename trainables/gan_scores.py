@@ -1,0 +1,94 @@
+"""How good and how varied a generator's images are, in the features of a classifier of real ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from trainables.classifier import NUM_CLASSES, Classifier, prepared
+from trainables.gan_training import generate
+
+NEIGHBOURHOOD = 3
+"""k of precision and recall, as Kynkaanniemi et al. 2019 have it."""
+
+
+def features(classifier: Classifier, images: Tensor) -> Tensor:
+    """Feature vectors, shape (n, width), of uint8 images of shape (n, 28, 28) on the classifier's device."""
+    classifier.eval()
+    with torch.inference_mode():
+        return torch.cat([classifier.features(prepared(part)) for part in images.split(1000)])
+
+
+def frechet_distance(generated: Tensor, real: Tensor) -> float:
+    """Of the two Gaussians that fit two sets of feature vectors, each of shape (n, width).
+
+    |m1 - m2|^2 + trace(C1 + C2 - 2 (C1 C2)^(1/2)). Distances in the features of different networks never compare.
+
+    Source: Heusel et al. 2017; torch-fidelity computes it.
+    """
+    from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_features_to_statistics, fid_statistics_to_metric
+
+    statistics = [fid_features_to_statistics(vectors) for vectors in (generated, real)]
+    return float(fid_statistics_to_metric(*statistics, False)[KEY_METRIC_FID])
+
+
+def precision_recall(generated: Tensor, real: Tensor) -> tuple[float, float]:
+    """Share of generated images that lie among the real ones, and of real ones that lie among the generated.
+
+    Args:
+        generated: feature vectors, shape (n, width).
+        real: the same of real images.
+
+    Source: Kynkaanniemi et al. 2019; torch-fidelity computes it.
+    """
+    from torch_fidelity.metric_prc import KEY_METRIC_PRECISION, KEY_METRIC_RECALL, prc_features_to_metric
+
+    found = prc_features_to_metric(
+        generated, real, prc_neighborhood=NEIGHBOURHOOD, prc_batch_size=2000, save_cpu_ram=False, verbose=False
+    )
+    return float(found[KEY_METRIC_PRECISION]), float(found[KEY_METRIC_RECALL])
+
+
+def class_entropy(counts: NDArray[np.integer[Any]]) -> float:
+    """Entropy, in nats, of the classes that images are taken for: log 10 where all are equally many.
+
+    Args:
+        counts: shape (10,), how many are taken for each.
+    """
+    shares = counts[counts > 0] / counts.sum()
+    return float(-(shares * np.log(shares)).sum())
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores a generator by its images of fixed random vectors."""
+
+    classifier: Classifier
+    real_features: Tensor
+    """Of the test images, shape (n, width)."""
+    z: Tensor
+    """Random vectors, shape (m, latent_dim)."""
+    last_epoch: int
+    """After which precision and recall are measured too; they take longest."""
+
+    def __call__(self, generator: nn.Module, number: int) -> Mapping[str, float]:
+        """frechet_distance, class_entropy, and how many images are taken for each class: class_0 ... class_9."""
+        device = self.real_features.device
+        found = features(self.classifier, generate(generator, self.z).to(device))
+        with torch.inference_mode():
+            guesses = self.classifier.head(found).argmax(1).cpu().numpy()
+        counts = np.bincount(guesses, minlength=NUM_CLASSES)
+        scores = {
+            "frechet_distance": frechet_distance(found, self.real_features),
+            "class_entropy": class_entropy(counts),
+            **{f"class_{label}": float(count) for label, count in enumerate(counts)},
+        }
+        if number == self.last_epoch:
+            scores["precision"], scores["recall"] = precision_recall(found, self.real_features)
+        return scores

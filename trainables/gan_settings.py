@@ -1,0 +1,38 @@
+"""Which GAN is trained and how; loads no torch."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+
+Loss = Literal["minimax", "non_saturating"]
+Widths = tuple[PositiveInt, PositiveInt, PositiveInt]
+
+
+class GanSettings(BaseModel):
+    """Which game is played, by which networks, and for how long."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    loss: Loss
+    """What the generator minimises."""
+    architecture: Literal["paper", "stable"] = "paper"
+    """paper: the author's geometry, with batch norm. stable: kernels that the stride divides, spectral norm in the
+    discriminator and group norm in the generator, so that no image of a batch hangs on another."""
+    generator_filters: Widths = (128, 64, 32)
+    """Channels between the generator's four transposed convolutions; the author's are 512, 256, 128."""
+    discriminator_filters: Widths = (32, 64, 128)
+    """Channels between the discriminator's four convolutions; the author's own."""
+    latent_dim: int = Field(default=64, ge=1)
+    """Size of the random vector that an image is made from."""
+    learning_rate: float = Field(default=2e-4, gt=0)
+    """Step size of both Adams."""
+    beta1: float = Field(default=0.5, ge=0, lt=1)
+    """Decay of both Adams' first moment."""
+    batch_size: int = Field(default=128, ge=2)
+    """Images of a step, over all workers; what is left over at an epoch's end is left out."""
+    ema_decay: float | None = Field(default=0.999, gt=0, lt=1)
+    """Of the moving average of the generator's weights, which is the generator that is scored; None for none."""
+    epochs: int = Field(default=30, ge=1)
+    """Passes over the training images."""
