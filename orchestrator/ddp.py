@@ -42,6 +42,7 @@ def train_together(ledger: Ledger, training: Training, cluster: Cluster, data: F
         run: the folder that workers find checkpoints and inputs in.
     """
     import ray
+    from ray import train
     from ray.util.queue import Empty, Queue
 
     usual = 1 if cluster.gpus_per_training else min(2, cluster.num_devices)
@@ -59,12 +60,15 @@ def train_together(ledger: Ledger, training: Training, cluster: Cluster, data: F
                 _trainer(own, training, images, told, cluster, num_workers, run.absolute).fit()
                 return
             except Exception as error:
-                # The job that it was at has had its retries; the others go on in a group of their own.
                 while not told.empty():
                     time.sleep(POLL_SECONDS)
+                # The job that it was at has had its retries; the others go on in a group of their own. What is not
+                # the workers' fault would befall that too.
                 own = [job for job in own if job.key in left]
-                if own:
-                    told.put((own.pop(0).key, [], True, "".join(traceback.format_exception(error))))
+                lost = own[:1] if isinstance(error, train.WorkerGroupError) else own
+                for job in lost:
+                    told.put((job.key, [], True, "".join(traceback.format_exception(error))))
+                own = own[len(lost) :]
 
     groups = [
         threading.Thread(target=go_through, args=(jobs[number::num_groups],), name="worker group", daemon=True)

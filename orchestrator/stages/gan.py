@@ -30,17 +30,8 @@ if TYPE_CHECKING:
     from trainables.fashion_mnist import FashionMnist
 
 EPOCH_COLUMNS = (
-    *(
-        "epoch",
-        "d_loss",
-        "g_loss",
-        "d_real",
-        "d_fake",
-        "g_logit_grad",
-        "frechet_distance",
-        "class_entropy",
-        "seconds",
-    ),
+    *("epoch", "d_loss", "g_loss", "d_real", "d_fake", "g_logit_grad"),
+    *("frechet_distance", "class_entropy", "seconds"),
 )
 COLLAPSED_CLASSES = 5
 """A run has collapsed where its images' classes are no more varied than this many equally frequent ones."""
@@ -124,11 +115,8 @@ def trainings(context: Context) -> Trainings:
     model = _classifier(settings, inputs)
     inputs["real_features"] = features(model, torch.from_numpy(context.data.test_images)).numpy()
     context.run.write(inputs_name(context.records), save(inputs))
-    return Trainings.of(
-        _trials(context.settings, classifier=settings),
-        metric="frechet_distance",
-        num_workers=context.settings.gan.num_workers,
-    )
+    trials = _trials(context.settings, classifier=settings)
+    return Trainings.of(trials, metric="frechet_distance", num_workers=context.settings.gan.num_workers)
 
 
 def _trials(settings: Settings, classifier: dict[str, Any] | None = None) -> list[Trial]:
@@ -159,12 +147,7 @@ def finish(context: Context, records: dict[str, Record]) -> None:
     floor = _floor(context)
     extra = {"floor_distance": floor, "features": checksum}
     context.write_table("gans", [_row(record) | extra for record in ordered])
-    rows = [
-        _what(record) | {name: epoch[name] for name in EPOCH_COLUMNS}
-        for record in ordered
-        for epoch in record["epochs"]
-    ]
-    context.write_table("gan_epochs", rows)
+    context.write_table("gan_epochs", [row for record in ordered for row in _epoch_rows(record)])
     epochs = context.run.table("gan_epochs")
     context.write_figure("gan_distance", figures.distance, epochs, floor)
     context.write_figure("gan_probabilities", figures.probabilities, epochs)
@@ -180,7 +163,7 @@ def _what(record: Record) -> dict[str, Any]:
     return {"loss": record["config"]["gan"]["loss"], "seed": record["config"]["seed"]}
 
 
-def _epoch_rows(record: Record) -> list[Row]:
+def _epoch_rows(record: Record) -> list[dict[str, Any]]:
     return [_what(record) | {name: epoch[name] for name in EPOCH_COLUMNS} for epoch in record["epochs"]]
 
 

@@ -6,9 +6,14 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from orchestrator.results import Run
+from trainables.fashion_mnist import FashionMnist
 
 REPOSITORY = Path(__file__).parents[2]
+NO_IMAGES = FashionMnist(*(np.zeros(shape, np.uint8) for shape in ((2, 28, 28), (2,), (2, 28, 28), (2,))), "none")
+"""For trainings that do not look at them."""
 
 
 @dataclass(frozen=True)

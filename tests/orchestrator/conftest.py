@@ -1,7 +1,11 @@
 """A smoke run on the real images through real Ray, made once for all tests that look at its results."""
 
+from collections.abc import Iterator
+
 import pytest
 
+from orchestrator.cluster import Cluster, connect
+from orchestrator.config import Resources
 from tests.orchestrator.command import Smoke, orchestrate
 
 
@@ -11,3 +15,14 @@ def smoke(tmp_path_factory: pytest.TempPathFactory) -> Smoke:
     finished = orchestrate("all", "--preset", "smoke", "--address", "local", "--runs-dir", runs_dir)
     assert finished.status == 0, finished.err
     return Smoke(runs_dir, finished)
+
+
+@pytest.fixture(scope="module")
+def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Ray in this process, started once for the tests of a module, whose functions its workers can run."""
+    from ray import cloudpickle
+
+    cloudpickle.register_pickle_by_value(request.module)  # workers may know another package named tests
+    log_file = tmp_path_factory.mktemp("ray") / "driver.log"
+    with connect("local", Resources(slots=2), log_file=log_file) as cluster:
+        yield cluster

@@ -7,29 +7,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pytest
 import torch
 
-from orchestrator.cluster import Cluster, connect
-from orchestrator.config import Resources, smoke
+from orchestrator.cluster import Cluster
+from orchestrator.config import smoke
 from orchestrator.ledger import Ledger
 from orchestrator.progress import Bar, Progress
 from orchestrator.results import Manifest, Run
 from orchestrator.stage import Context, Record, Stage, Trainings, Trial
 from orchestrator.trials import OptunaSuggestions, run_trials
+from tests.orchestrator.command import NO_IMAGES
 from trainables.epoch import Epoch
 from trainables.fashion_mnist import FashionMnist
 
 EPOCHS = 4
-DATA = FashionMnist(*(np.zeros(shape, np.uint8) for shape in ((2, 28, 28), (2,), (2, 28, 28), (2,))), "none")
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    log_file = tmp_path_factory.mktemp("ray") / "driver.log"
-    with connect("local", Resources(slots=2), log_file=log_file) as cluster:
-        yield cluster
 
 
 def training(
@@ -75,11 +66,11 @@ def run_all(cluster: Cluster, folder: Path, trainings: Trainings) -> dict[str, R
     settings = smoke()
     stage = Stage("toy", decides=lambda settings: [], finish=lambda context, records: None, training=training)
     manifest = Manifest.empty("toy", "none")
-    context = Context(stage, settings, Run(folder), manifest, "fingerprint", DATA)
+    context = Context(stage, settings, Run(folder), manifest, "fingerprint", NO_IMAGES)
     done: list[dict[str, Record]] = []
     ledger = Ledger(context, trainings, bar=Bar(Progress(), "toy"), when_done=done.append)
     if ledger.num_missing:
-        run_trials(OneStage(ledger), {"toy": training}, cluster, DATA, context.run)
+        run_trials(OneStage(ledger), {"toy": training}, cluster, NO_IMAGES, context.run)
     (records,) = done
     return records
 
