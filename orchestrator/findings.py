@@ -131,7 +131,22 @@ def embed(tables: Tables) -> list[str]:
     return lines
 
 
+def gan(tables: Tables) -> list[str]:
+    """Each game's distance over seeds, beside the floor."""
+    table = tables["gans"].dropna(subset=["frechet_distance"])
+    lines = []
+    for loss, rows in table.groupby("loss", observed=True):
+        distance, precision, recall = (rows[name] for name in ("frechet_distance", "precision", "recall"))
+        spread = f" (standard deviation {distance.std():.2f})" if len(rows) > 1 else ""
+        lines.append(
+            f"{str(loss).replace('_', '-')}, {len(rows)} seed(s): Frechet distance {distance.mean():.2f}{spread}, "
+            f"the floor {rows['floor_distance'].iloc[0]:.2f}; precision {precision.mean():.2f}, "
+            f"recall {recall.mean():.2f}; {int(rows['collapsed'].sum())} collapsed."
+        )
+    return lines
+
+
 FINDINGS: dict[str, Callable[[Tables], list[str]]] = {
-    function.__name__: function for function in (search, kfold, refit, capacity, classify, embed)
+    function.__name__: function for function in (search, kfold, refit, capacity, classify, embed, gan)
 }
 """By the report's section."""

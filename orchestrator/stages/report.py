@@ -87,6 +87,20 @@ SECTIONS: tuple[tuple[str, str, tuple[str, ...], dict[str, str]], ...] = (
             "embed_confusion": "What the neighbours in the plane would take each class for.",
         },
     ),
+    (
+        "gan",
+        "The two games: minimax and non-saturating",
+        ("gans",),
+        {
+            "gan_samples_minimax": "minimax, best seed: the same random vectors as the epochs go by.",
+            "gan_samples_non_saturating": "non-saturating, best seed: the same.",
+            "gan_distance": "Distance from the test images by epoch; it compares within this run only.",
+            "gan_probabilities": "What the discriminator makes of real and of generated images.",
+            "gan_gradients": "Why minimax saturates: the gradient's size against d, measured and in theory.",
+            "gan_neighbours_minimax": "minimax: are images copied from the training images?",
+            "gan_neighbours_non_saturating": "non-saturating: the same.",
+        },
+    ),
     ("stages", "What it took", ("stages",), {}),
 )
 """Stage, title, tables and figures with captions, in the page's order; what is not there is left out."""
@@ -138,6 +152,8 @@ def _reduced(settings: Settings) -> str:
             (settings.classify.epochs, full.classify.epochs, "epochs a classifier"),
             (settings.classify.num_seeds, full.classify.num_seeds, "seeds of each classifier"),
             (settings.embed.num_fitted, full.embed.num_fitted, "training images for t-SNE"),
+            (settings.gan.epochs, full.gan.epochs, "epochs a game"),
+            (settings.gan.num_seeds, full.gan.num_seeds, "seeds of each game"),
         )
         if mine < theirs
     ]

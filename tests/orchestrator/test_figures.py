@@ -19,7 +19,7 @@ from matplotlib.text import Text
 from numpy.typing import NDArray
 
 from orchestrator import figures
-from orchestrator.figures import capacity, classify, denoise, embed, images, kfold, refit, search
+from orchestrator.figures import capacity, classify, denoise, embed, gan, images, kfold, refit, search
 from orchestrator.results import Run
 from orchestrator.tables import TABLES, Row, to_arrow
 
@@ -166,6 +166,21 @@ def confusion_counts(name: str, columns: dict[str, list[str]]) -> pd.DataFrame:
     )
 
 
+def gan_epochs(num_epochs: int) -> pd.DataFrame:
+    return table(
+        "gan_epochs",
+        [
+            {
+                **{"loss": loss, "seed": seed, "epoch": epoch, "frechet_distance": 100 / epoch + seed},
+                **{"d_real": 0.8, "d_fake": 0.2 + 0.01 * epoch, "g_logit_grad": 0.3},
+            }
+            for loss in ("minimax", "non_saturating")
+            for seed in (1, 2)
+            for epoch in range(1, num_epochs + 1)
+        ],
+    )
+
+
 METHODS = ["autoencoder", "pca", "tsne"]
 
 
@@ -264,6 +279,15 @@ CASES: dict[str, dict[str, Callable[[], Figure]]] = {
             confusion_counts("confusion", {"input": ["raw"], "architecture": ["cnn"]})
         ),
     },
+    "distance": {
+        "some": lambda: gan.distance(gan_epochs(4), floor=1.0),
+        "one epoch": lambda: gan.distance(gan_epochs(1), floor=1.0),
+    },
+    "probabilities": {
+        "some": lambda: gan.probabilities(gan_epochs(4)),
+        "one game": lambda: gan.probabilities(gan_epochs(1).query("loss == 'minimax'")),
+    },
+    "gradients": {"some": lambda: gan.gradients(gan_epochs(4))},
     "planes": {"three": lambda: embed.planes(embedding_points(), embeddings())},
     "confusions": {
         "three": lambda: embed.confusions(confusion_counts("embedding_confusion", {"method": METHODS})),
@@ -308,6 +332,9 @@ EMPTY: dict[str, Callable[[], Figure]] = {
     "identity": lambda: capacity.identity(table("identity", [])),
     "learning_curves": lambda: classify.learning_curves(table("classifier_epochs", [])),
     "accuracy_by_time": lambda: classify.accuracy_by_time(table("classifier_epochs", []), classifiers()),
+    "distance": lambda: gan.distance(table("gan_epochs", []), floor=1.0),
+    "probabilities": lambda: gan.probabilities(table("gan_epochs", [])),
+    "gradients": lambda: gan.gradients(table("gan_epochs", [])),
     "planes": lambda: embed.planes(table("embedding_points", []), embeddings()),
 }
 

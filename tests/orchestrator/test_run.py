@@ -178,7 +178,7 @@ def test_plan_of_a_finished_run_has_only_what_changed_and_what_hangs_on_it(
         "report",
     ]
     assert planned("kfold", "--kfold.epochs", "3") == ["kfold", "report"]
-    assert planned("refit", "--refit.epochs", "3") == ["refit", "denoise", "classify", "embed", "report"]
+    assert planned("refit", "--refit.epochs", "3") == ["refit", "denoise", "classify", "embed", "gan", "report"]
     assert planned("--resources.slots", "7") == []
     table1 = ("kfold", "--kfold.model", "paper_table1")
     assert planned(*table1) == planned(*table1, "--search.epochs", "3") == ["kfold", "report"]

@@ -29,6 +29,7 @@ STAGE_TABLES = {
     "capacity": ("reconstruction", "identity"),
     "classify": ("classifiers", "classifier_epochs", "classifier_targets", "confusion"),
     "embed": ("embeddings", "embedding_points", "embedding_confusion"),
+    "gan": ("gans", "gan_epochs"),
 }
 TIMES = ["seconds", "encode_seconds"]
 
@@ -64,6 +65,7 @@ def test_no_row_is_missing_and_none_is_doubled(smoke: Smoke) -> None:
     assert len(run.table("classifiers")) == 8
     assert not run.table("embedding_points").duplicated(["method", "index"]).any()
     assert len(run.table("embedding_points")) == 3 * settings.data.num_test
+    assert list(run.table("gans")["loss"]) == ["minimax", "non_saturating"]
     assert list(run.table("models")["model"]) == [
         "best", "paper_table1", "two_dim", "denoise_zeroed", "denoise_gaussian",
     ]  # fmt: skip
@@ -73,6 +75,7 @@ def test_no_row_is_missing_and_none_is_doubled(smoke: Smoke) -> None:
         ("trial_epochs", ["trial"], settings.search.epochs),
         ("fold_epochs", ["order", "fold", "seed"], settings.kfold.epochs),
         ("classifier_epochs", ["input", "architecture", "seed"], settings.classify.epochs),
+        ("gan_epochs", ["loss", "seed"], settings.gan.epochs),
     ):
         rows = run.table(table)
         assert not rows.duplicated([*unit, "epoch"]).any()
@@ -129,6 +132,20 @@ def test_confusions_are_of_every_test_image_and_agree_with_the_accuracies(smoke:
         accuracy = right.groupby(key, observed=True)["count"].sum() / num_test
         expected = smoke.run.table(table).groupby(key, observed=True)[column].first()
         np.testing.assert_allclose(accuracy, expected.loc[accuracy.index])
+
+
+def test_games_are_scored_against_the_floor_and_minimax_is_minimax(smoke: Smoke) -> None:
+    gans, epochs = smoke.run.table("gans"), smoke.run.table("gan_epochs")
+    assert (gans["frechet_distance"] > gans["floor_distance"]).all()
+    assert gans["floor_distance"].nunique() == gans["features"].nunique() == 1
+    assert gans["precision"].between(0, 1).all()
+    assert gans["recall"].between(0, 1).all()
+    assert set(gans["num_workers"]) == {2}
+    last = epochs[epochs["epoch"] == smoke_preset().gan.epochs].set_index("loss")
+    np.testing.assert_array_equal(gans.set_index("loss")["frechet_distance"], last["frechet_distance"])
+    by_loss = epochs.set_index("loss")
+    assert (by_loss.loc["minimax", "g_loss"] < 0).all(), "the logarithm of a probability"
+    assert (by_loss.loc["non_saturating", "g_loss"] > 0).all(), "minus that"
 
 
 def test_saved_classifier_has_the_accuracy_in_the_table(smoke: Smoke) -> None:
@@ -198,6 +215,9 @@ def test_every_figure_is_there_as_png_and_svg(smoke: Smoke) -> None:
         *("capacity_latent", "capacity_ablations", "capacity_identity"),
         *("classify_epochs", "classify_seconds", "classify_confusion"),
         *("embed_planes", "embed_confusion"),
+        *("gan_distance", "gan_probabilities", "gan_gradients"),
+        *("gan_samples_minimax", "gan_samples_non_saturating"),
+        *("gan_neighbours_minimax", "gan_neighbours_non_saturating"),
     }
     for name in names:
         pixels = np.asarray(Image.open(folder / f"{name}.png").convert("L"))
@@ -297,8 +317,18 @@ def test_report_is_one_file_that_states_its_scale(smoke: Smoke) -> None:
     page = smoke.run.read("report.html").decode()
     assert "Reduced scale" in page
     assert "3,000 instead of 60,000 training images" in page
-    assert page.count('<img src="data:image/png;base64,') == 24
+    assert page.count('<img src="data:image/png;base64,') == 31
     for address in ("http://", "https://", "<script", "<link"):
         assert address not in page
-    for name in ("trials", "folds", "models", "layers", "reconstruction", "classifiers", "embeddings", "stages"):
+    for name in (
+        "trials",
+        "folds",
+        "models",
+        "layers",
+        "reconstruction",
+        "classifiers",
+        "embeddings",
+        "gans",
+        "stages",
+    ):
         assert f"Table {name}" in page
