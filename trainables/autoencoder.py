@@ -15,7 +15,7 @@ from torch.nn import functional
 from trainables.autoencoder_settings import ENCODED_SIZE, AutoencoderSettings
 from trainables.batch_last import batch_last
 from trainables.epoch import Epoch
-from trainables.optimizers import annealed, make_optimizer, random_numbers
+from trainables.optimizers import annealed, make_optimizer, random_numbers, resumed, shuffled, snapshot
 from trainables.splits import Split
 
 IMAGE_SIZE = 28
@@ -260,21 +260,18 @@ def train_autoencoder(
         weight_decay=settings.weight_decay,
         device=device,
     )
-    first = 1
-    if resume is not None:
-        model.load_state_dict(resume["model"])
-        optimizer.load_state_dict(resume["optimizer"])
-        first = resume["epoch"] + 1
+    first = resumed(model, optimizer, resume)
     images = as_tensor(split.images).to(device)
     flat = images.view(len(images), NUM_PIXELS)
-    train, validation = (None if i is None else torch.from_numpy(i) for i in (split.train, split.validation))
+    train, validation = (
+        None if index is None else torch.from_numpy(index).to(device) for index in (split.train, split.validation)
+    )
     assert train is not None
     for number in range(first, settings.epochs + 1):
         model.train()
-        order = train[torch.randperm(len(train), generator=random_numbers(seed, number))].to(device)
         draws = random_numbers(seed, number, 1)
         total = torch.zeros((), dtype=torch.float64, device=device)
-        batches = order.split(settings.batch_size)
+        batches = shuffled(train, settings.batch_size, seed, number)
         for position, batch in enumerate(batches):
             if settings.schedule == "cosine":
                 progress = (number - 1 + position / len(batches)) / settings.epochs
@@ -287,18 +284,10 @@ def train_autoencoder(
             total += loss.detach() * len(batch)
         metrics = {"train_mse": total.item() / len(train), "last_batch_mse": loss.item()}
         if validation is not None:
-            metrics["val_mse"] = reconstruction_mse(model, images, validation.to(device))
+            metrics["val_mse"] = reconstruction_mse(model, images, validation)
         if split.test_images is not None and number == settings.epochs:
             metrics["test_mse"] = reconstruction_mse(model, as_tensor(split.test_images).to(device))
-        yield Epoch(
-            number,
-            metrics,
-            lambda number=number: {  # type: ignore[misc]
-                "model": model.state_dict(),
-                "optimizer": optimizer.state_dict(),
-                "epoch": number,
-            },
-        )
+        yield Epoch(number, metrics, snapshot(model, optimizer, number))
 
 
 def _spoilt(pixels: Tensor, settings: AutoencoderSettings, draws: torch.Generator) -> Tensor:

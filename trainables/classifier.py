@@ -17,7 +17,7 @@ from torch.nn import functional
 from trainables.autoencoder import IMAGE_SIZE, as_pixels, as_tensor
 from trainables.batch_last import batch_last
 from trainables.epoch import Epoch
-from trainables.optimizers import annealed, make_optimizer, random_numbers
+from trainables.optimizers import annealed, make_optimizer, resumed, shuffled, snapshot
 
 Architecture = Literal["cnn", "mlp", "linear"]
 NUM_CLASSES = 10
@@ -155,19 +155,14 @@ def train_classifier(
         weight_decay=settings.weight_decay,
         device=device,
     )
-    first = 1
-    if resume is not None:
-        model.load_state_dict(resume["model"])
-        optimizer.load_state_dict(resume["optimizer"])
-        first = resume["epoch"] + 1
+    first = resumed(model, optimizer, resume)
     inputs, labels = as_tensor(examples.train).to(device), _labels(examples.train_labels, device)
     test_inputs, test_labels = as_tensor(examples.test).to(device), _labels(examples.test_labels, device)
 
     def train_epoch(number: int) -> float:
         model.train()
-        batches = torch.randperm(len(inputs), generator=random_numbers(seed, number)).to(device)
         total = torch.zeros((), dtype=torch.float64, device=device)
-        parts = batches.split(settings.batch_size)
+        parts = shuffled(torch.arange(len(inputs), device=device), settings.batch_size, seed, number)
         with torch.random.fork_rng(devices=[device] if torch.device(device).type == "cuda" else []):
             torch.manual_seed(int(np.random.SeedSequence((seed, number, 1)).generate_state(1)[0]))
             for position, batch in enumerate(parts):
@@ -193,15 +188,7 @@ def train_classifier(
             counts = torch.bincount(test_labels * NUM_CLASSES + logits.argmax(1), minlength=NUM_CLASSES**2).tolist()
             pairs = product(range(NUM_CLASSES), repeat=2)
             metrics |= {f"confusion_{true}_{guess}": n for (true, guess), n in zip(pairs, counts, strict=True)}
-        yield Epoch(
-            number,
-            metrics,
-            lambda number=number: {  # type: ignore[misc]
-                "model": model.state_dict(),
-                "optimizer": optimizer.state_dict(),
-                "epoch": number,
-            },
-        )
+        yield Epoch(number, metrics, snapshot(model, optimizer, number))
 
 
 def prepared(inputs: Tensor) -> Tensor:

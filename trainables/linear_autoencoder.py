@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from trainables.autoencoder import NUM_PIXELS, as_tensor
 from trainables.epoch import Epoch
-from trainables.optimizers import annealed, make_optimizer, random_numbers
+from trainables.optimizers import annealed, make_optimizer, resumed, shuffled, snapshot
 from trainables.splits import Split
 
 
@@ -81,21 +81,16 @@ def train_linear_autoencoder(
         torch.manual_seed(seed)
         model = LinearAutoencoder(settings.latent_dim)
     flat = as_tensor(split.images).to(device).view(-1, NUM_PIXELS)
-    train = torch.from_numpy(split.train)
+    train = torch.from_numpy(split.train).to(device)
     model.to(device)
     model.mean.copy_(
         torch.stack([flat[part].float().sum(0) for part in train.split(1000)]).sum(0) / (255 * len(train))
     )
     optimizer, step = make_optimizer("adam", model, learning_rate=settings.learning_rate, device=device)
-    first = 1
-    if resume is not None:
-        model.load_state_dict(resume["model"])
-        optimizer.load_state_dict(resume["optimizer"])
-        first = resume["epoch"] + 1
+    first = resumed(model, optimizer, resume)
     for number in range(first, settings.epochs + 1):
-        batches = train[torch.randperm(len(train), generator=random_numbers(seed, number))].to(device)
         total = torch.zeros((), dtype=torch.float64, device=device)
-        parts = batches.split(settings.batch_size)
+        parts = shuffled(train, settings.batch_size, seed, number)
         for position, batch in enumerate(parts):
             progress = (number - 1 + position / len(parts)) / settings.epochs
             optimizer.param_groups[0]["lr"] = annealed(settings.learning_rate, progress)
@@ -108,15 +103,7 @@ def train_linear_autoencoder(
         metrics = {"train_mse": total.item() / len(train)}
         if split.test_images is not None and number == settings.epochs:
             metrics["test_mse"] = linear_mse(model, as_tensor(split.test_images).to(device))
-        yield Epoch(
-            number,
-            metrics,
-            lambda number=number: {  # type: ignore[misc]
-                "model": model.state_dict(),
-                "optimizer": optimizer.state_dict(),
-                "epoch": number,
-            },
-        )
+        yield Epoch(number, metrics, snapshot(model, optimizer, number))
 
 
 def linear_mse(model: LinearAutoencoder, images: Tensor) -> float:

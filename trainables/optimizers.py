@@ -1,4 +1,4 @@
-"""Optimizers, step sizes and random numbers that all trainings share."""
+"""What all trainings share: optimizers, step sizes, random numbers, batches, and states to go on from."""
 
 from __future__ import annotations
 
@@ -9,12 +9,33 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 def random_numbers(*seed: int) -> torch.Generator:
     """Random numbers as a function of seed, epoch and purpose, so that a resumed training needs no other state."""
     return torch.Generator().manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
+
+
+def shuffled(index: Tensor, batch_size: int, *seed: int) -> tuple[Tensor, ...]:
+    """The index in an order that the seed decides, in batches on its device; the last may be smaller."""
+    order = torch.randperm(len(index), generator=random_numbers(*seed)).to(index.device)
+    batches: tuple[Tensor, ...] = index[order].split(batch_size)
+    return batches
+
+
+def resumed(model: nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, Any] | None) -> int:
+    """The epoch to go on with, once model and optimizer are as the state has them; 1 where there is none."""
+    if state is None:
+        return 1
+    model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    return int(state["epoch"]) + 1
+
+
+def snapshot(model: nn.Module, optimizer: torch.optim.Optimizer, number: int) -> Callable[[], dict[str, Any]]:
+    """What an epoch gives as its state: for `resumed`."""
+    return lambda: {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "epoch": number}
 
 
 def annealed(learning_rate: float, progress: float) -> float:
