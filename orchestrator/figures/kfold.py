@@ -68,7 +68,7 @@ def fold_test(folds: pd.DataFrame) -> Figure:
 @rc_context(STYLE)
 def fold_orders(folds: pd.DataFrame) -> Figure:
     """Errors of the folds by the images' order, and of one fold by seed: what differs by chance (table folds)."""
-    figure, axes = panels(9, 4, columns=2)
+    figure, axes = panels(11, 4, columns=2)
     folds = folds.dropna(subset=["val_mse", "test_mse"])
     if folds.empty:
         return said(figure, axes[0], "no fold came to its end")

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 INPUTS = ("latent", "raw")
 RECIPES: dict[str, dict[str, Any]] = {
-    "cnn": {"learning_rate": 1e-3, "schedule": "cosine", "dropout": 0.5, "weight_decay": 1e-5},
+    "cnn": {"learning_rate": 1e-3, "schedule": "cosine", "dropout": 0.5, "weight_decay": 5e-4},
     "mlp": {"learning_rate": 1e-4, "schedule": "constant", "dropout": 0.3, "weight_decay": 1e-5},
     "linear": {"learning_rate": 1e-2, "schedule": "cosine", "dropout": 0.0, "weight_decay": 0.0},
 }
