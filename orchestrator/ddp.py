@@ -7,6 +7,7 @@ run folder's: a group that is started again goes on from there, and Ray's own ch
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 import traceback
@@ -52,6 +53,7 @@ def train_together(ledger: Ledger, training: Training, cluster: Cluster, data: F
     told = Queue(actor_options={"num_cpus": 0})
     images = ray.put(data)
     left = {job.key for job in jobs}
+    interrupted = threading.Event()
 
     def go_through(own: list[Job]) -> None:
         """A worker group after the other, until none of these jobs is left."""
@@ -60,6 +62,8 @@ def train_together(ledger: Ledger, training: Training, cluster: Cluster, data: F
                 _trainer(own, training, images, told, cluster, num_workers, run.absolute).fit()
                 return
             except Exception as error:
+                if interrupted.is_set():
+                    return
                 while not told.empty():
                     time.sleep(POLL_SECONDS)
                 # The job that it was at has had its retries; the others go on in a group of their own. What is not
@@ -76,16 +80,18 @@ def train_together(ledger: Ledger, training: Training, cluster: Cluster, data: F
     ]
     for group in groups:
         group.start()
-    while left and (any(group.is_alive() for group in groups) or not told.empty()):
-        try:
-            key, rows, ended, error = told.get(timeout=POLL_SECONDS)
-        except Empty:
-            continue
-        if key in left and rows:
-            ledger.report(key, rows)
-        if key in left and ended:
-            ledger.finish(key, {"error": error} | ({"rows": rows} if rows else {}))
-            left.remove(key)
+    try:
+        while left and (any(group.is_alive() for group in groups) or not told.empty()):
+            with contextlib.suppress(Empty):
+                key, rows, ended, error = told.get(timeout=POLL_SECONDS)
+                if key in left and rows:
+                    ledger.report(key, rows)
+                if key in left and ended:
+                    ledger.finish(key, {"error": error} | ({"rows": rows} if rows else {}))
+                    left.remove(key)
+    except BaseException:
+        interrupted.set()  # Ray goes down under the groups
+        raise
     assert not left, f"not trained: {', '.join(sorted(left))}"
     for group in groups:
         group.join()

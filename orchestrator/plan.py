@@ -89,13 +89,20 @@ def print_plan(plan: Plan, settings: CommandLine, run: Run) -> None:
         work = stage.work(settings) if stage.work else None
         seconds = 0.0
         if work and stage in plan.to_do:
-            turns = -(-work.units // slots)
+            turns = -(-max(0, work.units - _num_recorded(plan, stage, run)) // slots)
             seconds = STAGE_SECONDS + turns * work.core_seconds / work.units / SPEED[kind]
         total += seconds
         columns = (work.units, work.epochs, work.images) if work else ("", "", "")
         about = duration(seconds) if seconds else "–"
         print(f"{stage.name:<10} {state:<10} {columns[0]:>9} {columns[1]:>7} {columns[2]:>8}   {about}")
     print(f"\nabout {duration(total)} in all; nothing was started")
+
+
+def _num_recorded(plan: Plan, stage: Stage, run: Run) -> int:
+    """Trainings that a command with these settings finds done."""
+    if stage.name in plan.settings.force:
+        return 0
+    return len(run.list(f"records/{stage.name}/{plan.fingerprint(stage, plan.manifest)}", ".json"))
 
 
 def _machine(settings: CommandLine, cpus: int, gpus: int) -> str:
@@ -120,7 +127,6 @@ def print_status(plan: Plan, run: Run) -> None:
         if entry and state == "done" and not plan.was_done(stage):
             note = "made with other settings"
         if stage.work and state != "done":
-            folder = f"records/{stage.name}/{plan.fingerprint(stage, plan.manifest)}"
             units = stage.work(plan.settings).units
-            note = f"{len(run.list(folder, '.json'))} of {units} trainings recorded  {note}"
+            note = f"{_num_recorded(plan, stage, run)} of {units} trainings recorded  {note}"
         print(f"{stage.name:<10} {state:<12} {seconds:>8}  {note}".rstrip())

@@ -44,6 +44,10 @@ def _refused(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
         (["--runs-dir", ""], "--runs-dir: '' is neither a folder nor an address"),
         (["--runs-dir", "s3://"], "--runs-dir: 's3://' is neither a folder nor an address"),
         (["--config", "a\nb"], "No such file"),
+        (["--kfold.orders", "sequential", "sequential"], "none twice"),
+        (["--kfold.orders", "backwards"], "backwards"),
+        (["--capacity.latent-dims", "2000"], "2000 is above 1024"),
+        (["--gan.batch-size", "129", "--gan.num-workers", "2"], "129 images cannot be shared evenly by 2 workers"),
     ],
 )
 def test_bad_flag_is_one_line_that_names_it(
