@@ -67,15 +67,19 @@ def test_the_paper_s_scale_is_20_trials_of_5_epochs_and_6_folds_of_20() -> None:
 
 
 @pytest.mark.parametrize("preset", [laptop(), smoke()], ids=lambda preset: preset.preset)
-def test_smaller_presets_differ_from_the_paper_in_smaller_numbers_only(preset: Settings) -> None:
+def test_smaller_presets_differ_from_the_paper_in_smaller_numbers_and_shorter_lists_only(preset: Settings) -> None:
     full, small = dict(leaves(paper())), dict(leaves(preset))
     assert set(small) == set(full)
     changed = {name for name in full if small[name] != full[name]} - {"preset"}
     assert changed
     for name in changed:
         after, before = small[name], full[name]
-        assert type(after) is type(before) is int, name
-        assert 0 < after < before, name
+        if isinstance(before, tuple):
+            assert isinstance(after, tuple), name
+            assert set(after) < set(before), name
+        else:
+            assert type(after) is type(before) is int, name
+            assert 0 < after < before, name
 
 
 def test_laptop_and_paper_use_all_images() -> None:
@@ -239,7 +243,7 @@ def test_any_unknown_name_in_any_section_is_refused_in_one_line(
     fuzzed_config.write_text(yaml.safe_dump(content, allow_unicode=False))
     message = complaint("--config", fuzzed_config)
     assert str(fuzzed_config) in message
-    assert any(f"the setting {name} is unknown" in message for name in names)
+    assert any(" ".join(f"the setting {name} is unknown".split()) in message for name in names)
 
 
 @given(name=st.sampled_from([name for name, _ in leaves(paper())]), value=VALUES)
