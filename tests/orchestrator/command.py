@@ -26,7 +26,7 @@ class Finished:
     seconds: float
 
 
-def orchestrate(*arguments: str | Path, timeout: float = 240) -> Finished:
+def orchestrate(*arguments: str | Path, timeout: float = 600) -> Finished:
     """`python -m orchestrator.run` as a person types it."""
     command = [sys.executable, "-m", "orchestrator.run", *map(str, arguments)]
     started = time.monotonic()
