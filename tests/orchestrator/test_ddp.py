@@ -1,5 +1,6 @@
 """Trainings that workers share, through real Ray Train: all recorded, once each, whatever becomes of a worker."""
 
+import io
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from rich.console import Console
 
 from orchestrator.cluster import Cluster
 from orchestrator.config import smoke
@@ -76,7 +78,7 @@ def test_every_shared_training_is_recorded_once_whatever_becomes_of_a_worker(
     context = Context(stage, smoke(), Run(tmp_path), Manifest.empty("toy", "none"), "fingerprint", NO_IMAGES)
     done: list[dict[str, Record]] = []
     trainings = Trainings.of(trials, metric="mean_rank", num_workers=2)
-    ledger = Ledger(context, trainings, bar=Bar(Progress(), "toy"), when_done=done.append)
+    ledger = Ledger(context, trainings, bar=Bar(Progress(Console(file=io.StringIO())), "toy"), when_done=done.append)
     train_together(ledger, training, cluster, NO_IMAGES, context.run)
     (records,) = done
 

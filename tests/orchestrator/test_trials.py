@@ -1,5 +1,6 @@
 """Trainings through real Ray Tune: all recorded, once each, whatever becomes of their workers."""
 
+import io
 import os
 import signal
 import time
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from rich.console import Console
 
 from orchestrator.cluster import Cluster
 from orchestrator.config import smoke
@@ -68,7 +70,7 @@ def run_all(cluster: Cluster, folder: Path, trainings: Trainings) -> dict[str, R
     manifest = Manifest.empty("toy", "none")
     context = Context(stage, settings, Run(folder), manifest, "fingerprint", NO_IMAGES)
     done: list[dict[str, Record]] = []
-    ledger = Ledger(context, trainings, bar=Bar(Progress(), "toy"), when_done=done.append)
+    ledger = Ledger(context, trainings, bar=Bar(Progress(Console(file=io.StringIO())), "toy"), when_done=done.append)
     if ledger.num_missing:
         run_trials(OneStage(ledger), {"toy": training}, cluster, NO_IMAGES, context.run)
     (records,) = done

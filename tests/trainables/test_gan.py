@@ -274,6 +274,8 @@ epochs = train_gan(
     GanSettings.model_validate(settings), images, seed=0, rank=rank, world_size=world_size, prepare_model=prepare
 )
 print(json.dumps([dict(epoch.metrics) for epoch in epochs]))
+if world_size > 1:
+    distributed.destroy_process_group()
 """
 
 
