@@ -214,14 +214,14 @@ class Gan(Section):
     """Which games."""
     num_seeds: int = Field(default=3, ge=1)
     """Seeds of each, counted from the run's."""
-    epochs: int = Field(default=30, ge=1)
+    epochs: int = Field(default=20, ge=1)
     """Epochs of each."""
     architecture: Literal["paper", "stable"] = "paper"
     """paper: the author's geometry, with batch norm. stable: kernels that the stride divides, spectral norm."""
     generator_filters: tuple[PositiveInt, PositiveInt, PositiveInt] = (128, 64, 32)
     """Channels between the generator's layers; the author's are 512, 256, 128, ten times the work."""
-    discriminator_filters: tuple[PositiveInt, PositiveInt, PositiveInt] = (32, 64, 128)
-    """Channels between the discriminator's layers."""
+    discriminator_filters: tuple[PositiveInt, PositiveInt, PositiveInt] = (16, 32, 64)
+    """Channels between the discriminator's layers; the author's are 32, 64, 128."""
     latent_dim: int = Field(default=64, ge=1)
     """Size of the random vector."""
     learning_rate: float = Field(default=2e-4, gt=0)
@@ -328,7 +328,7 @@ def laptop() -> Settings:
             ),
             "classify": full.classify.model_copy(update={"epochs": 3, "num_seeds": 1}),
             "embed": full.embed.model_copy(update={"num_fitted": 5_000, "num_measured": 2_500}),
-            "gan": full.gan.model_copy(update={"num_seeds": 1, "epochs": 3}),
+            "gan": full.gan.model_copy(update={"num_seeds": 1, "epochs": 2}),
         }
     )
 

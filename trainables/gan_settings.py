@@ -22,8 +22,8 @@ class GanSettings(BaseModel):
     discriminator and group norm in the generator, so that no image of a batch hangs on another."""
     generator_filters: Widths = (128, 64, 32)
     """Channels between the generator's four transposed convolutions; the author's are 512, 256, 128."""
-    discriminator_filters: Widths = (32, 64, 128)
-    """Channels between the discriminator's four convolutions; the author's own."""
+    discriminator_filters: Widths = (16, 32, 64)
+    """Channels between the discriminator's four convolutions; the author's are 32, 64, 128."""
     latent_dim: int = Field(default=64, ge=1)
     """Size of the random vector that an image is made from."""
     learning_rate: float = Field(default=2e-4, gt=0)
@@ -34,5 +34,5 @@ class GanSettings(BaseModel):
     """Images of a step, over all workers; what is left over at an epoch's end is left out."""
     ema_decay: float | None = Field(default=0.999, gt=0, lt=1)
     """Of the moving average of the generator's weights, which is the generator that is scored; None for none."""
-    epochs: int = Field(default=30, ge=1)
+    epochs: int = Field(default=20, ge=1)
     """Passes over the training images."""

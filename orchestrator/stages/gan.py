@@ -37,7 +37,7 @@ COLLAPSED_CLASSES = 5
 """A run has collapsed where its images' classes are no more varied than this many equally frequent ones."""
 NUM_SHOWN = 10
 """Fixed random vectors that are drawn after every epoch."""
-SECONDS = {"paper": 450e-6, "stable": 600e-6}
+SECONDS = {"paper": 600e-6, "stable": 800e-6}
 """About what an image takes in training, on one core."""
 
 
