@@ -254,7 +254,7 @@ def test_a_batch_that_cannot_be_shared_or_filled_is_refused(changes: dict[str, i
 
 
 WORKER = """
-import json, sys
+import json, os, sys
 from datetime import timedelta
 import numpy as np, torch
 from torch import distributed
@@ -274,8 +274,10 @@ epochs = train_gan(
     GanSettings.model_validate(settings), images, seed=0, rank=rank, world_size=world_size, prepare_model=prepare
 )
 print(json.dumps([dict(epoch.metrics) for epoch in epochs]))
+sys.stdout.flush()
 if world_size > 1:
-    distributed.destroy_process_group()
+    distributed.barrier()
+    os._exit(0)  # gloo's threads now and then abort an interpreter that ends
 """
 
 
