@@ -57,6 +57,21 @@ def refit(tables: Tables) -> list[str]:
     ]
 
 
+def denoise(tables: Tables) -> list[str]:
+    """How near the clean images come; zeroed pixels beside Gaussian noise of the same energy."""
+    table = tables["denoising"]
+    lines = []
+    for model in ("best", "paper_table1"):
+        of_model = table[table["model"] == model]
+        for noise, name in (("zeroed", "pixels zeroed"), ("gaussian_matched", "Gaussian noise of the same energy")):
+            values = ", ".join(
+                f"p = {row.level:g}: {row.noisy_mse:.4f} to {row.reconstructed_mse:.4f} ({row.fraction_improved:.0%})"
+                for row in of_model[of_model["noise"] == noise].itertuples()
+            )
+            lines.append(f"{model}, {name}, MSE before and after (and share of images improved): {values}.")
+    return lines
+
+
 def capacity(tables: Tables) -> list[str]:
     """The autoencoder against PCA; the linear one against PCA; how near the identity the overcomplete ones are."""
     table = tables["reconstruction"].dropna(subset=["test_mse"])
@@ -147,6 +162,6 @@ def gan(tables: Tables) -> list[str]:
 
 
 FINDINGS: dict[str, Callable[[Tables], list[str]]] = {
-    function.__name__: function for function in (search, kfold, refit, capacity, classify, embed, gan)
+    function.__name__: function for function in (search, kfold, refit, denoise, capacity, classify, embed, gan)
 }
 """By the report's section."""

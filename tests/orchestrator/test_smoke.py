@@ -320,15 +320,25 @@ def test_report_is_one_file_that_states_its_scale(smoke: Smoke) -> None:
     assert page.count('<img src="data:image/png;base64,') == 31
     for address in ("http://", "https://", "<script", "<link"):
         assert address not in page
-    for name in (
+    shown = (
         "trials",
         "folds",
         "models",
         "layers",
+        "denoising",
         "reconstruction",
         "classifiers",
         "embeddings",
         "gans",
-        "stages",
-    ):
+    )
+    for name in shown:
         assert f"Table {name}" in page
+    for sentence in (
+        "Fold 0 alone over 2 seeds",
+        "best, pixels zeroed, MSE before and after",
+        "The linear autoencoder with 2 numbers",
+        "cnn: accuracy",
+        "tsne: accuracy of the nearest neighbours",
+        "minimax, 1 seed(s): Frechet distance",
+    ):
+        assert sentence in page
