@@ -13,6 +13,7 @@ from orchestrator.figures.style import COLOURS, STYLE, panels, plain_log_ticks, 
 AUTHOR_LOSS = {2: (1.03, 0.436), 6: (0.672, 0.433), 15: (0.596, 0.427), 20: (0.590, 0.431)}
 """Cross-entropy of the author's MLPs after 50 epochs, latent and raw, by latent size (source: his repository)."""
 INPUT_COLOURS = {"latent": COLOURS[0], "raw": COLOURS[1]}
+INPUT_MARKERS = {"latent": "o", "raw": "s"}
 LINES = {"cnn": "-", "mlp": "--", "linear": ":"}
 
 
@@ -32,6 +33,9 @@ def learning_curves(epochs: pd.DataFrame) -> Figure:
                     seed[column],
                     LINES[architecture],
                     color=INPUT_COLOURS[kind],
+                    marker=INPUT_MARKERS[kind],
+                    markevery=max(1, len(seed) // 8),
+                    markersize=4,
                     linewidth=1.3,
                     label=label,
                 )
@@ -74,6 +78,9 @@ def accuracy_by_time(epochs: pd.DataFrame, classifiers: pd.DataFrame) -> Figure:
                 seed["test_accuracy"],
                 LINES[architecture],
                 color=INPUT_COLOURS[kind],
+                marker=INPUT_MARKERS[kind],
+                markevery=max(1, len(seed) // 8),
+                markersize=4,
                 linewidth=1.3,
                 label=f"{kind}, {architecture}" if number == 0 else None,
             )
