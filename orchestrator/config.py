@@ -228,7 +228,7 @@ class Gan(Section):
     """Step size of both players."""
     batch_size: int = Field(default=128, ge=2)
     """Images of a step, over all workers."""
-    ema_decay: float | None = Field(default=0.999, gt=0, lt=1)
+    ema_decay: float | None = Field(default=0.995, gt=0, lt=1)
     """Of the moving average of the generator's weights, which is scored; None scores the weights themselves."""
     num_workers: int | None = Field(default=None, ge=1)
     """Workers that share each game; by default two on cores, one on GPUs."""

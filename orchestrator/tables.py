@@ -295,7 +295,9 @@ TABLES: dict[str, pa.Schema] = {
             _column("recall", _FLOAT, "share of real images that lie among the generated ones"),
             _column("class_entropy", _FLOAT, "entropy of the classes that generated images are taken for", "nat"),
             _column("num_classes", _INT, "classes that any generated image is taken for"),
-            _column("collapsed", pa.bool_(), "whether class_entropy is below the logarithm of 5"),
+            _column(
+                "collapsed", pa.bool_(), "whether class_entropy is below the logarithm of 5, or recall below 0.01"
+            ),
             _column("floor_distance", _FLOAT, "distance of as many training images from the test images"),
             _column("features", _TEXT, "checksum of the classifier whose features distances are taken in"),
             _column("epochs", _INT, "epochs that were finished"),

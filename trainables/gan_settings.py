@@ -32,7 +32,7 @@ class GanSettings(BaseModel):
     """Decay of both Adams' first moment."""
     batch_size: int = Field(default=128, ge=2)
     """Images of a step, over all workers; what is left over at an epoch's end is left out."""
-    ema_decay: float | None = Field(default=0.999, gt=0, lt=1)
+    ema_decay: float | None = Field(default=0.995, gt=0, lt=1)
     """Of the moving average of the generator's weights, which is the generator that is scored; None for none."""
     epochs: int = Field(default=20, ge=1)
     """Passes over the training images."""

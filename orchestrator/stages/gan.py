@@ -34,7 +34,9 @@ EPOCH_COLUMNS = (
     *("frechet_distance", "class_entropy", "seconds"),
 )
 COLLAPSED_CLASSES = 5
-"""A run has collapsed where its images' classes are no more varied than this many equally frequent ones."""
+COLLAPSED_RECALL = 0.01
+"""A run has collapsed where its images' classes are no more varied than so many equally frequent ones, or where they
+come near no more than this share of the real images."""
 NUM_SHOWN = 10
 """Fixed random vectors that are drawn after every epoch."""
 SECONDS = {"paper": 600e-6, "stable": 800e-6}
@@ -170,11 +172,11 @@ def _epoch_rows(record: Record) -> list[dict[str, Any]]:
 def _row(record: Record) -> dict[str, Any]:
     last = record["epochs"][-1] if record["state"] == "complete" else {}
     counts = [last.get(f"class_{label}", 0) for label in range(10)]
-    entropy = last.get("class_entropy")
+    entropy = last.get("class_entropy", 0.0)
     return _what(record) | {
         **{name: last.get(name) for name in ("frechet_distance", "precision", "recall", "class_entropy")},
         "num_classes": sum(count > 0 for count in counts) if last else None,
-        "collapsed": entropy < math.log(COLLAPSED_CLASSES) if entropy is not None else None,
+        "collapsed": entropy < math.log(COLLAPSED_CLASSES) or last["recall"] < COLLAPSED_RECALL if last else None,
         "epochs": len(record["epochs"]),
         "seconds": record["seconds"],
         "num_workers": last.get("num_workers"),
