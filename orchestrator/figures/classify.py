@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
@@ -25,20 +28,7 @@ def learning_curves(epochs: pd.DataFrame) -> Figure:
     if epochs.empty:
         return said(figure, axes[0], "no classifier came to the end of an epoch")
     for panel, column in zip(axes, ("test_loss", "test_accuracy"), strict=True):
-        for kind, architecture, rows in _arms(epochs):
-            for number, (_, seed) in enumerate(rows.groupby("seed")):
-                label = f"{kind}, {architecture}" if number == 0 else None
-                panel.plot(
-                    seed["epoch"],
-                    seed[column],
-                    LINES[architecture],
-                    color=INPUT_COLOURS[kind],
-                    marker=INPUT_MARKERS[kind],
-                    markevery=max(1, len(seed) // 8),
-                    markersize=4,
-                    linewidth=1.3,
-                    label=label,
-                )
+        _draw_arms(panel, epochs, column, lambda rows: rows["epoch"])
         panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     place = epochs["epoch"].max() * 1.05
     for size, losses in AUTHOR_LOSS.items():
@@ -71,19 +61,7 @@ def accuracy_by_time(epochs: pd.DataFrame, classifiers: pd.DataFrame) -> Figure:
     if epochs.empty:
         return said(figure, axes, "no classifier came to the end of an epoch")
     encoding = classifiers.groupby("input", observed=True)["encode_seconds"].max()
-    for kind, architecture, rows in _arms(epochs):
-        for number, (_, seed) in enumerate(rows.groupby("seed")):
-            axes.plot(
-                seed["seconds"].cumsum() + encoding[kind],
-                seed["test_accuracy"],
-                LINES[architecture],
-                color=INPUT_COLOURS[kind],
-                marker=INPUT_MARKERS[kind],
-                markevery=max(1, len(seed) // 8),
-                markersize=4,
-                linewidth=1.3,
-                label=f"{kind}, {architecture}" if number == 0 else None,
-            )
+    _draw_arms(axes, epochs, "test_accuracy", lambda rows: rows["seconds"].cumsum() + encoding[rows["input"].iloc[0]])
     axes.set(
         xlabel="seconds on one slot, the encoding of latent vectors included",
         ylabel="test accuracy",
@@ -112,6 +90,13 @@ def confusion_matrices(confusion: pd.DataFrame) -> Figure:
     return figure
 
 
-def _arms(epochs: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
-    grouped = epochs.groupby(["input", "architecture"], observed=True, sort=False)
-    return [(str(kind), str(architecture), rows) for (kind, architecture), rows in grouped]
+def _draw_arms(panel: Axes, epochs: pd.DataFrame, column: str, across: Callable[[pd.DataFrame], pd.Series]) -> None:
+    """A line for every input, architecture and seed, told apart by colour and mark, by dashes, and not."""
+    for (kind, architecture), arm in epochs.groupby(["input", "architecture"], observed=True, sort=False):
+        for number, (_, rows) in enumerate(arm.groupby("seed")):
+            (line,) = panel.plot(across(rows), rows[column], LINES[str(architecture)], linewidth=1.3, markersize=4)
+            line.set(
+                color=INPUT_COLOURS[str(kind)], marker=INPUT_MARKERS[str(kind)], markevery=max(1, len(rows) // 8)
+            )
+            if number == 0:
+                line.set_label(f"{kind}, {architecture}")
