@@ -87,6 +87,7 @@ def test_a_point_s_class_is_that_of_its_neighbours_without_itself() -> None:
     plane = np.array([[0.0, 0], [0.1, 0], [0, 0.1], [9, 9], [9.1, 9], [9, 9.1], [0.05, 0.05]])
     labels = np.array([3, 3, 3, 7, 7, 7, 7], np.uint8)
     assert list(embed.own_neighbours(plane, labels, k=3)) == [3, 3, 3, 7, 7, 7, 3]
+    assert list(embed.own_neighbours(plane, labels, k=1)) == [7, 7, 7, 7, 7, 7, 3], "with itself it would be its own"
 
 
 def test_time_to_an_accuracy_counts_the_encoding_and_is_missing_where_it_was_not_reached() -> None:
