@@ -21,7 +21,6 @@ from orchestrator.config import Settings
 from orchestrator.figures import gan as figures
 from orchestrator.figures.images import image_grid
 from orchestrator.stage import Context, Record, Stage, StageFailed, Trainings, Trial, Work
-from orchestrator.worker import inputs_name
 from trainables.gan_settings import GanSettings
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ def training(
     prepare_model: Callable[[Any], Any],
     rank: int,
     world_size: int,
-    keep: Callable[[str, dict[str, Any]], None],
+    keep: Callable[[str, Any], None],
 ) -> Iterator[Epoch]:
     """One game from one seed; the worker of rank 0 scores the generator after every epoch and keeps a few images."""
     import torch
@@ -70,7 +69,7 @@ def training(
         scores = Scores(classifier, real_features, z, last_epoch=settings.epochs)
 
         def measure_and_keep(generator: Any, number: int) -> dict[str, float]:
-            keep(f"epoch-{number:03d}", {"images": generate(generator, z[:NUM_SHOWN]).numpy()})
+            keep(f"epoch-{number:03d}.images", generate(generator, z[:NUM_SHOWN]).numpy())
             return {**scores(generator, number), "num_workers": float(world_size)}
 
         measure = measure_and_keep
@@ -107,7 +106,7 @@ def _classifier(settings: dict[str, Any], weights: dict[str, Any]) -> Classifier
 def trainings(context: Context) -> Trainings:
     """A training for each game and seed; the classifier and the test images' features go with them."""
     import torch
-    from safetensors.numpy import load, save
+    from safetensors.numpy import load
 
     from trainables.gan_scores import features
 
@@ -116,7 +115,7 @@ def trainings(context: Context) -> Trainings:
     inputs: dict[str, Any] = {f"classifier.{name}": array for name, array in weights.items()}
     model = _classifier(settings, inputs)
     inputs["real_features"] = features(model, torch.from_numpy(context.data.test_images)).numpy()
-    context.run.write(inputs_name(context.records), save(inputs))
+    context.write_inputs(inputs)
     trials = _trials(context.settings, classifier=settings)
     return Trainings.of(trials, metric="frechet_distance", num_workers=context.settings.gan.num_workers)
 
@@ -188,11 +187,11 @@ def _row(record: Record) -> dict[str, Any]:
 def _floor(context: Context) -> float:
     """Distance of as many training images as there are test images from these."""
     import torch
-    from safetensors.numpy import load
 
     from trainables.gan_scores import features, frechet_distance
 
-    inputs = load(context.run.read(inputs_name(context.records)))
+    inputs = context.inputs()
+    assert inputs is not None
     settings = json.loads(context.run.read("models/classifier.json"))["settings"]
     images = context.data.train_images[: len(context.data.test_images)]
     found = features(_classifier(settings, inputs), torch.from_numpy(images))
@@ -214,7 +213,8 @@ def _write_images(context: Context, loss: str, records: list[Record]) -> None:
     }
     context.write_model(f"generator_{loss}", best["key"], description)
     numbers = _spread(len(best["epochs"]), at_most=8)
-    images = np.stack([_kept(context, best["key"], number) for number in numbers]) / 255
+    drawn = context.arrays(best["key"])
+    images = np.stack([drawn[f"epoch-{number:03d}.images"] for number in numbers]) / 255
     name = loss.replace("_", "-")
     context.write_figure(
         f"gan_samples_{loss}",
@@ -224,7 +224,7 @@ def _write_images(context: Context, loss: str, records: list[Record]) -> None:
         [],
         f"{name}: images of the same random vectors after some epochs",
     )
-    generated = _kept(context, best["key"], len(best["epochs"]))
+    generated = drawn[f"epoch-{last['epoch']:03d}.images"]
     nearest = context.data.train_images[_nearest(generated, context.data.train_images)]
     pairs = np.stack([generated, nearest]) / 255
     context.write_figure(
@@ -235,12 +235,6 @@ def _write_images(context: Context, loss: str, records: list[Record]) -> None:
         [],
         f"{name}: generated images and the training images nearest in pixels",
     )
-
-
-def _kept(context: Context, key: str, number: int) -> Any:
-    from safetensors.numpy import load
-
-    return load(context.run.read(f"{context.records}/{key}.epoch-{number:03d}.safetensors"))["images"]
 
 
 def _spread(last: int, at_most: int) -> list[int]:
