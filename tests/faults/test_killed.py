@@ -66,12 +66,11 @@ def test_driver_killed_at_a_random_moment(smoke: Smoke, tmp_path: Path, number: 
         theirs = descendants(driver) if driver.poll() is None else []
         driver.kill()
         driver.wait()
-        orphans = gone(theirs, within_seconds=20)
     num_recorded = len(records(tmp_path))
     begun = time.monotonic()
     assert_goes_on_exactly(tmp_path, smoke)
     print(f"killed after {moment:.1f} s with {num_recorded} records; {time.monotonic() - begun:.1f} s to the end")
-    assert orphans, "Ray's processes outlived the driver"
+    assert gone(theirs, within_seconds=120), "Ray's agents give up a minute after the rest"
 
 
 def _workers(driver: subprocess.Popen[bytes], title: str) -> list[psutil.Process]:
