@@ -104,10 +104,13 @@ def test_workers_killed_in_the_midst_of_a_fold_and_of_a_game(smoke: Smoke, tmp_p
     assert list(differences(Run(tmp_path / "smoke"), smoke.run)) == []
 
 
-def test_node_lost_in_the_midst_of_the_folds(smoke: Smoke, tmp_path: Path) -> None:
+def test_node_lost_in_the_midst_of_the_folds(
+    smoke: Smoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from ray.cluster_utils import Cluster
 
-    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")  # as this process found it when it imported ray
+    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     try:
         second = nodes.add_node(num_cpus=1)
         command = ("kfold", *SMOKE[1:3], "--address", nodes.address, "--runs-dir", tmp_path)
