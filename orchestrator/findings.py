@@ -146,6 +146,30 @@ def embed(tables: Tables) -> list[str]:
     return lines
 
 
+def gan_search(tables: Tables) -> list[str]:
+    """The best trial of each game, and whether a loss orders its trials as the distance does."""
+    from scipy.stats import spearmanr
+
+    lines, distance = [], "val_frechet_distance"
+    for loss, rows in tables["gan_trials"].dropna(subset=[distance]).groupby("loss", observed=True):
+        best = rows.sort_values([distance, "trial"]).iloc[0]
+        lines.append(
+            f"{str(loss).replace('_', '-')}, {len(rows)} complete trials: the best is {best['trial']}, distance "
+            f"{best[distance]:.2f} from the validation images (the worst {rows[distance].max():.2f}): "
+            f"learning_rate {best['params_learning_rate']:.2g}, beta1 {best['params_beta1']:.2f}, "
+            f"batch_size {best['params_batch_size']}."
+        )
+        if len(rows) > 2:
+            order = {name: spearmanr(rows[name], rows[distance]).statistic for name in ("d_loss", "g_loss")}
+            against = spearmanr(rows["d_loss"], rows["g_loss"]).statistic
+            lines.append(
+                f"Rank correlation of the distance with the discriminator's loss {order['d_loss']:.2f}, with the "
+                f"generator's {order['g_loss']:.2f}; of the two losses {against:.2f}. "
+                "A loss could stand for the distance only where it ordered the trials as that does (1 or -1)."
+            )
+    return lines
+
+
 def gan(tables: Tables) -> list[str]:
     """Each game's distance over seeds, beside the floor."""
     table = tables["gans"].dropna(subset=["frechet_distance"])
@@ -162,6 +186,7 @@ def gan(tables: Tables) -> list[str]:
 
 
 FINDINGS: dict[str, Callable[[Tables], list[str]]] = {
-    function.__name__: function for function in (search, kfold, refit, denoise, capacity, classify, embed, gan)
+    function.__name__: function
+    for function in (search, kfold, refit, denoise, capacity, classify, embed, gan_search, gan)
 }
 """By the report's section."""

@@ -8,12 +8,12 @@ import signal
 import sys
 
 from orchestrator.command_line import CommandLine, parse, similar
-from orchestrator.config import UserError
+from orchestrator.config import Settings, UserError
 from orchestrator.execute import execute
 from orchestrator.plan import Plan, print_plan, print_status
 from orchestrator.results import Run
 from orchestrator.stage import Stage
-from orchestrator.stages import capacity, classify, denoise, embed, gan, kfold, refit, report, search
+from orchestrator.stages import capacity, classify, denoise, embed, gan, gan_search, kfold, refit, report, search
 
 STAGES: tuple[Stage, ...] = (
     search.STAGE,
@@ -23,6 +23,7 @@ STAGES: tuple[Stage, ...] = (
     capacity.STAGE,
     classify.STAGE,
     embed.STAGE,
+    gan_search.STAGE,
     gan.STAGE,
     report.STAGE,
 )
@@ -38,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
         settings = parse(arguments)
         command, names = _words(settings)
         run = Run(_location(settings))
-        plan = Plan.make(STAGES, names, settings, run.manifest())
+        plan = Plan.make(wanted_stages(settings), names, settings, run.manifest())
         if command == "plan":
             print_plan(plan, settings, run)
             return 0
@@ -55,12 +56,20 @@ def main(arguments: list[str] | None = None) -> int:
         return INTERRUPTED
 
 
+def wanted_stages(settings: Settings) -> tuple[Stage, ...]:
+    """The stages of a run with these settings, in the paper's order."""
+    return tuple(stage for stage in STAGES if stage.wanted(settings))
+
+
 def _words(settings: CommandLine) -> tuple[str, list[str]]:
     """The command, and the names of the stages asked for."""
     words = list(settings.stages)
     command = words.pop(0) if words and words[0] in COMMANDS else "run"
-    known = [stage.name for stage in STAGES]
+    known = [stage.name for stage in wanted_stages(settings)]
+    flags = {stage.name: stage.flag for stage in STAGES if stage.name not in known}
     for name in [*words, *settings.force]:
+        if name in flags:
+            raise UserError(f"{name} is not among the stages of this run: {flags[name]} brings it in")
         if name not in {"all", *known}:
             hint = similar(name, ["all", *known, *COMMANDS])
             raise UserError(f"{name!r} is no stage{hint}; there are: all, {', '.join(known)}")

@@ -113,6 +113,10 @@ class Stage:
     """How much that is."""
     needs: Callable[[Settings], tuple[str, ...]] = lambda settings: ()
     """Stages whose tables or models it reads."""
+    wanted: Callable[[Settings], bool] = lambda settings: True
+    """Whether it is among the stages of a run with these settings; one that is not is neither done nor missing."""
+    flag: str = ""
+    """What brings it in, where not every run has it."""
     shared: bool = False
     """Whether several workers train each of its trials together, with Ray Train; else each is a trial of Ray Tune."""
     images: bool = False

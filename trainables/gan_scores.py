@@ -74,8 +74,8 @@ class Scores:
     """Of the test images, shape (n, width)."""
     z: Tensor
     """Random vectors, shape (m, latent_dim)."""
-    last_epoch: int
-    """After which precision and recall are measured too; they take longest."""
+    last_epoch: int | None
+    """After which precision and recall are measured too; they take longest. None for never."""
 
     def __call__(self, generator: nn.Module, number: int) -> Mapping[str, float]:
         """frechet_distance, class_entropy, and how many images are taken for each class: class_0 ... class_9."""

@@ -1,6 +1,7 @@
 """gan: the minimax and the non-saturating GAN, seed by seed, under Ray Train's DDP (the paper's second half).
 
-Reads classify's model classifier. Writes the tables gans and gan_epochs, figures, and each game's best generator.
+Reads classify's model classifier, and gan_search's table gan_trials where the games were tuned. Writes the tables
+gans and gan_epochs, figures, and each game's best generator.
 
 Minimax is minimax here, which in the author's code it is not. Distances are taken in the features of the classifier
 of raw images, between as many generated images as there are test images and these; between as many training images
@@ -12,12 +13,13 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from orchestrator.config import Settings
+from orchestrator.config import Gan, Settings
 from orchestrator.figures import gan as figures
 from orchestrator.figures.images import image_grid
 from orchestrator.stage import Context, Record, Stage, StageFailed, Trainings, Trial, Work
@@ -25,14 +27,20 @@ from orchestrator.worker import inputs_name
 from trainables.gan_settings import GanSettings
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from trainables.classifier import Classifier
     from trainables.epoch import Epoch
     from trainables.fashion_mnist import FashionMnist
+    from trainables.gan_scores import Scores
+    from trainables.splits import Images
 
 EPOCH_COLUMNS = (
     *("epoch", "d_loss", "g_loss", "d_real", "d_fake", "g_logit_grad"),
     *("frechet_distance", "class_entropy", "seconds"),
 )
+SEARCH = tuple(name for name in Gan.model_fields if name.startswith("search_"))
+"""Settings of gan_search alone."""
 COLLAPSED_CLASSES = 5
 COLLAPSED_RECALL = 0.01
 """A run has collapsed where its images' classes are no more varied than so many equally frequent ones, or where they
@@ -56,18 +64,13 @@ def training(
     keep: Callable[[str, dict[str, Any]], None],
 ) -> Iterator[Epoch]:
     """One game from one seed; the worker of rank 0 scores the generator after every epoch and keeps a few images."""
-    import torch
-
-    from trainables.gan_scores import Scores
     from trainables.gan_training import generate, random_vectors, train_gan
 
     settings, seed = GanSettings.model_validate(config["gan"]), config["seed"]
     measure = None
     if rank == 0:
-        classifier = _classifier(config["classifier"], inputs).to(device)
-        real_features = torch.from_numpy(inputs["real_features"]).to(device)
         z = random_vectors(len(data.test_images), settings, seed, 0, 2)
-        scores = Scores(classifier, real_features, z, last_epoch=settings.epochs)
+        scores = scores_of(config, inputs, z, device=device, last_epoch=settings.epochs)
 
         def measure_and_keep(generator: Any, number: int) -> dict[str, float]:
             keep(f"epoch-{number:03d}", {"images": generate(generator, z[:NUM_SHOWN]).numpy()})
@@ -85,6 +88,37 @@ def training(
         world_size=world_size,
         measure=measure,
     )
+
+
+def scores_of(
+    config: dict[str, Any], inputs: dict[str, Any], z: Tensor, *, device: str, last_epoch: int | None
+) -> Scores:
+    """Scores by the classifier and the real images' features that `scoring_inputs` gave."""
+    import torch
+
+    from trainables.gan_scores import Scores
+
+    real_features = torch.from_numpy(inputs["real_features"]).to(device)
+    return Scores(_classifier(config["classifier"], inputs).to(device), real_features, z, last_epoch=last_epoch)
+
+
+def scoring_inputs(context: Context, real_images: Images) -> dict[str, Any]:
+    """Write what trainings are scored with: the classifier's weights, and its features of real images.
+
+    Returns:
+        The classifier's settings.
+    """
+    import torch
+    from safetensors.numpy import load, save
+
+    from trainables.gan_scores import features
+
+    settings: dict[str, Any] = json.loads(context.run.read("models/classifier.json"))["settings"]
+    weights = load(context.run.read("models/classifier.safetensors"))
+    inputs: dict[str, Any] = {f"classifier.{name}": array for name, array in weights.items()}
+    inputs["real_features"] = features(_classifier(settings, inputs), torch.from_numpy(real_images)).numpy()
+    context.run.write(inputs_name(context.records), save(inputs))
+    return settings
 
 
 def _classifier(settings: dict[str, Any], weights: dict[str, Any]) -> Classifier:
@@ -106,29 +140,38 @@ def _classifier(settings: dict[str, Any], weights: dict[str, Any]) -> Classifier
 
 def trainings(context: Context) -> Trainings:
     """A training for each game and seed; the classifier and the test images' features go with them."""
-    import torch
-    from safetensors.numpy import load, save
-
-    from trainables.gan_scores import features
-
-    settings = json.loads(context.run.read("models/classifier.json"))["settings"]
-    weights = load(context.run.read("models/classifier.safetensors"))
-    inputs: dict[str, Any] = {f"classifier.{name}": array for name, array in weights.items()}
-    model = _classifier(settings, inputs)
-    inputs["real_features"] = features(model, torch.from_numpy(context.data.test_images)).numpy()
-    context.run.write(inputs_name(context.records), save(inputs))
-    trials = _trials(context.settings, classifier=settings)
+    classifier = scoring_inputs(context, context.data.test_images)
+    trials = games(context.settings, classifier, tuned(context) if context.settings.gan.search else {})
     return Trainings.of(trials, metric="frechet_distance", num_workers=context.settings.gan.num_workers)
 
 
-def _trials(settings: Settings, classifier: dict[str, Any] | None = None) -> list[Trial]:
+def tuned(context: Context) -> dict[str, dict[str, Any]]:
+    """For each game, what the best of its trials had for the parameters that were searched."""
+    trials = context.run.table("gan_trials").dropna(subset=["val_frechet_distance"])
+    best = trials.sort_values(["val_frechet_distance", "trial"]).drop_duplicates("loss").set_index("loss")
+    params = best.filter(like="params_").rename(columns=lambda name: name.removeprefix("params_"))
+    return {str(loss): dict(zip(params.columns, row, strict=True)) for loss, *row in params.itertuples()}
+
+
+def games(
+    settings: Settings,
+    classifier: dict[str, Any] | None = None,
+    changes: Mapping[str, dict[str, Any]] = MappingProxyType({}),
+) -> list[Trial]:
+    """The trainings: each game from each seed.
+
+    Args:
+        settings: of the run.
+        classifier: settings of the one that scores.
+        changes: for each game, what is other than in the settings.
+    """
     section = settings.gan
     shared = section.model_dump(include=set(GanSettings.model_fields))
     return [
         Trial(
             f"{loss}-seed-{seed}",
             {
-                "gan": GanSettings(loss=loss, **shared).model_dump(mode="json"),
+                "gan": GanSettings(loss=loss, **(shared | changes.get(loss, {}))).model_dump(mode="json"),
                 "seed": seed,
                 "classifier": classifier,
             },
@@ -143,7 +186,7 @@ def _trials(settings: Settings, classifier: dict[str, Any] | None = None) -> lis
 
 def finish(context: Context, records: dict[str, Record]) -> None:
     """Write how the games went and how good the generators are."""
-    ordered = [records[trial.key] | {"key": trial.key} for trial in _trials(context.settings)]
+    ordered = [records[trial.key] | {"key": trial.key} for trial in games(context.settings)]
     weights = context.run.read("models/classifier.safetensors")
     checksum = hashlib.sha256(weights).hexdigest()[:16]
     floor = _floor(context)
@@ -257,7 +300,7 @@ def _nearest(images: Any, among: Any) -> Any:
 
 
 def _work(settings: Settings) -> Work:
-    trials = _trials(settings)
+    trials = games(settings)
     seconds = sum(trial.cost for trial in trials)
     return Work(len(trials), settings.gan.epochs, settings.data.num_train, seconds)
 
@@ -267,8 +310,8 @@ STAGE = Stage(
     training=training,
     trainings=trainings,
     finish=finish,
-    decides=lambda settings: [settings.data, settings.gan],
-    needs=lambda settings: ("classify",),
+    decides=lambda settings: [settings.data, settings.gan.without(*SEARCH)],
+    needs=lambda settings: ("classify", "gan_search") if settings.gan.search else ("classify",),
     work=_work,
     shared=True,
 )

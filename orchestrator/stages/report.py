@@ -88,6 +88,12 @@ SECTIONS: tuple[tuple[str, str, tuple[str, ...], dict[str, str]], ...] = (
         },
     ),
     (
+        "gan_search",
+        "Tuning the games on one number",
+        ("gan_trials",),
+        {"gan_trial_losses": "Losses of the trials: the paper would have tuned on these two."},
+    ),
+    (
         "gan",
         "The two games: minimax and non-saturating",
         ("gans",),
