@@ -13,7 +13,19 @@ from orchestrator.execute import execute
 from orchestrator.plan import Plan, print_plan, print_status
 from orchestrator.results import Run
 from orchestrator.stage import Stage
-from orchestrator.stages import capacity, classify, denoise, embed, gan, gan_search, kfold, refit, report, search
+from orchestrator.stages import (
+    capacity,
+    classify,
+    denoise,
+    embed,
+    gan,
+    gan_inception,
+    gan_search,
+    kfold,
+    refit,
+    report,
+    search,
+)
 
 STAGES: tuple[Stage, ...] = (
     search.STAGE,
@@ -25,6 +37,7 @@ STAGES: tuple[Stage, ...] = (
     embed.STAGE,
     gan_search.STAGE,
     gan.STAGE,
+    gan_inception.STAGE,
     report.STAGE,
 )
 COMMANDS = ("plan", "status")
@@ -85,6 +98,8 @@ def _run(plan: Plan, settings: CommandLine, run: Run) -> int:
     if not plan.to_do:
         print(f"everything is done: {run.location}/report.html (--force STAGE does a stage again)")
         return 0
+    for stage in plan.to_do:
+        stage.check(settings)
     manifest = execute(plan, settings, run)
     failed = [stage.name for stage in plan.selected if manifest.stages[stage.name].state != "done"]
     for name in failed:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -18,6 +18,7 @@ from orchestrator.tables import Rows
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from orchestrator.figures.style import Pixels
     from trainables.epoch import Epoch
     from trainables.fashion_mnist import FashionMnist
 
@@ -117,6 +118,8 @@ class Stage:
     """Whether it is among the stages of a run with these settings; one that is not is neither done nor missing."""
     flag: str = ""
     """What brings it in, where not every run has it."""
+    check: Callable[[Settings], object] = lambda settings: None
+    """Raises UserError, before anything starts, where it could not do with these settings."""
     shared: bool = False
     """Whether several workers train each of its trials together, with Ray Train; else each is a trial of Ray Tune."""
     images: bool = False
@@ -161,6 +164,12 @@ class Context:
         """Draw one of the stage's figures and write it; matplotlib draws one at a time."""
         with _DRAWING:
             self.run.write_figure(name, draw(*arguments, **options))
+
+    def write_animation(self, name: str, pixels: Pixels, titles: Sequence[str]) -> None:
+        """Write images of shape (frames, columns, 28, 28), in [0, 1], as a GIF with a title for each frame."""
+        from orchestrator.figures.images import animation
+
+        self.run.write(f"figures/{name}.gif", animation(pixels, titles))
 
 
 def fingerprint(stage: Stage, settings: Settings, needed: Mapping[str, str], data_checksum: str) -> str:

@@ -348,6 +348,29 @@ TABLES: dict[str, pa.Schema] = {
             _SECONDS,
         ]
     ),
+    "gan_intervals": pa.schema(
+        [
+            _column(
+                "loss", CATEGORY, "minimax, non_saturating, or difference (of the first from the second, by seed)"
+            ),
+            _column("num_seeds", _INT, "games that were played to the end"),
+            _column("frechet_distance", _FLOAT, "mean over the seeds of the distance from the test images"),
+            _column("low", _FLOAT, "lower end of the mean's 95 % t interval; missing where there is one seed"),
+            _column("high", _FLOAT, "upper end of it"),
+            _column("floor_ratio", _FLOAT, "frechet_distance over that of as many training images"),
+        ]
+    ),
+    "gan_inception": pa.schema(
+        [
+            _LOSS,
+            _SEED,
+            _column("inception_fid", _FLOAT, "Frechet distance from the test images in features of Inception-v3"),
+            _column("floor_fid", _FLOAT, "the same of as many training images"),
+            _column("num_images", _INT, "generated images, and test images"),
+            _column("features", _TEXT, "checksum of the network's weights"),
+            _SECONDS,
+        ]
+    ),
     "stages": pa.schema(
         [
             _column("stage", CATEGORY, "name of the stage"),

@@ -32,9 +32,21 @@ def frechet_distance(generated: Tensor, real: Tensor) -> float:
 
     Source: Heusel et al. 2017; torch-fidelity computes it.
     """
-    from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_features_to_statistics, fid_statistics_to_metric
+    return gaussian_distance(gaussian(generated), gaussian(real))
 
-    statistics = [fid_features_to_statistics(vectors) for vectors in (generated, real)]
+
+def gaussian(vectors: Tensor) -> dict[str, Tensor]:
+    """mu, shape (width,), and sigma, shape (width, width), of the Gaussian that fits vectors of shape (n, width)."""
+    from torch_fidelity.metric_fid import fid_features_to_statistics
+
+    return {name: torch.from_numpy(array) for name, array in fid_features_to_statistics(vectors.cpu()).items()}
+
+
+def gaussian_distance(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> float:
+    """Frechet distance of two Gaussians."""
+    from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_statistics_to_metric
+
+    statistics = [{name: tensor.numpy() for name, tensor in each.items()} for each in (one, other)]
     return float(fid_statistics_to_metric(*statistics, False)[KEY_METRIC_FID])
 
 

@@ -27,8 +27,10 @@ from orchestrator.worker import inputs_name
 from trainables.gan_settings import GanSettings
 
 if TYPE_CHECKING:
+    import pandas as pd
     from torch import Tensor
 
+    from orchestrator.figures.style import Pixels
     from trainables.classifier import Classifier
     from trainables.epoch import Epoch
     from trainables.fashion_mnist import FashionMnist
@@ -121,21 +123,20 @@ def scoring_inputs(context: Context, real_images: Images) -> dict[str, Any]:
     return settings
 
 
-def _classifier(settings: dict[str, Any], weights: dict[str, Any]) -> Classifier:
-    import torch
-
+def _classifier(settings: dict[str, Any], inputs: dict[str, Any]) -> Classifier:
     from trainables.classifier import ClassifierSettings, build
 
     model = build(ClassifierSettings.model_validate(settings), seed=0)
-    prefix = "classifier."
-    model.load_state_dict(
-        {
-            name.removeprefix(prefix): torch.from_numpy(array)
-            for name, array in weights.items()
-            if name.startswith(prefix)
-        }
-    )
+    model.load_state_dict(weights_of(inputs, "classifier"))
     return model.eval()
+
+
+def weights_of(inputs: dict[str, Any], name: str) -> dict[str, Tensor]:
+    """The weights of one network among the arrays that a training is given."""
+    import torch
+
+    prefix = f"{name}."
+    return {key.removeprefix(prefix): torch.tensor(it) for key, it in inputs.items() if key.startswith(prefix)}
 
 
 def trainings(context: Context) -> Trainings:
@@ -193,6 +194,7 @@ def finish(context: Context, records: dict[str, Record]) -> None:
     extra = {"floor_distance": floor, "features": checksum}
     context.write_table("gans", [_row(record) | extra for record in ordered])
     context.write_table("gan_epochs", [row for record in ordered for row in _epoch_rows(record)])
+    context.write_table("gan_intervals", intervals(context.run.table("gans")))
     epochs = context.run.table("gan_epochs")
     context.write_figure("gan_distance", figures.distance, epochs, floor)
     context.write_figure("gan_probabilities", figures.probabilities, epochs)
@@ -228,6 +230,30 @@ def _row(record: Record) -> dict[str, Any]:
     }
 
 
+def intervals(gans: pd.DataFrame) -> list[dict[str, Any]]:
+    """Mean distance of each game over its seeds, and of their difference seed by seed, with 95 % t intervals."""
+    from scipy.stats import ttest_1samp
+
+    distances = gans.pivot(index="seed", columns="loss", values="frechet_distance")
+    floor = gans["floor_distance"].iloc[0]
+    if {"minimax", "non_saturating"} <= set(distances):
+        distances["difference"] = distances["minimax"] - distances["non_saturating"]
+    rows = []
+    for loss in distances:
+        values = distances[loss].dropna()
+        several = len(values) > 1
+        interval = ttest_1samp(values, 0).confidence_interval(0.95) if several else (None, None)
+        mean = values.mean() if len(values) else None
+        rows.append(
+            {
+                **{"loss": loss, "num_seeds": len(values), "frechet_distance": mean},
+                **dict(zip(("low", "high"), interval, strict=True)),
+                "floor_ratio": mean / floor if mean and loss != "difference" else None,
+            }
+        )
+    return rows
+
+
 def _floor(context: Context) -> float:
     """Distance of as many training images as there are test images from these."""
     import torch
@@ -257,19 +283,20 @@ def _write_images(context: Context, loss: str, records: list[Record]) -> None:
     }
     context.write_model(f"generator_{loss}", best["key"], description)
     numbers = _spread(len(best["epochs"]), at_most=8)
-    images = np.stack([_kept(context, best["key"], number) for number in numbers]) / 255
     name = loss.replace("_", "-")
+    every = range(1, len(best["epochs"]) + 1)
+    drawn = np.stack([_kept(context, best["key"], number) for number in every]) / 255
+    context.write_animation(f"gan_animation_{loss}", drawn, [f"{name}, epoch {number}" for number in every])
     context.write_figure(
         f"gan_samples_{loss}",
         image_grid,
-        images,
+        drawn[[number - 1 for number in numbers]],
         [f"epoch {number}" for number in numbers],
         [],
         f"{name}: images of the same random vectors after some epochs",
     )
-    generated = _kept(context, best["key"], len(best["epochs"]))
-    nearest = context.data.train_images[_nearest(generated, context.data.train_images)]
-    pairs = np.stack([generated, nearest]) / 255
+    nearest = context.data.train_images[_nearest(drawn[-1], context.data.train_images)] / 255
+    pairs = np.stack([drawn[-1], nearest])
     context.write_figure(
         f"gan_neighbours_{loss}",
         image_grid,
@@ -291,12 +318,13 @@ def _spread(last: int, at_most: int) -> list[int]:
     return sorted({round(number) for number in np.linspace(1, last, min(last, at_most))})
 
 
-def _nearest(images: Any, among: Any) -> Any:
+def _nearest(images: Pixels, among: Images) -> Any:
+    """For each image with pixels in [0, 1], which of some uint8 ones is nearest."""
     from sklearn.neighbors import NearestNeighbors
 
-    flat, pool = (np.divide(part.reshape(len(part), -1), 255, dtype=np.float32) for part in (images, among))
+    pool = np.divide(among.reshape(len(among), -1), 255, dtype=np.float32)
     nearest = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(pool)
-    return nearest.kneighbors(flat, return_distance=False)[:, 0]
+    return nearest.kneighbors(images.reshape(len(images), -1).astype(np.float32), return_distance=False)[:, 0]
 
 
 def _work(settings: Settings) -> Work:
@@ -310,7 +338,7 @@ STAGE = Stage(
     training=training,
     trainings=trainings,
     finish=finish,
-    decides=lambda settings: [settings.data, settings.gan.without(*SEARCH)],
+    decides=lambda settings: [settings.data, settings.gan.without("inception_weights", *SEARCH)],
     needs=lambda settings: ("classify", "gan_search") if settings.gan.search else ("classify",),
     work=_work,
     shared=True,
