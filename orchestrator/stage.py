@@ -167,7 +167,7 @@ class Context:
 
     def write_animation(self, name: str, pixels: Pixels, titles: Sequence[str]) -> None:
         """Write images of shape (frames, columns, 28, 28), in [0, 1], as a GIF with a title for each frame."""
-        from orchestrator.figures.images import animation
+        from orchestrator.figures.animation import animation
 
         self.run.write(f"figures/{name}.gif", animation(pixels, titles))
 
