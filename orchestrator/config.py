@@ -238,8 +238,6 @@ class Gan(Section):
     """Of the moving average of the generator's weights, which is scored; None scores the weights themselves."""
     num_workers: int | None = Field(default=None, ge=1)
     """Workers that share each game; by default two on cores, one on GPUs."""
-    schedule: Literal["constant", "cosine"] = "constant"
-    """How the step size goes on: as it is, or down to zero at the last step along half a cosine."""
     inception_weights: Path | None = None
     """File with torch-fidelity's weights of Inception-v3, for Frechet distances that compare with published ones."""
     search: bool = False

@@ -27,9 +27,7 @@ class GanSettings(BaseModel):
     latent_dim: int = Field(default=64, ge=1)
     """Size of the random vector that an image is made from."""
     learning_rate: float = Field(default=2e-4, gt=0)
-    """Step size of both Adams; of the first step, where it is annealed."""
-    schedule: Literal["constant", "cosine"] = "constant"
-    """How the step size goes on: as it is, or down to zero at the last step along half a cosine."""
+    """Step size of both Adams."""
     beta1: float = Field(default=0.5, ge=0, lt=1)
     """Decay of both Adams' first moment."""
     batch_size: int = Field(default=128, ge=2)

@@ -14,7 +14,7 @@ from trainables.autoencoder import as_tensor
 from trainables.epoch import Epoch
 from trainables.gan import build, discriminator_loss, generator_loss
 from trainables.gan_settings import GanSettings
-from trainables.optimizers import annealed, make_optimizer, random_numbers
+from trainables.optimizers import make_optimizer, random_numbers
 
 
 def scaled(images: Tensor) -> Tensor:
@@ -128,11 +128,7 @@ def train_gan(
         order = torch.randperm(len(images), generator=random_numbers(seed, number)).to(device)
         draws = random_numbers(seed, number, 1)
         total = torch.zeros(5, dtype=torch.float64, device=device)
-        for position, batch in enumerate(order.split(settings.batch_size)[:num_steps]):
-            if settings.schedule == "cosine":
-                progress = (number - 1 + position / num_steps) / settings.epochs
-                for optimizer, _ in optimizers.values():
-                    optimizer.param_groups[0]["lr"] = annealed(settings.learning_rate, progress)
+        for batch in order.split(settings.batch_size)[:num_steps]:
             both = torch.randn(2, settings.batch_size, settings.latent_dim, generator=draws).to(device)
             for_discriminator, for_generator = both[:, rank::world_size]
             real = scaled(real_images.index_select(0, batch[rank::world_size]))
