@@ -92,6 +92,7 @@ def connect(address: str, resources: Resources, *, log_file: Path) -> Iterator[C
             context = ray.init(
                 address=target,
                 include_dashboard=True if target == "local" else None,
+                _node_ip_address="127.0.0.1" if target == "local" else None,  # no port of ours is open to others
                 log_to_driver=False,
                 configure_logging=False,
                 runtime_env={"env_vars": _WORKER_ENVIRONMENT},

@@ -17,11 +17,12 @@ from orchestrator.config import PRESETS, Settings, UserError
 class CommandLine(Settings):
     """Run the paper's experiments; everything finished is kept, and the same command goes on where it stopped.
 
-    plan prints what would run and about how long; status prints what is done. Neither starts anything.
+    plan prints what would run and about how long; status prints what is done; compare A B tells whether two runs have
+    the same tables and models, times aside. None of these starts anything.
     """
 
     stages: tyro.conf.Positional[tuple[str, ...]] = ("all",)
-    """all, or names of stages (what they need is brought in); after plan or status, or alone."""
+    """all, or names of stages (what they need is brought in), also after plan or status; or compare and two runs."""
 
 
 def parse(arguments: list[str]) -> CommandLine:

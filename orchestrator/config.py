@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator, model_validator
 
@@ -278,6 +279,12 @@ class Resources(Section):
     """Trainings at once; by default as many as there are cores, or GPU shares where there are GPUs."""
     gpus_per_training: float = Field(default=0.25, gt=0, le=1)
     """Share of a GPU for each training, on machines that have GPUs."""
+    retries: int = Field(default=2, ge=0)
+    """Times that a training is taken up again after its worker or node was lost."""
+    stuck_minutes: float = Field(default=30, gt=0)
+    """After which a worker that finished no epoch is ended, and its training taken up again."""
+    free_gigabytes: float = Field(default=1, ge=0)
+    """Space that the run folder's disk must have left for a run to start."""
 
 
 class Settings(Section):
@@ -324,6 +331,8 @@ class Settings(Section):
     def _runs_dir(cls, runs_dir: str) -> str:
         if not runs_dir.strip() or runs_dir.rstrip("/").endswith(":"):
             raise ValueError(f"{runs_dir!r} is neither a folder nor an address like s3://bucket/prefix")
+        if "@" in urlsplit(runs_dir).netloc:
+            raise ValueError("an address with a key in it would be written into logs; give keys in the environment")
         return runs_dir
 
     @property

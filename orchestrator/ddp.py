@@ -8,6 +8,7 @@ run folder's: a group that is started again goes on from there, and Ray's own ch
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 import time
 import traceback
@@ -15,16 +16,19 @@ from collections.abc import Callable
 from typing import Any
 
 from orchestrator.cluster import Cluster
-from orchestrator.ledger import MACHINE_RETRIES, Ledger
-from orchestrator.results import Run
+from orchestrator.config import Resources
+from orchestrator.ledger import Ledger
+from orchestrator.results import Run, Unwritable
 from orchestrator.stage import Training
 from orchestrator.worker import (
+    GRACE_SECONDS,
     Job,
     load_checkpoint,
     load_inputs,
-    save_arrays,
     save_checkpoint,
-    save_weights,
+    save_results,
+    unwatch,
+    watch,
     why_diverged,
 )
 from trainables.fashion_mnist import FashionMnist
@@ -45,12 +49,17 @@ def train_together(ledger: Ledger, training: Training, cluster: Cluster, data: F
     import ray
     from ray import train
     from ray.util.queue import Empty, Queue
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     usual = 1 if cluster.gpus_per_training else min(2, cluster.num_devices)
     num_workers = ledger.trainings.num_workers or usual
+    resources = ledger.context.settings.resources
     jobs = [Job.of(ledger.start(trial.key), ledger.context) for trial in list(ledger.waiting)]
     num_groups = max(1, min(len(jobs), cluster.num_devices // num_workers))
-    told = Queue(actor_options={"num_cpus": 0})
+    health_seconds = 60 * resources.stuck_minutes + GRACE_SECONDS
+    os.environ["RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S"] = str(health_seconds)
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    told = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here})
     images = ray.put(data)
     left = {job.key for job in jobs}
     interrupted = threading.Event()
@@ -59,7 +68,7 @@ def train_together(ledger: Ledger, training: Training, cluster: Cluster, data: F
         """A worker group after the other, until none of these jobs is left."""
         while own:
             try:
-                _trainer(own, training, images, told, cluster, num_workers, run.absolute).fit()
+                _trainer(own, training, images, told, cluster, num_workers, run.absolute, resources).fit()
                 return
             except Exception as error:
                 if interrupted.is_set():
@@ -71,7 +80,7 @@ def train_together(ledger: Ledger, training: Training, cluster: Cluster, data: F
                 own = [job for job in own if job.key in left]
                 lost = own[:1] if isinstance(error, train.WorkerGroupError) else own
                 for job in lost:
-                    told.put((job.key, [], True, "".join(traceback.format_exception(error))))
+                    told.put((job.key, [], {"error": "".join(traceback.format_exception(error))}))
                 own = own[len(lost) :]
 
     groups = [
@@ -83,11 +92,13 @@ def train_together(ledger: Ledger, training: Training, cluster: Cluster, data: F
     try:
         while left and (any(group.is_alive() for group in groups) or not told.empty()):
             with contextlib.suppress(Empty):
-                key, rows, ended, error = told.get(timeout=POLL_SECONDS)
+                key, rows, outcome = told.get(timeout=POLL_SECONDS)
+                if outcome and "unwritable" in outcome:
+                    raise Unwritable(outcome["unwritable"])
                 if key in left and rows:
                     ledger.report(key, rows)
-                if key in left and ended:
-                    ledger.finish(key, {"error": error} | ({"rows": rows} if rows else {}))
+                if key in left and outcome is not None:
+                    ledger.finish(key, outcome | ({"rows": rows} if rows else {}))
                     left.remove(key)
     except BaseException:
         interrupted.set()  # Ray goes down under the groups
@@ -99,7 +110,14 @@ def train_together(ledger: Ledger, training: Training, cluster: Cluster, data: F
 
 
 def _trainer(
-    jobs: list[Job], training: Training, images: Any, told: Any, cluster: Cluster, num_workers: int, location: str
+    jobs: list[Job],
+    training: Training,
+    images: Any,
+    told: Any,
+    cluster: Cluster,
+    num_workers: int,
+    location: str,
+    resources: Resources,
 ) -> Any:
     from ray import train
     from ray.train.torch import TorchTrainer
@@ -122,12 +140,13 @@ def _trainer(
         run_config=train.RunConfig(
             name=f"train-{time.time_ns()}",
             storage_path=f"{location}/ray",
-            failure_config=train.FailureConfig(max_failures=MACHINE_RETRIES),
+            failure_config=train.FailureConfig(max_failures=resources.retries),
         ),
     )
 
 
-Tell = Callable[[tuple[str, list[dict[str, float]], bool, str | None]], Any]
+Tell = Callable[[tuple[str, list[dict[str, float]], dict[str, Any] | None]], Any]
+"""Takes a job's key, its epochs so far and, at its end, the outcome: an error, or why nothing can be written."""
 
 
 def _train(job: Job, training: Training, data: FashionMnist, run: Run, tell: Tell) -> None:
@@ -136,16 +155,29 @@ def _train(job: Job, training: Training, data: FashionMnist, run: Run, tell: Tel
     An exception ends the whole group, which is then started again: here none can tell its own fault from the end of
     another worker.
     """
+    from ray import train
+
+    if run.exists(f"{job.folder}/{job.key}.json"):
+        return
+    watch(job)
+    try:
+        _train_watched(job, training, data, run, tell, rank=train.get_context().get_world_rank())
+    except Unwritable as error:
+        tell((job.key, [], {"unwritable": str(error)}))
+        raise
+    finally:
+        unwatch()
+
+
+def _train_watched(job: Job, training: Training, data: FashionMnist, run: Run, tell: Tell, rank: int) -> None:
     import torch
     from ray import train
     from ray.train.torch import get_device, prepare_model
 
-    if run.exists(f"{job.folder}/{job.key}.json"):
-        return
-    context = train.get_context()
-    first = context.get_world_rank() == 0
     torch.set_num_threads(1)
-    rows, resume = load_checkpoint(run, job)
+    rows, resume, kept = load_checkpoint(run, job)
+    inputs = load_inputs(run, job.folder)
+    given = {} if inputs is None else {"inputs": inputs}
     started = time.perf_counter()
     epochs = training(
         job.config,
@@ -153,24 +185,25 @@ def _train(job: Job, training: Training, data: FashionMnist, run: Run, tell: Tel
         device=str(get_device()),
         resume=resume,
         prepare_model=lambda model: prepare_model(model, parallel_strategy_kwargs={"broadcast_buffers": False}),
-        rank=context.get_world_rank(),
-        world_size=context.get_world_size(),
-        keep=lambda name, arrays: save_arrays(run, job, name, arrays),
-        **load_inputs(run, job),
+        rank=rank,
+        world_size=train.get_context().get_world_size(),
+        keep=kept.__setitem__,
+        **given,
     )
     diverged = None
     for epoch in epochs:
+        watch(job)
         rows.append({"epoch": epoch.number, **epoch.metrics, "seconds": time.perf_counter() - started})
         diverged = why_diverged(epoch)
-        if first and diverged is None:
+        if rank == 0 and diverged is None:
             resume = epoch.state()
-            save_checkpoint(run, job, rows, resume)
-            tell((job.key, rows, False, None))
+            save_checkpoint(run, job, rows, resume, kept)
+            tell((job.key, rows, None))
         train.report({**epoch.metrics, "epoch": epoch.number})
         if diverged:
             break
         started = time.perf_counter()
-    if first:
+    if rank == 0:
         if diverged is None and resume is not None:
-            save_weights(run, job, resume)
-        tell((job.key, rows, True, diverged))
+            save_results(run, job, resume, kept)
+        tell((job.key, rows, {"error": diverged}))

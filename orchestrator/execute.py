@@ -22,7 +22,7 @@ from orchestrator.ledger import Ledger
 from orchestrator.plan import Plan
 from orchestrator.progress import Bar, Progress, duration
 from orchestrator.provenance import git_commit, versions
-from orchestrator.results import Manifest, Run, StageState
+from orchestrator.results import Manifest, Run, StageState, Unwritable, as_parquet, digest
 from orchestrator.stage import Context, Record, Stage, StageFailed
 from trainables.fashion_mnist import CHECKSUM
 
@@ -46,20 +46,20 @@ def execute(plan: Plan, settings: CommandLine, run: Run) -> Manifest:
     run.write_manifest(manifest)
     with ExitStack() as stack:
         progress = stack.enter_context(Progress())
+        run.say = progress.say
         for stage in plan.selected:
             if stage not in plan.to_do:
                 progress.say(f"{stage.name}: done before")
-        data = cluster = None
-        if any(stage.training or stage.images for stage in plan.to_do):
-            data = _load_images(settings)
-        if any(stage.training for stage in plan.to_do):
-            cluster = _connect(stack, settings, run, progress)
+        needs_images = any(stage.training or stage.images for stage in plan.to_do)
+        data = _load_images(settings) if needs_images else None
+        flow = _Flow(plan, run, manifest, progress, data)
+        flow.do_without_training()
+        if flow.num_missing and data is not None:
+            flow.cluster = cluster = _connect(stack, settings, run, progress)
             manifest.hardware = cluster.hardware
-        flow = _Flow(plan, run, manifest, progress, data, cluster)
-        if cluster is not None and data is not None:
             flow.train(cluster, data)
             flow.train_shared(cluster, data)
-        flow.drain()
+            flow.do_without_training()
     return manifest
 
 
@@ -104,35 +104,34 @@ class _Flow:
         manifest: Manifest,
         progress: Progress,
         data: FashionMnist | None,
-        cluster: Cluster | None,
     ) -> None:
-        self.plan, self.run, self.manifest, self.progress = plan, run, manifest, progress
-        self.data, self.cluster = data, cluster
+        self.plan, self.run, self.manifest, self.progress, self.data = plan, run, manifest, progress, data
+        self.cluster: Cluster | None = None
+        """Where trainings run, once there are some."""
         self._waiting = list(plan.to_do)
         self._begun: set[str] = set()
         """Stages that are being done."""
         self._ledgers: dict[Ledger, _Doing] = {}
         self.manifest_lock = threading.Lock()
         self._broken: Exception | None = None
-        """Why nothing more can be trained."""
-        self._unwritten: Exception | None = None
-        """Why the manifest could not be written."""
+        """Why nothing more can be trained with Ray Tune."""
+        self._halted: Exception | None = None
+        """Why nothing more can be done at all."""
 
     def train(self, cluster: Cluster, data: FashionMnist) -> None:
         """Run the trainings of all stages."""
         from orchestrator.trials import run_trials
 
         trainings = {stage.name: stage.training for stage in self.plan.to_do if stage.training and not stage.shared}
-        if not trainings:
+        if self.exhausted:
             return
         try:
-            run_trials(self, trainings, cluster, data, self.run)
+            run_trials(self, trainings, cluster, data, self.run, self.plan.settings.resources)
         except Exception as error:
+            self.run.check_space()  # what Ray itself cannot write is an exception of any kind
             self._broken = error
-            for ledger, doing in self._ledgers.items():
-                if ledger.num_missing and not _shared(ledger):
-                    doing.crash(error)
-                    self._begun.discard(doing.stage.name)
+            for ledger in [it for it in self._ledgers if it.num_missing and not _shared(it)]:
+                self._give_up(ledger, error)
 
     def train_shared(self, cluster: Cluster, data: FashionMnist) -> None:
         """Run the trainings that several workers share, a stage at a time, now that the cores are free."""
@@ -146,32 +145,57 @@ class _Flow:
                     try:
                         train_together(ledger, doing.stage.training, cluster, data, self.run)
                     except Exception as error:
-                        doing.crash(error)
-                        del self._ledgers[ledger]
-                        self._begun.discard(doing.stage.name)
+                        self._give_up(ledger, error)
+            self._go_on_unless_halted()
             time.sleep(0.05)
 
-    def drain(self) -> None:
-        """Do what is left, which trains nothing, and wait for what is being done."""
-        while self._waiting or self._begun:
+    def _give_up(self, ledger: Ledger, error: Exception) -> None:
+        doing = self._ledgers.pop(ledger)
+        doing.crash(error)
+        self._begun.discard(doing.stage.name)
+
+    @property
+    def num_missing(self) -> int:
+        """Trainings that are to be done now or later, as far as it is known which there are."""
+        return sum(ledger.num_missing for ledger in self._ledgers)
+
+    def do_without_training(self) -> None:
+        """Do what can be done until something is to be trained, or nothing is left."""
+        while not self.num_missing and (self._waiting or self._begun):
             self._begin_what_can_be()
+            self._go_on_unless_halted()
             time.sleep(0.05)
-        if self._unwritten:
-            raise self._unwritten
+        self._go_on_unless_halted()
+
+    def halt(self, error: Exception) -> None:
+        """Nothing more can be done, for this reason."""
+        self._halted = self._halted or error
+
+    @property
+    def halted(self) -> bool:
+        """Whether what runs is to be given up."""
+        return self._halted is not None
+
+    def _go_on_unless_halted(self) -> None:
+        if self._halted is not None:
+            raise self._halted
 
     def next(self) -> Ledger | None:
         """The ledger whose trial is to start now: of the stage that most others wait for, or that takes longest."""
-        self._begin_what_can_be()
+        if not self.halted:
+            self._begin_what_can_be()
 
         def urgency(ledger: Ledger) -> tuple[int, float]:
             return self._num_hanging_on(ledger.context.stage), ledger.longest
 
-        ready = [ledger for ledger in self._ledgers if ledger.waiting and not _shared(ledger)]
+        ready = [] if self.halted else [it for it in self._ledgers if it.waiting and not _shared(it)]
         return max(ready, key=urgency, default=None)
 
     @property
     def exhausted(self) -> bool:
         """Whether nothing is left to train."""
+        if self.halted:
+            return True
         waiting = any(stage.training and not stage.shared for stage in self._waiting)
         return not waiting and not any(ledger.num_missing for ledger in self._ledgers if not _shared(ledger))
 
@@ -198,7 +222,7 @@ class _Flow:
                 try:
                     doing.finish(records)
                 except Exception as error:
-                    self._unwritten = error
+                    self.halt(error)
                 finally:
                     self._begun.discard(stage.name)
 
@@ -233,7 +257,6 @@ class _Doing:
         self.stage, self._flow, self._plan = stage, flow, flow.plan
         fingerprint = flow.plan.fingerprint(stage, flow.manifest)
         self.context = Context(stage, flow.plan.settings, flow.run, flow.manifest, fingerprint, flow.data)
-        self._slots = flow.cluster.slots if flow.cluster and stage.training else 0
         self._started, self._clock = datetime.now(UTC), time.monotonic()
         self._training_seconds = 0.0
         units = stage.work(flow.plan.settings).units if stage.work else 0
@@ -261,10 +284,13 @@ class _Doing:
         except Exception as error:
             self.crash(error)
         else:
-            self.end("done")
+            lost = [key for key, record in records.items() if record["lost"]]
+            self.end("failed" if lost else "done", f"their workers were lost: {', '.join(lost)}" if lost else None)
 
     def crash(self, error: Exception) -> None:
-        """It ended in an exception that nobody foresaw."""
+        """It ended in an exception that nobody foresaw, or in one that ends the whole run."""
+        if isinstance(error, Unwritable):
+            raise error
         self.end("failed", "".join(traceback.format_exception(error)))
 
     def end(self, state: Literal["done", "failed", "blocked"], error: str | None = None) -> None:
@@ -274,6 +300,7 @@ class _Doing:
 
     def _enter(self, state: Literal["done", "failed", "running", "blocked"], error: str | None = None) -> None:
         run, manifest = self.context.run, self.context.manifest
+        slots = self._flow.cluster.slots if self._flow.cluster and self.stage.training else 0
         with self._flow.manifest_lock:
             manifest.stages[self.stage.name] = StageState(
                 state=state,
@@ -281,10 +308,18 @@ class _Doing:
                 started=self._started.isoformat(),
                 seconds=time.monotonic() - self._clock,
                 training_seconds=self._training_seconds,
-                slots=self._slots,
+                slots=slots,
                 error=error,
+                files=self.context.files,
             )
             run.write_manifest(manifest)
-            known = [stage.name for stage in self._plan.stages if stage.name in manifest.stages]
-            rows = [{"stage": name, **manifest.stages[name].row()} for name in known]
-            run.write_table("stages", rows, manifest, self.context.fingerprint)
+            write_stages(run, manifest, self._plan)
+
+
+def write_stages(run: Run, manifest: Manifest, plan: Plan) -> None:
+    """Write the table stages, which tells what the manifest does, unless it stands as it should."""
+    known = [stage.name for stage in plan.stages if stage.name in manifest.stages]
+    rows = [{"stage": name, **manifest.stages[name].row()} for name in known]
+    name, content = "tables/stages.parquet", as_parquet("stages", rows, manifest, "")
+    if any(run.differing({name: digest(content)})):
+        run.write(name, content)

@@ -12,11 +12,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from orchestrator.progress import Bar
+from orchestrator.results import Damaged
 from orchestrator.stage import Context, Record, Trainings, Trial
-from orchestrator.worker import checkpoint_name
-
-MACHINE_RETRIES = 2
-"""Times that a training is taken up again after its worker or node was lost."""
+from orchestrator.worker import arrays_name, checkpoint_name, weights_name
 
 
 class Ledger:
@@ -38,8 +36,9 @@ class Ledger:
         self._recorded = {
             key: record
             for key, record in context.run.records(context.records).items()
-            if not (trainings.retry_failed and record["state"] == "failed")
+            if not record["lost"] and not (trainings.retry_failed and record["state"] == "failed")
         }
+        self._check_checkpoints()
         self._keys: list[str] = []
         self._records: dict[str, Record] = {}
         self.waiting: list[Trial] = []
@@ -71,21 +70,34 @@ class Ledger:
         trial = self._running.pop(trial_id)
         rows = self._rows.pop(trial_id, [])
         run, folder = self.context.run, self.context.records
-        error: str | None = f"its worker was lost more than {MACHINE_RETRIES} times; see {run.location}/ray"
+        retries = self.context.settings.resources.retries
+        error: str | None = f"its worker was lost {retries + 1} times; see {run.location}/ray"
         if result is not None:
             rows, error = result.get("rows", rows), result.get("error")
         state = "failed" if error else "complete" if len(rows) == trial.epochs else "pruned"
+        names = [weights_name(folder, trial.key), arrays_name(folder, trial.key)]
         record = {
             "config": trial.config,
             "state": state,
             "error": error or None,
+            "lost": result is None,
             "seconds": math.fsum(row["seconds"] for row in rows),
             "epochs": rows,
+            "files": [name for name in names if state == "complete" and run.exists(name)],
         }
-        run.write_record(folder, trial.key, record)
+        run.write_json(f"{folder}/{trial.key}.json", record)
         run.delete(checkpoint_name(folder, trial.key))
         self._add(trial, record)
         self._go_on()
+
+    def _check_checkpoints(self) -> None:
+        """A training whose checkpoint is damaged starts anew."""
+        run = self.context.run
+        for name in run.list(self.context.records, ".checkpoint"):
+            try:
+                run.read_sealed(name)
+            except Damaged:
+                run.set_aside(name, "is damaged")
 
     def _add(self, trial: Trial, record: Record) -> None:
         self._records[trial.key] = record

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from orchestrator.cluster import slots_for, this_machine
@@ -30,9 +30,17 @@ class Plan:
 
     @classmethod
     def make(
-        cls, stages: tuple[Stage, ...], names: Sequence[str], settings: CommandLine, manifest: Manifest | None
+        cls,
+        stages: tuple[Stage, ...],
+        names: Sequence[str],
+        settings: CommandLine,
+        manifest: Manifest | None,
+        damaged: Collection[str] = (),
     ) -> Plan:
-        """What is needed is brought in; what hangs on a stage that is redone is redone with it."""
+        """What is needed is brought in; what hangs on a stage that is redone is redone with it.
+
+        Stages of which a file is damaged write their files again, from their records; nothing hangs on that.
+        """
         by_name = {stage.name: stage for stage in stages}
         wanted = set(names)
         for stage in reversed(stages):
@@ -48,11 +56,12 @@ class Plan:
             if asked or hangs_on or gathers:
                 redo.add(stage.name)
         wanted |= redo
+        to_do = redo | (wanted & set(damaged))
         assert wanted <= set(by_name)
         return cls(
             stages,
             tuple(stage for stage in stages if stage.name in wanted),
-            tuple(stage for stage in stages if stage.name in redo),
+            tuple(stage for stage in stages if stage.name in to_do),
             manifest,
             settings,
         )
@@ -74,8 +83,16 @@ class Plan:
         return bool(entry and entry.state == "done" and entry.fingerprint == self.fingerprint(stage, self.manifest))
 
 
-def print_plan(plan: Plan, settings: CommandLine, run: Run) -> None:
+def damage(run: Run, manifest: Manifest | None) -> dict[str, list[str]]:
+    """Of each stage that is done, the files that are missing or are not what it wrote."""
+    entries = (manifest.stages if manifest else {}).items()
+    found = {stage: list(run.differing(entry.files)) for stage, entry in entries if entry.state == "done"}
+    return {stage: files for stage, files in found.items() if files}
+
+
+def print_plan(plan: Plan, run: Run) -> None:
     """Print what the command would run, on what, and about how long."""
+    settings = plan.settings
     cpus, gpus = this_machine()
     slots = slots_for(cpus, gpus, settings.resources)
     kind = "GPU share" if gpus else "core"

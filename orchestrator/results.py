@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import io
 import json
 import os
+import shutil
+import sys
 import tempfile
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import pandas as pd
 import pyarrow.parquet as pq
@@ -19,11 +24,28 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from orchestrator.config import UserError
 from orchestrator.tables import Rows, to_arrow
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Raised whenever a run folder of the version before could be misread."""
+
+
+WRITING = ".writing-"
+"""How the names of files begin that are being written, or were when their process was killed."""
+
+
+GO_ON = "mend that, and give the same command again"
+
+
+class Damaged(Exception):
+    """A file of the run folder is not what was written to it."""
+
+
+class Unwritable(UserError):
+    """The run folder takes no more files, for want of space or rights; what was finished is kept."""
+
+
+def digest(content: bytes) -> str:
+    """SHA-256 of a file's content, in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
 
 
 class StageState(BaseModel):
@@ -39,10 +61,12 @@ class StageState(BaseModel):
     training_seconds: float = 0.0
     slots: int = 0
     error: str | None = None
+    files: dict[str, str] = {}
+    """What the stage wrote: tables, figures, models, by name, with their SHA-256."""
 
     def row(self) -> dict[str, Any]:
         """Columns of the table stages."""
-        return self.model_dump() | {"started": datetime.fromisoformat(self.started)}
+        return self.model_dump(exclude={"files"}) | {"started": datetime.fromisoformat(self.started)}
 
 
 class Manifest(BaseModel):
@@ -80,13 +104,16 @@ class Run:
     """A run folder, `Run("runs/paper")` or `Run("s3://bucket/runs/paper")`.
 
     Every file is written whole or not at all: on a disk under a temporary name that is then renamed, on S3 with
-    one put.
+    one put. What was damaged since is noticed: records, manifest, checkpoints and weights carry a SHA-256 over name
+    and content, and the manifest has one for every table, figure and model.
     """
 
     def __init__(self, location: str | Path) -> None:
         self.location = str(location)
         """As it was given."""
         self.is_local = "://" not in self.location
+        self.say: Callable[[str], None] = lambda line: print(line, file=sys.stderr)
+        """Tells the user something in a line."""
         try:
             if self.is_local:
                 self._root = os.path.abspath(self.location)
@@ -119,25 +146,43 @@ class Run:
             return bytes(stream.read())
 
     def write(self, name: str, content: bytes) -> None:
-        """Write a file, whole or not at all; on a disk it is there for good when this returns."""
-        path = self.path(name)
-        if not self.is_local:
-            with self._files.open_output_stream(path) as stream:
-                stream.write(content)
-            return
-        folder = os.path.dirname(path)
-        os.makedirs(folder, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=".writing-", dir=folder)
+        """Write a file, whole or not at all; on a disk it is there for good when this returns.
+
+        Raises:
+            Unwritable: for want of space or rights.
+        """
         try:
-            with open(handle, "wb") as stream:
-                os.fchmod(stream.fileno(), 0o644)
-                stream.write(content)
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.replace(temporary, path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+            if self.is_local:
+                _write_and_rename(self.path(name), content)
+            else:
+                with self._files.open_output_stream(self.path(name)) as stream:
+                    stream.write(content)
+        except OSError as error:
+            raise Unwritable(f"{self.location}/{name} cannot be written: {_reason(error)}; {GO_ON}") from None
+
+    def age_seconds(self, name: str) -> float | None:
+        """How long ago a file was written; None where there is none."""
+        info = self._files.get_file_info(self.path(name))
+        return time.time() - info.mtime.timestamp() if info.type == fs.FileType.File else None
+
+    def free_bytes(self) -> int | None:
+        """Space left on the folder's disk; None on S3."""
+        folder = self._root
+        while self.is_local and not os.path.exists(folder):
+            folder = os.path.dirname(folder)
+        return shutil.disk_usage(folder).free if self.is_local else None
+
+    def check_space(self, needed: float = 2**20) -> None:
+        """See that a disk has this many bytes left.
+
+        Raises:
+            Unwritable: it has not.
+        """
+        free = self.free_bytes()
+        if free is not None and free < needed:
+            raise Unwritable(
+                f"the disk of {self.location} has {free / 1e9:.2g} GB left and needs {needed / 1e9:.2g}; {GO_ON}"
+            )
 
     def delete(self, name: str) -> None:
         """Remove a file; nothing happens where there is none."""
@@ -149,6 +194,60 @@ class Run:
         if self._files.get_file_info(self.path(folder)).type == fs.FileType.Directory:
             self._files.delete_dir(self.path(folder))
 
+    def read_sealed(self, name: str) -> bytes:
+        """Content of a file that `write_sealed` wrote.
+
+        Raises:
+            FileNotFoundError: there is none.
+            Damaged: it is not what was written under this name.
+        """
+        seal, _, content = self.read(name).partition(b"\n")
+        if seal != digest(f"{name}\n".encode() + content).encode():
+            raise Damaged(f"{name} is damaged")
+        return content
+
+    def write_sealed(self, name: str, content: bytes) -> None:
+        """Write a file whose damage is noticed: a line with its SHA-256, over name and content, then the content."""
+        self.write(name, digest(f"{name}\n".encode() + content).encode() + b"\n" + content)
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """Content of a file that `write_json` wrote.
+
+        Raises:
+            FileNotFoundError: there is none.
+            Damaged: it is not what was written under this name.
+        """
+        try:
+            content = json.loads(self.read(name))
+            seal = content.pop("sha256")
+        except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
+            raise Damaged(f"{name} is damaged") from None
+        if seal != _json_seal(name, content):
+            raise Damaged(f"{name} is damaged")
+        return content  # type: ignore[no-any-return]
+
+    def write_json(self, name: str, content: Mapping[str, Any]) -> None:
+        """Write an object as JSON, with a SHA-256 over name and content in it."""
+        plain = json.loads(json.dumps(content))
+        self.write(name, json.dumps(plain | {"sha256": _json_seal(name, plain)}, indent=1).encode())
+
+    def set_aside(self, name: str, why: str) -> None:
+        """Move a damaged file under quarantine/ and say so."""
+        kept = f"quarantine/{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}/{name}"
+        if self.is_local:
+            os.makedirs(os.path.dirname(self.path(kept)), exist_ok=True)
+        self._files.move(self.path(name), self.path(kept))
+        self.say(f"{name} {why}; set aside as {self.location}/{kept}")
+
+    def differing(self, files: Mapping[str, str]) -> Iterable[str]:
+        """Which of these files, by name with their SHA-256, are missing or are not what was written."""
+        for name, expected in files.items():
+            try:
+                if digest(self.read(name)) != expected:
+                    yield name
+            except OSError:
+                yield name
+
     def list(self, folder: str, suffix: str) -> list[str]:
         """Names, sorted and relative to the run folder, of a folder's files that end with `suffix`."""
         selector = fs.FileSelector(self.path(folder), allow_not_found=True)
@@ -159,38 +258,30 @@ class Run:
         """The manifest; None in a folder without one.
 
         Raises:
-            UserError: it is damaged, or another version of this program wrote it.
+            Damaged: it is not what was written.
+            UserError: it cannot be read, or another version of this program wrote it.
         """
         name = "manifest.json"
         where = f"{self.location}/{name}"
         try:
-            content = json.loads(self.read(name))
-            version = content["schema_version"]
-            if version == SCHEMA_VERSION:
+            version = _unsealed_version(self.read(name))
+            content = self.read_json(name) if version is None else {"schema_version": version}
+            if content["schema_version"] == SCHEMA_VERSION:
                 return Manifest.model_validate(content)
         except FileNotFoundError:
             return None
         except OSError as error:
             raise UserError(f"{where} cannot be read: {_reason(error)}") from None
-        except (ValueError, TypeError, KeyError, RecursionError, ValidationError):
-            raise UserError(
-                f"{where} is damaged; delete it and give the same command again: finished trainings are kept"
-            ) from None
+        except (KeyError, ValidationError):
+            raise Damaged(f"{name} is damaged") from None
         raise UserError(
-            f"{where} has schema version {version!r}, this program writes {SCHEMA_VERSION}: "
+            f"{where} has schema version {content['schema_version']!r}, this program writes {SCHEMA_VERSION}: "
             "choose another --name, or use the program's version that made it"
         )
 
     def write_manifest(self, manifest: Manifest) -> None:
-        """Write the manifest.
-
-        Raises:
-            UserError: the folder cannot be written.
-        """
-        try:
-            self.write("manifest.json", manifest.model_dump_json(indent=2).encode())
-        except OSError as error:
-            raise UserError(f"the run folder {self.location} cannot be written: {_reason(error)}") from None
+        """Write the manifest."""
+        self.write_json("manifest.json", manifest.model_dump(mode="json"))
 
     def table(self, name: str) -> pd.DataFrame:
         """A result table; its `attrs` name the run it is from.
@@ -205,38 +296,69 @@ class Run:
         names = (Path(path).stem for path in self.list("tables", ".parquet"))
         return {name: self.table(name) for name in names}
 
-    def write_table(self, name: str, rows: Rows, manifest: Manifest, fingerprint: str) -> None:
-        """Write a table, replacing an earlier one."""
-        attributes = {
-            "table": name,
-            "run": manifest.name,
-            "preset": manifest.preset,
-            "seed": manifest.seed,
-            "schema_version": SCHEMA_VERSION,
-            "fingerprint": fingerprint,
-        }
-        content = io.BytesIO()
-        pq.write_table(to_arrow(name, rows, attributes), content)
-        self.write(f"tables/{name}.parquet", content.getvalue())
-
-    def write_figure(self, name: str, figure: Figure) -> None:
-        """Write a figure as PNG and as SVG."""
-        from matplotlib import rc_context
-
-        for suffix in ("png", "svg"):
-            content = io.BytesIO()
-            with rc_context({"svg.hashsalt": name}):  # with it and without the date, the same figure is the same file
-                figure.savefig(content, format=suffix, dpi=150, metadata={"Date": None} if suffix == "svg" else None)
-            self.write(f"figures/{name}.{suffix}", content.getvalue())
-
     def records(self, folder: str) -> dict[str, dict[str, Any]]:
-        """Finished units of work of one stage, by key."""
-        names = self.list(folder, ".json")
-        return {Path(name).stem: json.loads(self.read(name)) for name in names}
+        """Finished units of work of one stage, by key; what is damaged, or lacks a file that belongs to it, is set
+        aside."""
+        found = {}
+        for name in self.list(folder, ".json"):
+            try:
+                record = self.read_json(name)
+                for part in record["files"]:
+                    self.read_sealed(part)
+            except (Damaged, FileNotFoundError) as error:
+                self.set_aside(name, "is damaged" if isinstance(error, Damaged) else "lacks its weights or arrays")
+            else:
+                found[Path(name).stem] = record
+        return found
 
-    def write_record(self, folder: str, key: str, record: Mapping[str, Any]) -> None:
-        """Record a unit of work as finished."""
-        self.write(f"{folder}/{key}.json", json.dumps(record, indent=1).encode())
+
+def as_parquet(name: str, rows: Rows, manifest: Manifest, fingerprint: str) -> bytes:
+    """A table as the file that `Run.table` reads."""
+    attributes = {
+        "table": name,
+        "run": manifest.name,
+        "preset": manifest.preset,
+        "seed": manifest.seed,
+        "schema_version": SCHEMA_VERSION,
+        "fingerprint": fingerprint,
+    }
+    content = io.BytesIO()
+    pq.write_table(to_arrow(name, rows, attributes), content)
+    return content.getvalue()
+
+
+def _json_seal(name: str, content: Mapping[str, Any]) -> str:
+    return digest(f"{name}\n{json.dumps(content, sort_keys=True)}".encode())
+
+
+def _unsealed_version(content: bytes) -> object:
+    """The schema version of a manifest from before manifests were sealed; None where it is no such."""
+    with contextlib.suppress(ValueError, TypeError, AttributeError, RecursionError):
+        manifest = json.loads(content)
+        return None if "sha256" in manifest else manifest.get("schema_version")
+    return None
+
+
+def _write_and_rename(path: str, content: bytes) -> None:
+    """To a temporary name beside it, to the disk, and then over what was there."""
+    folder = os.path.dirname(path)
+    os.makedirs(folder, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(prefix=WRITING, dir=folder)
+    try:
+        with open(handle, "wb") as stream:
+            os.fchmod(stream.fileno(), 0o644)
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+        folder_handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(folder_handle)
+        finally:
+            os.close(folder_handle)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
 
 
 def _reason(error: Exception) -> str:

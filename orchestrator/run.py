@@ -8,10 +8,12 @@ import signal
 import sys
 
 from orchestrator.command_line import CommandLine, parse, similar
+from orchestrator.compare import differences
 from orchestrator.config import Settings, UserError
-from orchestrator.execute import execute
-from orchestrator.plan import Plan, print_plan, print_status
-from orchestrator.results import Run
+from orchestrator.execute import execute, write_stages
+from orchestrator.lock import locked
+from orchestrator.plan import Plan, damage, print_plan, print_status
+from orchestrator.results import Damaged, Manifest, Run
 from orchestrator.stage import Stage
 from orchestrator.stages import (
     capacity,
@@ -40,7 +42,7 @@ STAGES: tuple[Stage, ...] = (
     gan_inception.STAGE,
     report.STAGE,
 )
-COMMANDS = ("plan", "status")
+COMMANDS = ("plan", "status", "compare")
 INTERRUPTED = 130
 
 
@@ -51,15 +53,16 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         settings = parse(arguments)
         command, names = _words(settings)
-        run = Run(_location(settings))
-        plan = Plan.make(wanted_stages(settings), names, settings, run.manifest())
-        if command == "plan":
-            print_plan(plan, settings, run)
-            return 0
-        if command == "status":
-            print_status(plan, run)
-            return 0
-        return _run(plan, settings, run)
+        if command == "compare":
+            return _compare(settings, names)
+        run = Run(_location(settings, settings.run_name))
+        if command == "run":
+            with locked(run):
+                return _run(names, settings, run)
+        manifest = _manifest(run)
+        plan = Plan.make(wanted_stages(settings), names, settings, manifest, damage(run, manifest))
+        (print_plan if command == "plan" else print_status)(plan, run)
+        return 0
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -75,9 +78,11 @@ def wanted_stages(settings: Settings) -> tuple[Stage, ...]:
 
 
 def _words(settings: CommandLine) -> tuple[str, list[str]]:
-    """The command, and the names of the stages asked for."""
+    """The command, and the names of stages or runs that come with it."""
     words = list(settings.stages)
     command = words.pop(0) if words and words[0] in COMMANDS else "run"
+    if command == "compare":
+        return command, words
     known = [stage.name for stage in wanted_stages(settings)]
     flags = {stage.name: stage.flag for stage in STAGES if stage.name not in known}
     for name in [*words, *settings.force]:
@@ -90,16 +95,48 @@ def _words(settings: CommandLine) -> tuple[str, list[str]]:
     return command, [*names, *settings.force]
 
 
-def _location(settings: CommandLine) -> str:
-    return f"{settings.runs_dir.rstrip('/')}/{settings.run_name}"
+def _location(settings: CommandLine, name: str) -> str:
+    return f"{settings.runs_dir.rstrip('/')}/{name}"
 
 
-def _run(plan: Plan, settings: CommandLine, run: Run) -> int:
+def _manifest(run: Run) -> Manifest | None:
+    try:
+        return run.manifest()
+    except Damaged:
+        run.say(f"{run.location}/manifest.json is damaged; the next run sets it aside and makes it again")
+        return None
+
+
+def _compare(settings: CommandLine, names: list[str]) -> int:
+    if len(names) != 2:
+        raise UserError("compare takes two names of runs, or their folders")
+    one, other = (Run(name if "/" in name else _location(settings, name)) for name in names)
+    lines = list(differences(one, other))
+    print("\n".join(lines) or f"{one.location} and {other.location} are equal, times aside")
+    return 1 if lines else 0
+
+
+def _run(names: list[str], settings: CommandLine, run: Run) -> int:
+    run.check_space(settings.resources.free_gigabytes * 1e9)
+    try:
+        manifest = run.manifest()
+    except Damaged:
+        run.set_aside("manifest.json", "is damaged")
+        manifest = None
+    damaged = damage(run, manifest)
+    plan = Plan.make(wanted_stages(settings), names, settings, manifest, damaged)
+    for stage in plan.to_do:
+        stage.check(settings)
+    for name in (name for stage in plan.to_do for name in damaged.get(stage.name, [])):
+        if run.exists(name):
+            run.set_aside(name, "is damaged")
+        else:
+            run.say(f"{name} is missing; it is made again")
+    if manifest:
+        write_stages(run, manifest, plan)
     if not plan.to_do:
         print(f"everything is done: {run.location}/report.html (--force STAGE does a stage again)")
         return 0
-    for stage in plan.to_do:
-        stage.check(settings)
     manifest = execute(plan, settings, run)
     failed = [stage.name for stage in plan.selected if manifest.stages[stage.name].state != "done"]
     for name in failed:

@@ -6,14 +6,16 @@ import hashlib
 import json
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
+from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from orchestrator.config import Settings
-from orchestrator.results import Manifest, Run
+from orchestrator.results import Manifest, Run, as_parquet, digest
 from orchestrator.tables import Rows
+from orchestrator.worker import arrays_name, inputs_name, load_inputs, weights_name
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,8 +51,8 @@ Training = Callable[..., Iterator["Epoch"]]
 with these too, as `inputs`; in a shared stage also with `prepare_model`, `rank`,
 `world_size` and `keep(name, arrays)`, which writes arrays beside the record."""
 Record = dict[str, Any]
-"""A finished training: config, state (complete, pruned, failed), error, seconds, and epochs, a list of metrics with
-epoch and seconds."""
+"""A finished training: config, state (complete, pruned, failed), error, lost (whether the machine was at fault),
+seconds, epochs (a list of metrics with epoch and seconds), and files, the names of its weights and arrays."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,8 @@ class Context:
     manifest: Manifest
     fingerprint: str
     _data: FashionMnist | None = None
+    files: dict[str, str] = field(default_factory=dict)
+    """What it has written so far, with SHA-256."""
 
     @property
     def data(self) -> FashionMnist:
@@ -150,26 +154,55 @@ class Context:
         """Folder of the stage's records within the run folder."""
         return f"records/{self.stage.name}/{self.fingerprint}"
 
+    def write(self, name: str, content: bytes) -> None:
+        """Write one of the files that the stage is for; the manifest then tells how to know that it is whole."""
+        self.run.write(name, content)
+        self.files[name] = digest(content)
+
     def write_table(self, name: str, rows: Rows) -> None:
         """Write one of the stage's tables."""
-        self.run.write_table(name, rows, self.manifest, self.fingerprint)
+        self.write(f"tables/{name}.parquet", as_parquet(name, rows, self.manifest, self.fingerprint))
 
     def write_model(self, name: str, key: str, description: dict[str, Any]) -> None:
         """Write the final weights of the trial `key` as a model, with its description as JSON."""
-        self.run.write(f"models/{name}.safetensors", self.run.read(f"{self.records}/{key}.safetensors"))
+        self.write(f"models/{name}.safetensors", self.weights(key))
         described = description | {"fingerprint": self.fingerprint}
-        self.run.write(f"models/{name}.json", json.dumps(described, indent=2).encode())
+        self.write(f"models/{name}.json", json.dumps(described, indent=2).encode())
 
     def write_figure(self, name: str, draw: Callable[..., Figure], *arguments: Any, **options: Any) -> None:
         """Draw one of the stage's figures and write it; matplotlib draws one at a time."""
+        from orchestrator.figures.style import rendered
+
         with _DRAWING:
-            self.run.write_figure(name, draw(*arguments, **options))
+            files = rendered(name, draw(*arguments, **options))
+        for file, content in files.items():
+            self.write(f"figures/{file}", content)
 
     def write_animation(self, name: str, pixels: Pixels, titles: Sequence[str]) -> None:
         """Write images of shape (frames, columns, 28, 28), in [0, 1], as a GIF with a title for each frame."""
         from orchestrator.figures.animation import animation
 
-        self.run.write(f"figures/{name}.gif", animation(pixels, titles))
+        self.write(f"figures/{name}.gif", animation(pixels, titles))
+
+    def weights(self, key: str) -> bytes:
+        """The final weights of the trial `key`, as safetensors."""
+        return self.run.read_sealed(weights_name(self.records, key))
+
+    def arrays(self, key: str) -> dict[str, NDArray[Any]]:
+        """What the trial `key` kept."""
+        from safetensors.numpy import load
+
+        return load(self.run.read_sealed(arrays_name(self.records, key)))
+
+    def inputs(self) -> dict[str, NDArray[Any]] | None:
+        """What `write_inputs` wrote; None where that was not done yet, or not whole."""
+        return load_inputs(self.run, self.records)
+
+    def write_inputs(self, arrays: dict[str, NDArray[Any]]) -> None:
+        """Keep what the stage's trainings are given beside the images."""
+        from safetensors.numpy import save
+
+        self.run.write_sealed(inputs_name(self.records), save(arrays))
 
 
 def fingerprint(stage: Stage, settings: Settings, needed: Mapping[str, str], data_checksum: str) -> str:

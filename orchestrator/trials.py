@@ -8,10 +8,21 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from orchestrator.cluster import Cluster
-from orchestrator.ledger import MACHINE_RETRIES, Ledger
-from orchestrator.results import Run
+from orchestrator.config import Resources
+from orchestrator.ledger import Ledger
+from orchestrator.results import Run, Unwritable
 from orchestrator.stage import Record, Training
-from orchestrator.worker import Job, load_checkpoint, load_inputs, save_checkpoint, save_weights, why_diverged
+from orchestrator.worker import (
+    GRACE_SECONDS,
+    Job,
+    load_checkpoint,
+    load_inputs,
+    save_checkpoint,
+    save_results,
+    unwatch,
+    watch,
+    why_diverged,
+)
 from trainables.fashion_mnist import FashionMnist
 
 CHECKPOINT_SECONDS = 10
@@ -59,9 +70,23 @@ class Source(Protocol):
         """Whether no trial is left, nor will there be one."""
         ...
 
+    @property
+    def halted(self) -> bool:
+        """Whether what runs is to be given up at once."""
+        ...
+
+    def halt(self, error: Exception) -> None:
+        """Nothing more can be done, for this reason."""
+        ...
+
 
 def run_trials(
-    source: Source, trainings: Mapping[str, Training], cluster: Cluster, data: FashionMnist, run: Run
+    source: Source,
+    trainings: Mapping[str, Training],
+    cluster: Cluster,
+    data: FashionMnist,
+    run: Run,
+    resources: Resources,
 ) -> None:
     """Run trials until the source is exhausted, as many at once as there are slots.
 
@@ -71,8 +96,11 @@ def run_trials(
         cluster: where.
         data: the images, put in the object store once.
         run: the folder that workers find checkpoints and inputs in.
+        resources: how often a lost training is taken up again, and after how long it counts as lost.
     """
+    import ray
     from ray import tune
+    from ray.tune.experiment import Trial
     from ray.tune.schedulers import ASHAScheduler
     from ray.tune.search import Searcher
 
@@ -98,10 +126,50 @@ def run_trials(
                 taken[trial_id].report(trial_id, result["rows"])
 
         def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-            taken.pop(trial_id).finish(trial_id, None if error else result or {})
+            if result and result.get("unwritable"):
+                source.halt(Unwritable(result["unwritable"]))
+            if not source.halted:
+                try:
+                    taken.pop(trial_id).finish(trial_id, None if error else result or {})
+                except Exception as unwritten:  # Tune would take it for a fault of the trial
+                    source.halt(unwritten)
 
         def save(self, checkpoint_path: str) -> None:
             pass
+
+    class Halt(tune.Stopper):
+        """Ends every trial once the source is halted."""
+
+        def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+            return source.halted
+
+        def stop_all(self) -> bool:
+            return source.halted
+
+        def __reduce__(self) -> tuple[type, tuple[()]]:
+            return tune.stopper.NoopStopper, ()
+
+    class Watchdog(tune.Callback):
+        """Ends a worker that has not even ended itself: one that was stopped, or whose node does not answer."""
+
+        def __init__(self) -> None:
+            self._heard: dict[str, float] = {}
+
+        def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+            self._heard[trial.trial_id] = time.monotonic()
+
+        def on_trial_result(
+            self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
+        ) -> None:
+            self._heard[trial.trial_id] = time.monotonic()
+
+        def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+            silent = time.monotonic() - 60 * resources.stuck_minutes - GRACE_SECONDS
+            for trial in trials:
+                actor = trial.temporary_state.ray_actor
+                if actor and trial.status == Trial.RUNNING and self._heard.get(trial.trial_id, silent) < silent:
+                    self._heard[trial.trial_id] = time.monotonic()
+                    ray.kill(actor)
 
     location = run.absolute
 
@@ -125,7 +193,9 @@ def run_trials(
         run_config=tune.RunConfig(
             name=f"tune-{time.time_ns()}",
             storage_path=f"{location}/ray",
-            failure_config=tune.FailureConfig(max_failures=MACHINE_RETRIES),
+            failure_config=tune.FailureConfig(max_failures=resources.retries),
+            stop=Halt(),
+            callbacks=[Watchdog()],
             verbose=0,
         ),
     ).fit()
@@ -142,10 +212,14 @@ def _train(job: Job, data: FashionMnist, training: Training, run: Run) -> None:
 
     device = "cuda" if ray.get_runtime_context().get_accelerator_ids().get("GPU") else "cpu"
     torch.set_num_threads(1)
-    rows, resume = load_checkpoint(run, job)
+    watch(job)
+    rows, resume, _ = load_checkpoint(run, job)
+    inputs = load_inputs(run, job.folder)
+    given = {} if inputs is None else {"inputs": inputs}
     checkpointed = started = time.perf_counter()
     try:
-        for epoch in training(job.config, data, device=device, resume=resume, **load_inputs(run, job)):
+        for epoch in training(job.config, data, device=device, resume=resume, **given):
+            watch(job)
             now = time.perf_counter()
             rows.append({"epoch": epoch.number, **epoch.metrics, "seconds": now - started})
             diverged = why_diverged(epoch)
@@ -153,12 +227,16 @@ def _train(job: Job, data: FashionMnist, training: Training, run: Run) -> None:
                 tune.report({"rows": rows, "error": diverged})
                 return
             if epoch.number == job.epochs:
-                save_weights(run, job, epoch.state())
+                save_results(run, job, epoch.state())
             elif now - checkpointed > CHECKPOINT_SECONDS:
                 save_checkpoint(run, job, rows, epoch.state())
                 checkpointed = now
             compared = {COMPARED: epoch.metrics[job.compared]} if job.compared else {}
             tune.report({**compared, "rows": rows})
             started = time.perf_counter()
+    except Unwritable as error:
+        tune.report({"rows": rows, "unwritable": str(error)})
     except Exception:
         tune.report({"rows": rows, "error": traceback.format_exc()})
+    finally:
+        unwatch()

@@ -1,20 +1,30 @@
-"""What a worker does around a training, whoever runs it: inputs, checkpoints, weights; all in the run folder."""
+"""What a worker does around a training, whoever runs it: inputs, checkpoints, weights; sealed, in the run folder."""
 
 from __future__ import annotations
 
+import contextlib
+import faulthandler
 import io
 import math
+import pickle
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
-from orchestrator.results import Run
+from numpy.typing import NDArray
+
+from orchestrator.results import Damaged, Run
 
 if TYPE_CHECKING:
     from orchestrator.stage import Context, Trial
     from trainables.epoch import Epoch
 
+GRACE_SECONDS = 15
+"""That a stuck worker has to end itself before it is ended."""
 Rows = list[dict[str, float]]
 """Metrics of the epochs so far, each with its number and seconds."""
+Arrays = dict[str, NDArray[Any]]
+"""By name."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +39,8 @@ class Job:
     epochs: int
     weights: bool
     """Whether the final weights are kept."""
+    stuck_seconds: float
+    """After which a worker that finished no epoch counts as stuck."""
     compared: str | None = None
     """Metric by which it may be stopped early."""
 
@@ -36,7 +48,8 @@ class Job:
     def of(cls, trial: Trial, context: Context, *, compared: str | None = None) -> Self:
         """A stage's trial."""
         stage, folder = context.stage.name, context.records
-        return cls(stage, folder, trial.key, trial.config, trial.epochs, trial.weights, compared)
+        stuck_seconds = 60 * context.settings.resources.stuck_minutes
+        return cls(stage, folder, trial.key, trial.config, trial.epochs, trial.weights, stuck_seconds, compared)
 
 
 def inputs_name(folder: str) -> str:
@@ -49,51 +62,71 @@ def checkpoint_name(folder: str, key: str) -> str:
     return f"{folder}/{key}.checkpoint"
 
 
-def load_inputs(run: Run, job: Job) -> dict[str, Any]:
-    """What the stage has computed for its trainings, as an argument for them; nothing where there is none."""
+def weights_name(folder: str, key: str) -> str:
+    """File in the run folder with a training's final weights."""
+    return f"{folder}/{key}.safetensors"
+
+
+def arrays_name(folder: str, key: str) -> str:
+    """File in the run folder with the arrays that a training kept for its stage to look at."""
+    return f"{folder}/{key}.arrays.safetensors"
+
+
+def load_inputs(run: Run, folder: str) -> Arrays | None:
+    """What a stage has computed for its trainings; None where there is nothing, or nothing whole."""
     from safetensors.numpy import load
 
     try:
-        return {"inputs": load(run.read(inputs_name(job.folder)))}
-    except FileNotFoundError:
-        return {}
+        return load(run.read_sealed(inputs_name(folder)))
+    except (FileNotFoundError, Damaged):
+        return None
 
 
-def save_checkpoint(run: Run, job: Job, rows: Rows, state: dict[str, Any]) -> None:
+def save_checkpoint(run: Run, job: Job, rows: Rows, state: dict[str, Any], kept: Arrays | None = None) -> None:
     """Keep how far a training is."""
     import torch
 
     content = io.BytesIO()
-    torch.save({"config": job.config, "rows": rows, "state": state}, content)
-    run.write(checkpoint_name(job.folder, job.key), content.getvalue())
+    arrays = {name: torch.from_numpy(array) for name, array in (kept or {}).items()}
+    torch.save({"config": job.config, "rows": rows, "state": state, "kept": arrays}, content)
+    run.write_sealed(checkpoint_name(job.folder, job.key), content.getvalue())
 
 
-def load_checkpoint(run: Run, job: Job) -> tuple[Rows, dict[str, Any] | None]:
-    """Where a lost worker left off; the beginning, where there is nothing of this training."""
+def load_checkpoint(run: Run, job: Job) -> tuple[Rows, dict[str, Any] | None, Arrays]:
+    """Where a lost worker left off: epochs, state, kept arrays; the beginning, where there is nothing of this."""
     import torch
 
     try:
-        content = run.read(checkpoint_name(job.folder, job.key))
-    except FileNotFoundError:
-        return [], None
-    saved = torch.load(io.BytesIO(content), weights_only=True)
-    return (saved["rows"], saved["state"]) if saved["config"] == job.config else ([], None)
+        content = run.read_sealed(checkpoint_name(job.folder, job.key))
+    except (FileNotFoundError, Damaged):
+        return [], None, {}
+    with contextlib.suppress(pickle.UnpicklingError, RuntimeError, KeyError):  # a stranger's, or an older program's
+        saved = torch.load(io.BytesIO(content), weights_only=True)
+        if saved["config"] == job.config:
+            return saved["rows"], saved["state"], {name: tensor.numpy() for name, tensor in saved["kept"].items()}
+    return [], None, {}
 
 
-def save_weights(run: Run, job: Job, state: dict[str, Any]) -> None:
-    """Keep the weights of a finished training, where they are wanted."""
-    from safetensors.torch import save
+def save_results(run: Run, job: Job, state: dict[str, Any], kept: Arrays | None = None) -> None:
+    """Keep the weights of a finished training, where they are wanted, and the arrays that it kept."""
+    from safetensors.numpy import save as save_arrays
+    from safetensors.torch import save as save_tensors
 
     if job.weights:
         tensors = {name: tensor.contiguous().cpu() for name, tensor in state["model"].items()}
-        run.write(f"{job.folder}/{job.key}.safetensors", save(tensors))
+        run.write_sealed(weights_name(job.folder, job.key), save_tensors(tensors))
+    if kept:
+        run.write_sealed(arrays_name(job.folder, job.key), save_arrays(kept))
 
 
-def save_arrays(run: Run, job: Job, name: str, arrays: dict[str, Any]) -> None:
-    """Keep arrays that a training has made, for its stage to look at."""
-    from safetensors.numpy import save
+def watch(job: Job) -> None:
+    """From now on, unless called again in time, a stuck process writes where it is stuck into its log and ends."""
+    faulthandler.dump_traceback_later(job.stuck_seconds, exit=True, file=sys.__stderr__ or 2)
 
-    run.write(f"{job.folder}/{job.key}.{name}.safetensors", save(arrays))
+
+def unwatch() -> None:
+    """The training is over."""
+    faulthandler.cancel_dump_traceback_later()
 
 
 def why_diverged(epoch: Epoch) -> str | None:

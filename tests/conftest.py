@@ -1,6 +1,32 @@
-"""For all tests."""
+"""For all tests: a smoke run on the real images through real Ray, made once for all that look at its results."""
 
 import os
+from collections.abc import Iterator
+
+import pytest
+
+from orchestrator.cluster import Cluster, connect
+from orchestrator.config import Resources
+from tests.orchestrator.command import Smoke, orchestrate
 
 # Two threads that wait for each other by spinning are very slow where another process wants the core.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="session")
+def smoke(tmp_path_factory: pytest.TempPathFactory) -> Smoke:
+    runs_dir = tmp_path_factory.mktemp("runs")
+    finished = orchestrate("all", "--preset", "smoke", "--address", "local", "--runs-dir", runs_dir)
+    assert finished.status == 0, finished.err
+    return Smoke(runs_dir, finished)
+
+
+@pytest.fixture(scope="module")
+def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Ray in this process, started once for the tests of a module, whose functions its workers can run."""
+    from ray import cloudpickle
+
+    cloudpickle.register_pickle_by_value(request.module)  # workers may know another package named tests
+    log_file = tmp_path_factory.mktemp("ray") / "driver.log"
+    with connect("local", Resources(slots=2), log_file=log_file) as cluster:
+        yield cluster

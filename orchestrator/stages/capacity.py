@@ -202,7 +202,7 @@ def largest_angle(context: Context, key: str, pca: PCA) -> float:
     from safetensors.numpy import load
     from scipy.linalg import subspace_angles
 
-    decoder = load(context.run.read(f"{context.records}/{key}.safetensors"))["decoder.weight"]
+    decoder = load(context.weights(key))["decoder.weight"]
     axes = pca.components_[: decoder.shape[1]].T
     return float(np.degrees(subspace_angles(decoder.astype(np.float64), axes.astype(np.float64)).max()))
 
@@ -216,7 +216,7 @@ def _identity_rows(context: Context, record: Record) -> Iterator[Row]:
 
     config = record["config"]
     model = Autoencoder(AutoencoderSettings.model_validate(config["model"]))
-    model.load_state_dict(load(context.run.read(f"{context.records}/{record['key']}.safetensors")))
+    model.load_state_dict(load(context.weights(record["key"])))
     images = context.data.test_images
     clean = images.astype(np.float32) / 255
     of_clean = reconstruct_pixels(model, clean)

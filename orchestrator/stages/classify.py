@@ -21,7 +21,6 @@ from orchestrator.figures import classify as figures
 from orchestrator.stage import Context, Record, Stage, StageFailed, Trainings, Trial, Work
 from orchestrator.stages.refit import load_model
 from orchestrator.tables import Row
-from orchestrator.worker import inputs_name
 
 if TYPE_CHECKING:
     from trainables.classifier import ClassifierSettings, Examples
@@ -70,17 +69,15 @@ def trainings(context: Context) -> Trainings:
 
 def _latent(context: Context) -> dict[str, Any]:
     """Latent vectors of the training and test images, and the seconds that it took to make them."""
-    from safetensors.numpy import load, save
-
-    name = inputs_name(context.records)
-    if not context.run.exists(name):
+    latent = context.inputs()
+    if latent is None:
         from trainables.autoencoder import encode
 
         model, started = load_model(context, "best"), time.perf_counter()
         train, test = encode(model, context.data.train_images), encode(model, context.data.test_images)
-        seconds = np.array([time.perf_counter() - started])
-        context.run.write(name, save({"train": train, "test": test, "seconds": seconds}))
-    return load(context.run.read(name))
+        latent = {"train": train, "test": test, "seconds": np.array([time.perf_counter() - started])}
+        context.write_inputs(latent)
+    return latent
 
 
 def _trials(settings: Settings, latent_dim: int) -> list[Trial]:

@@ -23,7 +23,6 @@ from orchestrator.config import Gan, Settings
 from orchestrator.figures import gan as figures
 from orchestrator.figures.images import image_grid
 from orchestrator.stage import Context, Record, Stage, StageFailed, Trainings, Trial, Work
-from orchestrator.worker import inputs_name
 from trainables.gan_settings import GanSettings
 
 if TYPE_CHECKING:
@@ -63,7 +62,7 @@ def training(
     prepare_model: Callable[[Any], Any],
     rank: int,
     world_size: int,
-    keep: Callable[[str, dict[str, Any]], None],
+    keep: Callable[[str, Any], None],
 ) -> Iterator[Epoch]:
     """One game from one seed; the worker of rank 0 scores the generator after every epoch and keeps a few images."""
     from trainables.gan_training import generate, random_vectors, train_gan
@@ -75,7 +74,7 @@ def training(
         scores = scores_of(config, inputs, z, device=device, last_epoch=settings.epochs)
 
         def measure_and_keep(generator: Any, number: int) -> dict[str, float]:
-            keep(f"epoch-{number:03d}", {"images": generate(generator, z[:NUM_SHOWN]).numpy()})
+            keep(f"epoch-{number:03d}.images", generate(generator, z[:NUM_SHOWN]).numpy())
             return {**scores(generator, number), "num_workers": float(world_size)}
 
         measure = measure_and_keep
@@ -111,7 +110,7 @@ def scoring_inputs(context: Context, real_images: Images) -> dict[str, Any]:
         The classifier's settings.
     """
     import torch
-    from safetensors.numpy import load, save
+    from safetensors.numpy import load
 
     from trainables.gan_scores import features
 
@@ -119,7 +118,7 @@ def scoring_inputs(context: Context, real_images: Images) -> dict[str, Any]:
     weights = load(context.run.read("models/classifier.safetensors"))
     inputs: dict[str, Any] = {f"classifier.{name}": array for name, array in weights.items()}
     inputs["real_features"] = features(_classifier(settings, inputs), torch.from_numpy(real_images)).numpy()
-    context.run.write(inputs_name(context.records), save(inputs))
+    context.write_inputs(inputs)
     return settings
 
 
@@ -257,11 +256,11 @@ def intervals(gans: pd.DataFrame) -> list[dict[str, Any]]:
 def _floor(context: Context) -> float:
     """Distance of as many training images as there are test images from these."""
     import torch
-    from safetensors.numpy import load
 
     from trainables.gan_scores import features, frechet_distance
 
-    inputs = load(context.run.read(inputs_name(context.records)))
+    inputs = context.inputs()
+    assert inputs is not None
     settings = json.loads(context.run.read("models/classifier.json"))["settings"]
     images = context.data.train_images[: len(context.data.test_images)]
     found = features(_classifier(settings, inputs), torch.from_numpy(images))
@@ -284,8 +283,8 @@ def _write_images(context: Context, loss: str, records: list[Record]) -> None:
     context.write_model(f"generator_{loss}", best["key"], description)
     numbers = _spread(len(best["epochs"]), at_most=8)
     name = loss.replace("_", "-")
-    every = range(1, len(best["epochs"]) + 1)
-    drawn = np.stack([_kept(context, best["key"], number) for number in every]) / 255
+    every, kept = range(1, len(best["epochs"]) + 1), context.arrays(best["key"])
+    drawn = np.stack([kept[f"epoch-{number:03d}.images"] for number in every]) / 255
     context.write_animation(f"gan_animation_{loss}", drawn, [f"{name}, epoch {number}" for number in every])
     context.write_figure(
         f"gan_samples_{loss}",
@@ -305,12 +304,6 @@ def _write_images(context: Context, loss: str, records: list[Record]) -> None:
         [],
         f"{name}: generated images and the training images nearest in pixels",
     )
-
-
-def _kept(context: Context, key: str, number: int) -> Any:
-    from safetensors.numpy import load
-
-    return load(context.run.read(f"{context.records}/{key}.epoch-{number:03d}.safetensors"))["images"]
 
 
 def _spread(last: int, at_most: int) -> list[int]:

@@ -19,7 +19,7 @@ from orchestrator.config import Gan, Settings, UserError
 from orchestrator.stage import Context, Record, Stage, StageFailed, Trainings, Trial, Work
 from orchestrator.stages.gan import games, weights_of
 from orchestrator.tables import Row
-from orchestrator.worker import inputs_name
+from orchestrator.worker import weights_name
 from trainables.gan_settings import GanSettings
 
 if TYPE_CHECKING:
@@ -93,9 +93,9 @@ def trainings(context: Context) -> Trainings:
     configs: dict[str, dict[str, Any]] = {name: {} for name in REAL}
     for game in games(context.settings):
         configs[game.key] = {name: played[game.key]["config"][name] for name in ("gan", "seed")}
-        generator = load(context.run.read(f"{folder}/{game.key}.safetensors"))
+        generator = load(context.run.read_sealed(weights_name(folder, game.key)))
         inputs |= {f"{game.key}.{name}": array for name, array in generator.items()}
-    context.run.write(inputs_name(context.records), save(inputs))
+    context.write_inputs(inputs)
     cost = SECONDS * context.settings.data.num_test
     trials = [
         Trial(key, {"images": key, "weights": checksum, **config}, epochs=1, cost=cost, weights=True)
@@ -113,7 +113,7 @@ def finish(context: Context, records: dict[str, Record]) -> None:
     failed = [key for key, record in records.items() if record["state"] == "failed"]
     if failed:
         raise StageFailed(f"{failed[0]}: {records[failed[0]]['error']}")
-    found = {key: load(context.run.read(f"{context.records}/{key}.safetensors")) for key in records}
+    found = {key: load(context.weights(key)) for key in records}
     distances = {key: gaussian_distance(images, found["test"]) for key, images in found.items() if key != "test"}
 
     def row(key: str) -> Row:

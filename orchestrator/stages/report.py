@@ -139,7 +139,7 @@ def finish(context: Context, records: dict[str, Record]) -> None:
     page = environment.get_template("report.html.j2").render(
         manifest=context.manifest, sections=sections, reduced=_reduced(context.settings)
     )
-    context.run.write("report.html", page.encode())
+    context.write("report.html", page.encode())
 
 
 def _reduced(settings: Settings) -> str:

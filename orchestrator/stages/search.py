@@ -217,7 +217,7 @@ def _write_journal(context: Context, study: optuna.Study) -> None:
         storage = JournalStorage(JournalFileBackend(str(path)))
         copy = optuna.create_study(study_name=study.study_name, direction="minimize", storage=storage)
         copy.add_trials(study.trials)
-        context.run.write("optuna.journal", path.read_bytes())
+        context.write("optuna.journal", path.read_bytes())
 
 
 def _importances(study: optuna.Study, seed: int) -> list[Row]:

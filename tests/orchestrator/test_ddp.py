@@ -33,7 +33,7 @@ def training(
     prepare_model: Callable[[torch.nn.Module], torch.nn.Module],
     rank: int,
     world_size: int,
-    keep: Callable[[str, dict[str, Any]], None],
+    keep: Callable[[str, Any], None],
 ) -> Iterator[Epoch]:
     """Adds the workers' numbers, the same as the others do; what else happens to it is in its config."""
     assert data.checksum == "none"
@@ -59,7 +59,7 @@ def training(
             model.weight += 1
         state = {"epoch": number, "model": {name: part.clone() for name, part in model.state_dict().items()}}
         if rank == 0:
-            keep(f"epoch-{number}", {"weight": model.weight.detach().numpy()})
+            keep(f"epoch-{number}.weight", model.weight.detach().numpy().copy())
         metrics = {"mean_rank": value, "weight": model.weight.item(), "resumed_after": float(first - 1)}
         yield Epoch(number, metrics, lambda state=state: state)
 
@@ -95,6 +95,11 @@ def test_every_shared_training_is_recorded_once_whatever_becomes_of_a_worker(
     assert [epoch["resumed_after"] for epoch in records["killed"]["epochs"]] == [0.0, 1.0, 1.0]
     assert [epoch["resumed_after"] for epoch in records["well"]["epochs"]] == [0.0, 0.0, 0.0]
     folder = tmp_path / "records" / "toy" / "fingerprint"
-    kept = {path.name for path in folder.iterdir()}
-    assert kept >= {"well.safetensors", "killed.safetensors", "well.epoch-3.safetensors"}
-    assert not any(name.endswith(".checkpoint") for name in kept)
+    names = {path.name for path in folder.iterdir()}
+    assert not any(name.endswith(".checkpoint") for name in names - {"diverges.checkpoint"})
+    assert {"well.safetensors", "killed.safetensors"} <= names
+    for key, start in (("well", 2.0), ("killed", 1.0)):
+        kept = context.arrays(key)
+        assert {name: array.item() for name, array in kept.items()} == {
+            f"epoch-{number}.weight": start + number for number in (1, 2, 3)
+        }, "also what it kept before it was killed"

@@ -7,7 +7,6 @@ import pkgutil
 import warnings
 from collections.abc import Callable, Iterator
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,7 @@ from PIL import Image
 from orchestrator import figures
 from orchestrator.figures import capacity, classify, denoise, embed, gan, images, kfold, refit, search
 from orchestrator.figures.animation import animation
-from orchestrator.results import Run
+from orchestrator.figures.style import rendered
 from orchestrator.tables import TABLES, Row, to_arrow
 
 
@@ -580,13 +579,11 @@ def test_denoising_gain_has_a_panel_for_each_noise_and_a_curve_for_each_model() 
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_figure_drawn_twice_is_the_same_file_twice(tmp_path: Path, name: str) -> None:
-    for folder in ("one", "other"):
-        Run(tmp_path / folder).write_figure(name, next(iter(CASES[name].values()))())
-    one, other = (Run(tmp_path / folder).read(f"figures/{name}.svg") for folder in ("one", "other"))
-    assert one == other
-    assert one.startswith(b"<?xml")
-    assert Run(tmp_path / "one").read(f"figures/{name}.png").startswith(b"\x89PNG")
+def test_figure_drawn_twice_is_the_same_file_twice(name: str) -> None:
+    one, other = (rendered(name, next(iter(CASES[name].values()))()) for _ in range(2))
+    assert one[f"{name}.svg"] == other[f"{name}.svg"]
+    assert one[f"{name}.svg"].startswith(b"<?xml")
+    assert one[f"{name}.png"].startswith(b"\x89PNG")
 
 
 def test_figures_leave_matplotlib_s_settings_as_they_were() -> None:

@@ -76,12 +76,11 @@ def test_each_game_is_tuned_by_what_it_came_to_itself(tmp_path: Path) -> None:
 
 
 def test_a_trial_neither_learns_from_the_last_sixth_nor_looks_at_the_test_images(tmp_path: Path) -> None:
-    from safetensors.numpy import load
-
     context = context_of(gan_search.STAGE, tmp_path)
     trial = gan_search.trainings(context).suggest(0, [])
     config = trial.config | {"gan": trial.config["gan"] | {"batch_size": 64}}
-    inputs = load(context.run.read(f"{context.records}/inputs.safetensors"))
+    inputs = context.inputs()
+    assert inputs is not None
     assert len(inputs["real_features"]) == NUM_TRAIN // 6
 
     def metrics(data: FashionMnist) -> dict[str, float]:
@@ -234,8 +233,6 @@ def test_inception_distances_are_those_of_each_game_s_own_images(
     inception_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With eight of the 2048 features: the distance takes their number's third power."""
-    from safetensors.numpy import load
-
     from trainables import gan_scores, inception
     from trainables.gan_training import generate, random_vectors
 
@@ -246,15 +243,17 @@ def test_inception_distances_are_those_of_each_game_s_own_images(
     context.manifest.stages["gan"] = StageState(state="done", fingerprint="played", started="2026-01-01T00:00:00")
     for game in gan.games(context.settings):
         generator, _ = build(GanSettings.model_validate(game.config["gan"]), seed=len(game.key))
-        context.run.write_record("records/gan/played", game.key, {"config": game.config})
-        context.run.write(f"records/gan/played/{game.key}.safetensors", save(generator.state_dict()))
+        weights = f"records/gan/played/{game.key}.safetensors"
+        context.run.write_sealed(weights, save(generator.state_dict()))
+        context.run.write_json(f"records/gan/played/{game.key}.json", {"config": game.config, "files": [weights]})
     trainings = gan_inception.trainings(context)
-    inputs = load(context.run.read(f"{context.records}/inputs.safetensors"))
+    inputs = context.inputs()
+    assert inputs is not None
     records = {}
     for number in range(trainings.num_trials):
         trial = trainings.suggest(number, [])
         (epoch,) = gan_inception.training(trial.config, context.data, device="cpu", resume=None, inputs=inputs)
-        context.run.write(f"{context.records}/{trial.key}.safetensors", save(epoch.state()["model"]))
+        context.run.write_sealed(f"{context.records}/{trial.key}.safetensors", save(epoch.state()["model"]))
         records[trial.key] = {
             "config": trial.config, "state": "complete", "error": None, "seconds": 1.0, "epochs": [epoch.metrics]
         }  # fmt: skip

@@ -3,13 +3,14 @@
 import errno
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from orchestrator.config import UserError
-from orchestrator.results import SCHEMA_VERSION, Manifest, Run, StageState
+from orchestrator.results import SCHEMA_VERSION, Damaged, Manifest, Run, StageState, Unwritable
 
 
 @pytest.fixture
@@ -60,10 +61,9 @@ def test_on_a_failing_disk_the_old_content_stands(run: Run, monkeypatch: pytest.
     run.write("a/b.json", b"old")
     with monkeypatch.context() as broken:
         broken.setattr(os, step, disk_full)
-        with pytest.raises(OSError, match="No space left"):
-            run.write("a/b.json", b"new")
-        with pytest.raises(OSError, match="No space left"):
-            run.write("a/other.json", b"new")
+        for name in ("a/b.json", "a/other.json"):
+            with pytest.raises(Unwritable, match=f"{name} cannot be written: No space left on device; mend that"):
+                run.write(name, b"new")
     assert run.read("a/b.json") == b"old"
     assert files(run) == ["a/b.json"]
 
@@ -73,7 +73,7 @@ def test_a_file_takes_its_name_only_when_it_is_on_the_disk(run: Run, monkeypatch
     fsync, replace = os.fsync, os.replace
 
     def watched_fsync(handle: int) -> None:
-        assert os.fstat(handle).st_size == 4
+        assert os.fstat(handle).st_size == 4 or order[-1] == "replace"
         order.append("fsync")
         fsync(handle)
 
@@ -85,7 +85,7 @@ def test_a_file_takes_its_name_only_when_it_is_on_the_disk(run: Run, monkeypatch
     monkeypatch.setattr(os, "fsync", watched_fsync)
     monkeypatch.setattr(os, "replace", watched_replace)
     run.write("a.bin", b"four")
-    assert order == ["fsync", "replace"]
+    assert order == ["fsync", "replace", "fsync"], "and the folder with its new name"
 
 
 def test_reading_what_is_not_there_is_a_file_not_found_error(run: Run) -> None:
@@ -123,30 +123,100 @@ def test_a_folder_s_files_are_listed_in_order_by_their_ending(run: Run) -> None:
     assert run.list("none", ".json") == []
 
 
+def record(run: Run, key: str, **content: object) -> dict[str, object]:
+    """Write a record as the ledger does."""
+    whole = {"files": [], **content}
+    run.write_json(f"r/{key}.json", whole)
+    return whole
+
+
 def test_records_round_trip(run: Run) -> None:
-    first = {"state": "complete", "epochs": [{"val_mse": 0.1 + 0.2}], "error": None, "text": "ü\n"}
-    run.write_record("records/kfold", "fold-0", first)
-    run.write_record("records/kfold", "fold-1.5", {"state": "failed"})
-    run.write_record("records/kfold/deeper", "fold-2", {})
-    assert run.records("records/kfold") == {"fold-0": first, "fold-1.5": {"state": "failed"}}
+    first = record(run, "fold-0", state="complete", epochs=[{"val_mse": 0.1 + 0.2}], error=None, text="ü\n")
+    second = record(run, "fold-1.5", state="failed")
+    run.write_json("r/deeper/fold-2.json", {"files": []})
+    assert run.records("r") == {"fold-0": first, "fold-1.5": second}
     assert run.records("records/search") == {}
 
 
 def test_a_record_written_again_is_one_record(run: Run) -> None:
-    run.write_record("r", "trial-000", {"state": "failed"})
-    run.write_record("r", "trial-000", {"state": "complete"})
-    assert run.records("r") == {"trial-000": {"state": "complete"}}
+    record(run, "trial-000", state="failed")
+    last = record(run, "trial-000", state="complete")
+    assert run.records("r") == {"trial-000": last}
 
 
 def test_half_a_record_of_a_killed_process_is_no_record(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that is killed leaves its temporary file, as when removing it fails."""
-    run.write_record("r", "trial-000", {})
+    whole = record(run, "trial-000")
     monkeypatch.setattr(os, "replace", disk_full)
     monkeypatch.setattr(Path, "unlink", disk_full)
-    with pytest.raises(OSError, match="No space left"):
-        run.write_record("r", "trial-001", {})
+    with pytest.raises(Unwritable):
+        record(run, "trial-001")
     assert len(files(run)) == 2
-    assert run.records("r") == {"trial-000": {}}
+    assert run.records("r") == {"trial-000": whole}
+
+
+def damaged(content: bytes) -> Iterator[bytes]:
+    """The content, damaged in every way that one bit or one cut can."""
+    yield b""
+    yield from (content[:length] for length in range(1, len(content)))
+    for position in range(len(content)):
+        for bit in range(8):
+            yield content[:position] + bytes([content[position] ^ 1 << bit]) + content[position + 1 :]
+
+
+def test_every_flipped_bit_and_every_cut_of_a_sealed_file_is_noticed(run: Run) -> None:
+    run.write_sealed("r/a.checkpoint", b"\x00state\n")
+    content = run.read("r/a.checkpoint")
+    assert run.read_sealed("r/a.checkpoint") == b"\x00state\n"
+    for other in damaged(content):
+        run.write("r/a.checkpoint", other)
+        with pytest.raises(Damaged, match=r"^r/a.checkpoint is damaged$"):
+            run.read_sealed("r/a.checkpoint")
+
+
+def test_every_flipped_bit_and_every_cut_of_a_sealed_json_file_is_noticed_or_means_the_same(run: Run) -> None:
+    written = {"state": "complete", "epochs": [{"mse": 0.25}]}
+    run.write_json("r/a.json", written)
+    content = run.read("r/a.json")
+    num_noticed = 0
+    for other in damaged(content):
+        run.write("r/a.json", other)
+        try:
+            assert run.read_json("r/a.json") == written, "a blank for a line's end, say"
+        except Damaged:
+            num_noticed += 1
+    assert num_noticed > 8 * 0.8 * len(content)
+
+
+def test_a_sealed_file_under_another_s_name_is_damaged(run: Run) -> None:
+    run.write_sealed("r/a.safetensors", b"one")
+    run.write("r/b.safetensors", run.read("r/a.safetensors"))
+    with pytest.raises(Damaged):
+        run.read_sealed("r/b.safetensors")
+    run.write_json("r/a.json", {})
+    run.write("r/b.json", run.read("r/a.json"))
+    with pytest.raises(Damaged):
+        run.read_json("r/b.json")
+
+
+@pytest.mark.parametrize("fault", ["record", "weights", "no weights"])
+def test_a_damaged_record_is_set_aside_with_a_line_that_names_it(run: Run, fault: str) -> None:
+    said: list[str] = []
+    run.say = said.append
+    for key in ("well", "ill"):
+        run.write_sealed(f"r/{key}.safetensors", b"weights")
+        record(run, key, files=[f"r/{key}.safetensors"])
+    if fault == "no weights":
+        run.delete("r/ill.safetensors")
+    else:
+        run.write("r/ill.json" if fault == "record" else "r/ill.safetensors", b"{}")
+    assert list(run.records("r")) == ["well"]
+    assert list(run.records("r")) == ["well"]
+    (line,) = said
+    assert line.startswith("r/ill.json ")
+    (kept,) = (name for name in files(run) if name.startswith("quarantine/"))
+    assert kept.endswith("/r/ill.json")
+    assert f"{run.location}/{kept}" in line
 
 
 def test_a_folder_without_a_manifest_has_none(run: Run) -> None:
@@ -187,19 +257,29 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_manifest_is_named_with_the_way_out(run: Run, damage: str) -> None:
-    run.write("manifest.json", DAMAGES[damage].encode())
-    assert "is damaged; delete it" in complaint(run)
+@pytest.mark.parametrize("sealed", [False, True])
+def test_a_damaged_manifest_is_named(run: Run, damage: str, sealed: bool) -> None:
+    content = DAMAGES[damage]
+    if sealed and content.startswith("{") and damage != "cut off":
+        run.write_json("manifest.json", json.loads(content))
+    else:
+        run.write("manifest.json", content.encode())
+    with pytest.raises(Damaged, match=r"^manifest.json is damaged$"):
+        run.manifest()
 
 
 def test_a_manifest_that_is_no_text_is_damaged(run: Run) -> None:
     run.write("manifest.json", b"\xff\xfe\x00")
-    assert "is damaged; delete it" in complaint(run)
+    with pytest.raises(Damaged):
+        run.manifest()
 
 
-@pytest.mark.parametrize("version", [SCHEMA_VERSION + 1, 0, None, "a\nb"])
+@pytest.mark.parametrize("version", [SCHEMA_VERSION + 1, 0, 1, "a\nb"])
 def test_a_manifest_of_another_version_is_named_with_both_versions(run: Run, version: object) -> None:
+    run.write_json("manifest.json", GOOD | {"schema_version": version})
+    sealed = complaint(run)
     run.write("manifest.json", json.dumps(GOOD | {"schema_version": version}).encode())
+    assert complaint(run) == sealed, "also of a version whose manifests were not sealed"
     message = complaint(run)
     assert f"has schema version {version!r}, this program writes {SCHEMA_VERSION}" in message
     assert "--name" in message
@@ -215,16 +295,16 @@ def test_a_run_below_a_file_cannot_be_written_and_says_so(tmp_path: Path) -> Non
     run = Run(tmp_path / "file" / "mine")
     with pytest.raises(UserError) as caught:
         run.write_manifest(manifest())
-    assert str(caught.value) == f"the run folder {tmp_path / 'file' / 'mine'} cannot be written: Not a directory"
+    assert f"{tmp_path / 'file' / 'mine'}/manifest.json cannot be written: Not a directory" in str(caught.value)
     assert "cannot be read" in complaint(run)
 
 
-def test_a_full_disk_is_the_reason_given_for_a_manifest_that_cannot_be_written(
-    run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(os, "replace", disk_full)
-    with pytest.raises(UserError, match=r"cannot be written: No space left on device$"):
-        run.write_manifest(manifest())
+def test_a_disk_without_the_space_that_a_run_needs_is_named(run: Run) -> None:
+    free = run.free_bytes()
+    assert free is not None
+    run.check_space(free / 2)
+    with pytest.raises(Unwritable, match=r"^the disk of .* has .* GB left and needs 1e\+06; mend that"):
+        run.check_space(1e15)
 
 
 def test_a_location_that_is_none_is_named() -> None:

@@ -1,6 +1,5 @@
 """Bad input gets one clear line and exit status 2; plan and status start nothing."""
 
-import json
 import shutil
 import socket
 import sys
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.config import smoke as smoke_preset
+from orchestrator.results import Run
 from orchestrator.run import main, wanted_stages
 from tests.orchestrator.command import REPOSITORY, Smoke, orchestrate
 
@@ -44,7 +44,13 @@ def _refused(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
         (["--runs-dir", "nonsense://bucket"], "nonsense"),
         (["--runs-dir", ""], "--runs-dir: '' is neither a folder nor an address"),
         (["--runs-dir", "s3://"], "--runs-dir: 's3://' is neither a folder nor an address"),
+        (
+            ["--runs-dir", "s3://id:secret@bucket"],
+            "--runs-dir: an address with a key in it",
+        ),
         (["--config", "a\nb"], "No such file"),
+        (["compare", "one"], "compare takes two names"),
+        (["compare", "one", "other"], "runs/one has no tables: is the name right?"),
         (["--kfold.orders", "sequential", "sequential"], "none twice"),
         (["--kfold.orders", "backwards"], "backwards"),
         (["--capacity.latent-dims", "2000"], "2000 is above 1024"),
@@ -131,20 +137,23 @@ def test_address_where_something_else_answers_is_refused_within_20_seconds(tmp_p
     assert done.seconds < 20
 
 
-@pytest.mark.parametrize("content", ["", "{", "[" * 100_000, "[]", "null", '{"schema_version": 1}', "\x00"])
-def test_damaged_manifest_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path, content: str) -> None:
+@pytest.mark.parametrize("content", ["", "{", "[" * 100_000, "[]", "null", '{"sha256": 1}', "\x00"])
+def test_damaged_manifest_is_named_by_plan_and_status_which_leave_it_as_it_is(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, content: str
+) -> None:
     (tmp_path / "laptop").mkdir()
     (tmp_path / "laptop" / "manifest.json").write_text(content)
-    for command in ("all", "plan", "status"):
-        assert "manifest.json is damaged" in _refused(capsys, command, "--runs-dir", tmp_path)
+    for command in ("plan", "status"):
+        assert main([command, "--runs-dir", str(tmp_path)]) == 0
+        assert "laptop/manifest.json is damaged" in capsys.readouterr().err
+    assert (tmp_path / "laptop" / "manifest.json").read_text() == content
 
 
 def test_run_folder_of_another_schema_version_is_refused(
     smoke: Smoke, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    manifest = json.loads(smoke.run.read("manifest.json")) | {"schema_version": 999}
-    (tmp_path / "smoke").mkdir()
-    (tmp_path / "smoke" / "manifest.json").write_text(json.dumps(manifest))
+    manifest = smoke.run.read_json("manifest.json")
+    Run(tmp_path / "smoke").write_json("manifest.json", manifest | {"schema_version": 999})
     assert "schema version 999" in _refused(capsys, "--preset", "smoke", "--runs-dir", tmp_path)
 
 
@@ -206,9 +215,10 @@ def test_status_tells_what_is_done_and_what_is_missing(
     assert main(["status", "--runs-dir", str(tmp_path)]) == 0
     assert "no run yet" in capsys.readouterr().out
     shutil.copytree(smoke.runs_dir / "smoke", tmp_path / "smoke", ignore=shutil.ignore_patterns("ray"))
-    manifest = json.loads((tmp_path / "smoke" / "manifest.json").read_text())
+    copy = Run(tmp_path / "smoke")
+    manifest = copy.read_json("manifest.json")
     del manifest["stages"]["refit"]
-    (tmp_path / "smoke" / "manifest.json").write_text(json.dumps(manifest))
+    copy.write_json("manifest.json", manifest)
     next((tmp_path / "smoke" / "records" / "refit").rglob("best.json")).unlink()
     assert main(["status", "--preset", "smoke", "--runs-dir", str(tmp_path)]) == 0
     rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from orchestrator.results import SCHEMA_VERSION, Manifest, Run
+from orchestrator.results import SCHEMA_VERSION, Manifest, Run, as_parquet
 from orchestrator.tables import CATEGORY, TABLES, Row, to_arrow
 
 MANIFEST = Manifest.model_validate(Manifest.empty("mine", "c0ffee").model_dump() | {"preset": "smoke", "seed": 7})
@@ -36,7 +36,7 @@ def made_up_rows(name: str, num_rows: int = 3) -> list[Row]:
 def written(folder: Path, name: str, rows: list[Row]) -> Path:
     """The file of a table."""
     run = Run(folder)
-    run.write_table(name, rows, MANIFEST, "f1n6e2")
+    run.write(f"tables/{name}.parquet", as_parquet(name, rows, MANIFEST, "f1n6e2"))
     return Path(run.path(f"tables/{name}.parquet"))
 
 

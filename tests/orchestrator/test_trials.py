@@ -12,7 +12,7 @@ import torch
 from rich.console import Console
 
 from orchestrator.cluster import Cluster
-from orchestrator.config import smoke
+from orchestrator.config import Resources, smoke
 from orchestrator.ledger import Ledger
 from orchestrator.progress import Bar, Progress
 from orchestrator.results import Manifest, Run
@@ -59,20 +59,27 @@ class OneStage:
     def next(self) -> Ledger | None:
         return self.ledger if self.ledger.waiting else None
 
+    halted = False
+
     @property
     def exhausted(self) -> bool:
         return not self.ledger.num_missing
 
+    def halt(self, error: Exception) -> None:
+        raise error
 
-def run_all(cluster: Cluster, folder: Path, trainings: Trainings) -> dict[str, Record]:
-    settings = smoke()
+
+def run_all(
+    cluster: Cluster, folder: Path, trainings: Trainings, resources: Resources | None = None
+) -> dict[str, Record]:
+    settings = smoke().model_copy(update={"resources": resources or Resources()})
     stage = Stage("toy", decides=lambda settings: [], finish=lambda context, records: None, training=training)
     manifest = Manifest.empty("toy", "none")
     context = Context(stage, settings, Run(folder), manifest, "fingerprint", NO_IMAGES)
     done: list[dict[str, Record]] = []
     ledger = Ledger(context, trainings, bar=Bar(Progress(Console(file=io.StringIO())), "toy"), when_done=done.append)
     if ledger.num_missing:
-        run_trials(OneStage(ledger), {"toy": training}, cluster, NO_IMAGES, context.run)
+        run_trials(OneStage(ledger), {"toy": training}, cluster, NO_IMAGES, context.run, settings.resources)
     (records,) = done
     return records
 

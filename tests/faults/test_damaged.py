@@ -1,0 +1,141 @@
+"""A damaged file of a run folder, or of the data, is noticed, and what it held is made again or missed in a line."""
+
+import gzip
+import os
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from orchestrator.compare import differences
+from orchestrator.results import Run
+from orchestrator.run import main
+from tests.orchestrator.command import Smoke
+from trainables.fashion_mnist import DataError, load, user_cache_dir
+
+NUM_MUTATIONS = int(os.environ.get("FAULTS_MUTATIONS", "40"))
+"""`make test-faults` has 200."""
+
+Mutation = Callable[[random.Random, Path, list[Path]], None]
+
+
+def truncate(dice: random.Random, path: Path, others: list[Path]) -> None:
+    os.truncate(path, dice.randrange(path.stat().st_size))
+
+
+def flip(dice: random.Random, path: Path, others: list[Path]) -> None:
+    content = bytearray(path.read_bytes())
+    content[dice.randrange(len(content))] ^= 1 << dice.randrange(8)
+    path.write_bytes(content)
+
+
+def empty(dice: random.Random, path: Path, others: list[Path]) -> None:
+    path.write_bytes(b"")
+
+
+def swap(dice: random.Random, path: Path, others: list[Path]) -> None:
+    other = dice.choice([it for it in others if it.suffix == path.suffix and it != path] or [path])
+    first, second = path.read_bytes(), other.read_bytes()
+    path.write_bytes(second)
+    other.write_bytes(first)
+
+
+MUTATIONS: tuple[Mutation, ...] = (truncate, flip, empty, swap)
+
+
+@pytest.fixture
+def copy(smoke: Smoke, tmp_path: Path) -> Path:
+    shutil.copytree(smoke.runs_dir / "smoke", tmp_path / "smoke", ignore=shutil.ignore_patterns("ray"))
+    return tmp_path
+
+
+def files(run: Path, *, records: bool) -> list[Path]:
+    found = [path for path in sorted(run.rglob("*")) if path.is_file() and path.name != "lock"]
+    top = {path: path.relative_to(run).parts[0] for path in found}
+    return [path for path in found if top[path] not in {"quarantine", "ray"} and (top[path] == "records") == records]
+
+
+def run_again(runs_dir: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    capsys.readouterr()
+    status = main(["all", "--preset", "smoke", "--address", "local", "--runs-dir", str(runs_dir)])
+    out, err = capsys.readouterr()
+    assert status == 0, (out, err)
+    assert "Traceback" not in out + err
+    return err
+
+
+def test_every_damage_to_what_a_run_gives_is_noticed_and_mended(
+    smoke: Smoke, copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dice = random.Random(5)
+    names = {path.relative_to(smoke.runs_dir) for path in files(smoke.runs_dir / "smoke", records=False)}
+    for number in range(NUM_MUTATIONS * 4 // 5):
+        candidates = files(copy / "smoke", records=False)
+        path = dice.choice(candidates)
+        before = {it: it.read_bytes() for it in candidates}
+        mutate = MUTATIONS[number % len(MUTATIONS)]
+        mutate(dice, path, candidates)
+        changed = [it for it in candidates if it.read_bytes() != before[it]]
+        err = run_again(copy, capsys)
+        what = f"{mutate.__name__} {path.relative_to(copy)}"
+        for it in changed:
+            name = str(it.relative_to(copy / "smoke"))
+            assert name in err or name == "tables/stages.parquet" or it.read_bytes() == before[it], what
+        assert list(differences(Run(copy / "smoke"), smoke.run)) == [], what
+    assert {path.relative_to(copy) for path in files(copy / "smoke", records=False)} == names
+
+
+def test_every_damage_to_records_is_noticed_where_they_are_read_and_only_these_trainings_are_repeated(
+    smoke: Smoke, copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dice = random.Random(6)
+    for _ in range(-(-NUM_MUTATIONS // 5 // 8)):
+        candidates = files(copy / "smoke", records=True)
+        before = {it: it.read_bytes() for it in candidates}
+        for number in range(8):
+            path = dice.choice([it for it in candidates if it.stat().st_size])
+            MUTATIONS[number % len(MUTATIONS)](dice, path, candidates)
+        (copy / "smoke" / "manifest.json").write_bytes(b"gone, so that every record is read again")
+        changed = {it for it in candidates if it.read_bytes() != before[it]}
+        err = run_again(copy, capsys)
+        assert list(differences(Run(copy / "smoke"), smoke.run)) == [], changed
+        for it in candidates:
+            trained_again = it.suffix == ".json" and it.read_bytes() != before[it]
+            touched = any(other.name.split(".")[0] == it.name.split(".")[0] for other in changed)
+            assert touched or not trained_again, f"{it.name} was whole and is trained again"
+        assert "manifest.json is damaged" in err
+
+
+def test_a_folder_without_its_tables_and_manifest_makes_them_from_the_records(
+    smoke: Smoke, copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(copy / "smoke" / "tables")
+    (copy / "smoke" / "manifest.json").unlink()
+    assert "Ray" not in run_again(copy, capsys), "nothing is trained"
+    assert list(differences(Run(copy / "smoke"), smoke.run)) == []
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_every_damage_to_the_images_is_named_or_makes_no_difference(tmp_path: Path, packed: bool) -> None:
+    whole, dice = load().checksum, random.Random(7)
+    for path in user_cache_dir().iterdir():
+        if packed:
+            (tmp_path / f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes(), compresslevel=1))
+        else:
+            shutil.copy(path, tmp_path)
+    paths = sorted(tmp_path.iterdir())
+    for number in range(NUM_MUTATIONS // 4):
+        before = {path: path.read_bytes() for path in paths}
+        MUTATIONS[number % len(MUTATIONS)](dice, dice.choice(paths), paths)
+        changed = [path for path in paths if path.read_bytes() != before[path]]
+        error = ""
+        try:
+            assert load(tmp_path).checksum == whole
+        except DataError as refused:
+            error = str(refused)
+        assert any(path.name in error for path in changed) or (packed and not error), "a byte of gzip's header"
+        assert len(error.splitlines()) <= 1
+        for path in changed:
+            path.write_bytes(before[path])

@@ -1,0 +1,172 @@
+"""A run folder on a disk that fills up, that is in use, or that a stranger has prepared."""
+
+import os
+import pickle
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from orchestrator.compare import differences
+from orchestrator.results import Run
+from orchestrator.run import main
+from orchestrator.worker import Job, load_checkpoint
+from tests.orchestrator.command import REPOSITORY, Smoke, orchestrate
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 48 MB."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", folder], capture_output=True, text=True
+    )
+    if mounted.returncode:
+        pytest.skip(f"a tmpfs cannot be mounted here: {mounted.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def test_disk_below_the_stated_margin_is_refused(small_disk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--preset", "smoke", "--runs-dir", str(small_disk)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "smoke has 0.05 GB left and needs 1; mend that, and give the same command again" in line
+    assert [path.name for path in (small_disk / "smoke").iterdir()] == ["lock"]
+
+
+def test_disk_that_fills_up_stops_the_run_which_goes_on_when_there_is_space(smoke: Smoke, small_disk: Path) -> None:
+    arguments = ("--preset", "smoke", "--address", "local", "--runs-dir", small_disk)
+    margin = ("--resources.free-gigabytes", "0.01")
+
+    def fill() -> None:
+        while not list(small_disk.glob("smoke/records/search/*/trial-001.json")):
+            time.sleep(0.05)
+        with open(small_disk / "ballast", "wb") as ballast:
+            try:
+                while True:
+                    ballast.write(bytes(2**14))
+                    ballast.flush()
+            except OSError:
+                return
+
+    filling = threading.Thread(target=fill, daemon=True)
+    filling.start()
+    stopped = orchestrate("all", *arguments, *margin)
+    filling.join(timeout=10)
+    assert stopped.status == 2, stopped.err
+    assert "Traceback" not in stopped.err
+    last = stopped.err.splitlines()[-1]
+    assert last.startswith("error: ")
+    assert "mend that, and give the same command again" in last
+    before = {path: path.read_bytes() for path in small_disk.glob("smoke/records/**/*.json")}
+    assert before
+
+    assert orchestrate("all", *arguments, *margin).status == 2, "still full"
+    (small_disk / "ballast").unlink()
+    again = orchestrate("all", *arguments, *margin)
+    assert again.status == 0, again.err
+    assert {path: path.read_bytes() for path in before} == before
+    assert list(differences(Run(small_disk / "smoke"), smoke.run)) == []
+
+
+def test_second_run_on_a_folder_is_refused_and_a_killed_run_s_lock_is_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    holder = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import sys, time; from orchestrator.lock import locked; from orchestrator.results import Run\n"
+            "with locked(Run(sys.argv[1])): print('locked', flush=True); time.sleep(600)",
+            tmp_path / "smoke",
+        ],
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+    )
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == b"locked\n"
+    arguments = ["report", "--preset", "smoke", "--runs-dir", str(tmp_path)]
+    assert main(arguments) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"{tmp_path}/smoke is in use by process {holder.pid} on " in line
+    assert main(["status", *arguments[1:]]) == 0, "looking is allowed"
+    assert main([*arguments, "--name", "other"]) == 0
+    (tmp_path / "smoke" / "tables").mkdir()
+    (tmp_path / "smoke" / "tables" / ".writing-abc").touch()
+    holder.kill()
+    holder.wait()
+    assert main(arguments) == 0
+    assert not list((tmp_path / "smoke").rglob(".writing-*")), "what it was writing is cleared away"
+
+
+class Bomb:
+    """Leaves a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, (str(self.path),)
+
+
+def test_nothing_in_a_run_folder_is_run(smoke: Smoke, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every file that is read back is replaced by a pickle, sealed as ours are where ours are sealed."""
+    bomb = pickle.dumps(Bomb(tmp_path / "exploded"))
+    shutil.copytree(smoke.runs_dir / "smoke", tmp_path / "smoke", ignore=shutil.ignore_patterns("ray"))
+    run = Run(tmp_path / "smoke")
+    for path in sorted(Path(run.absolute).rglob("*")):
+        name = str(path.relative_to(run.absolute))
+        if name.startswith("records/") and path.suffix == ".safetensors":
+            run.write_sealed(name, bomb)
+        elif path.is_file() and not name.startswith("records/"):
+            path.write_bytes(bomb)
+    run.write_sealed("records/toy/a.checkpoint", bomb)
+    job = Job("toy", "records/toy", "a", {}, 1, weights=False, stuck_seconds=60)
+    assert load_checkpoint(run, job) == ([], None, {})
+    arguments = ["--preset", "smoke", "--runs-dir", str(tmp_path), "--address", "local"]
+    assert main(["status", *arguments]) == main(["plan", *arguments]) == 0
+    assert main(["compare", str(tmp_path / "smoke"), str(smoke.runs_dir / "smoke")]) == 2
+    assert main(["denoise", *arguments]) == 1, "refit's weights are none"
+    out, err = capsys.readouterr()
+    assert "manifest.json is damaged" in err
+    assert "refit failed" in out
+    assert "Traceback" not in out + err
+    assert not (tmp_path / "exploded").exists()
+    pickle.loads(bomb)
+    assert (tmp_path / "exploded").exists(), "it would have"
+
+
+def test_every_port_is_open_to_this_machine_only_and_no_token_is_kept(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "orchestrator.run", "search", "--preset", "smoke", "--address", "local"]
+    command += ["--runs-dir", str(tmp_path)]
+    with subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True) as driver:
+        assert driver.stderr is not None
+        lines = iter(driver.stderr)
+        url = next(match[0] for line in lines if (match := re.search(r"http://[\d.]+:\d+", line)))
+        assert any("complete" in line for line in lines)
+        own = [psutil.Process(driver.pid), *psutil.Process(driver.pid).children(recursive=True)]
+        listening = [
+            connection.laddr
+            for process in own
+            for connection in process.net_connections(kind="tcp")
+            if connection.status == psutil.CONN_LISTEN
+        ]
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            urllib.request.urlopen(f"{url}/api/v0/nodes", timeout=10)
+        driver.kill()
+    assert len(listening) > 5
+    assert {address.ip for address in listening} <= {"127.0.0.1", "::1"}
+    token = Path("~/.ray/auth_token").expanduser().read_bytes().strip()
+    kept = [path for path in (tmp_path / "smoke").rglob("*") if path.is_file()]
+    assert kept
+    assert not [path for path in kept if token in path.read_bytes()]

@@ -1,0 +1,132 @@
+"""Kill anything at any time, type the same command again: the tables are those of an undisturbed run."""
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from orchestrator.compare import differences
+from orchestrator.results import Run
+from tests.orchestrator.command import REPOSITORY, Smoke, orchestrate
+
+NUM_KILLS = int(os.environ.get("FAULTS_KILLS", "2"))
+"""`make test-faults` has 20."""
+SMOKE = ("all", "--preset", "smoke", "--address", "local", "--runs-dir")
+
+
+@contextlib.contextmanager
+def started(*arguments: str | Path) -> Iterator[subprocess.Popen[bytes]]:
+    """The command, on its way."""
+    command = [sys.executable, "-m", "orchestrator.run", *map(str, arguments)]
+    process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def descendants(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    return psutil.Process(process.pid).children(recursive=True)
+
+
+def gone(processes: list[psutil.Process], within_seconds: float) -> bool:
+    _, alive = psutil.wait_procs(processes, timeout=within_seconds)
+    return not alive
+
+
+def records(runs_dir: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in (runs_dir / "smoke" / "records").rglob("*.json")}
+
+
+def assert_goes_on_exactly(runs_dir: Path, smoke: Smoke) -> None:
+    """The same command ends well, repeats nothing that was recorded, and gives the undisturbed run's tables."""
+    before = records(runs_dir)
+    again = orchestrate(*SMOKE, runs_dir)
+    assert again.status == 0, again.err
+    assert "Traceback" not in again.err
+    after = records(runs_dir)
+    assert {path: after[path] for path in before} == before, "a recorded training was repeated"
+    assert list(differences(Run(runs_dir / "smoke"), smoke.run)) == []
+
+
+@pytest.mark.parametrize("number", range(NUM_KILLS))
+def test_driver_killed_at_a_random_moment(smoke: Smoke, tmp_path: Path, number: int) -> None:
+    moment = random.Random(number).uniform(1, smoke.finished.seconds)
+    with started(*SMOKE, tmp_path) as driver:
+        time.sleep(moment)
+        theirs = descendants(driver) if driver.poll() is None else []
+        driver.kill()
+        driver.wait()
+        orphans = gone(theirs, within_seconds=20)
+    num_recorded = len(records(tmp_path))
+    begun = time.monotonic()
+    assert_goes_on_exactly(tmp_path, smoke)
+    print(f"killed after {moment:.1f} s with {num_recorded} records; {time.monotonic() - begun:.1f} s to the end")
+    assert orphans, "Ray's processes outlived the driver"
+
+
+def _workers(driver: subprocess.Popen[bytes], title: str) -> list[psutil.Process]:
+    found = []
+    for process in descendants(driver):
+        with contextlib.suppress(psutil.Error):
+            if any(title in part for part in process.cmdline()):
+                found.append(process)
+    return found
+
+
+def _wait_for(runs_dir: Path, pattern: str, driver: subprocess.Popen[bytes]) -> None:
+    while not list((runs_dir / "smoke" / "records").glob(pattern)):
+        assert driver.poll() is None, f"over before there was {pattern}"
+        time.sleep(0.02)
+
+
+def test_workers_killed_in_the_midst_of_a_fold_and_of_a_game(smoke: Smoke, tmp_path: Path) -> None:
+    with started(*SMOKE, tmp_path) as driver:
+        _wait_for(tmp_path, "search/*/*.json", driver)
+        (first, *_) = _workers(driver, "ray::ImplicitFunc")
+        first.kill()
+        _wait_for(tmp_path, "kfold/*/*.json", driver)
+        (first, *_) = _workers(driver, "ray::ImplicitFunc")
+        first.kill()
+        _wait_for(tmp_path, "gan/*/*.checkpoint", driver)
+        players = _workers(driver, "RayTrainWorker")
+        assert len(players) == 2
+        players[1].kill()
+        assert driver.wait(timeout=600) == 0
+    assert list(differences(Run(tmp_path / "smoke"), smoke.run)) == []
+
+
+def test_node_lost_in_the_midst_of_the_folds(smoke: Smoke, tmp_path: Path) -> None:
+    from ray.cluster_utils import Cluster
+
+    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    try:
+        second = nodes.add_node(num_cpus=1)
+        command = ("kfold", *SMOKE[1:3], "--address", nodes.address, "--runs-dir", tmp_path)
+        with started(*command) as driver:
+            _wait_for(tmp_path, "kfold/*/*.json", driver)
+            nodes.remove_node(second, allow_graceful=False)
+            assert driver.wait(timeout=600) == 0
+        before = records(tmp_path)
+    finally:
+        nodes.shutdown()
+    assert_goes_on_exactly(tmp_path, smoke)
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_terminated_driver_ends_like_an_interrupted_one(tmp_path: Path) -> None:
+    with started(*SMOKE, tmp_path) as driver:
+        _wait_for(tmp_path, "search/*/*.json", driver)
+        theirs = descendants(driver)
+        os.kill(driver.pid, signal.SIGTERM)
+        assert driver.wait(timeout=30) == 130
+        assert gone(theirs, within_seconds=20)
