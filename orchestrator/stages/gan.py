@@ -1,7 +1,7 @@
 """gan: the minimax and the non-saturating GAN, seed by seed, under Ray Train's DDP (the paper's second half).
 
 Reads classify's model classifier, and gan_search's table gan_trials where the games were tuned. Writes the tables
-gans and gan_epochs, figures, and each game's best generator.
+gans, gan_epochs and gan_intervals, figures, and each game's best generator.
 
 Minimax is minimax here, which in the author's code it is not. Distances are taken in the features of the classifier
 of raw images, between as many generated images as there are test images and these; between as many training images
