@@ -171,29 +171,29 @@ def gan_search(tables: Tables) -> list[str]:
 
 
 def gan(tables: Tables) -> list[str]:
-    """Each game's distance over seeds, beside the floor, and the difference of the two; Inception's where asked for."""
+    """Each game's distance over seeds, beside the floor, and their difference; Inception's where asked for."""
     table = tables["gans"].dropna(subset=["frechet_distance"])
     intervals = tables["gan_intervals"].set_index("loss")
 
     def distance(loss: str) -> str:
         row = intervals.loc[loss]
-        interval = "" if pd.isna(row["low"]) else f" (95 % t interval {row['low']:.2f} to {row['high']:.2f})"
+        interval: str = "" if pd.isna(row["low"]) else f" (95 % t interval {row['low']:.2f} to {row['high']:.2f})"
         return f"{row['frechet_distance']:.2f}{interval}"
 
     lines = []
     for loss, rows in table.groupby("loss", observed=True):
         floor, ratio = rows["floor_distance"].iloc[0], intervals["floor_ratio"][loss]
         lines.append(
-            f"{str(loss).replace('_', '-')}, {len(rows)} seed(s): Frechet distance {distance(str(loss))}, {ratio:.1f} "
-            f"times the floor of {floor:.2f}; precision {rows['precision'].mean():.2f}, "
+            f"{str(loss).replace('_', '-')}, {len(rows)} seed(s): Frechet distance {distance(str(loss))}, "
+            f"{ratio:.1f} times the floor of {floor:.2f}; precision {rows['precision'].mean():.2f}, "
             f"recall {rows['recall'].mean():.2f}; {int(rows['collapsed'].sum())} collapsed."
         )
     if "difference" in intervals.index and intervals["num_seeds"]["difference"]:
         lines.append(f"Minimax less non-saturating, seed by seed: {distance('difference')}.")
     for loss, rows in tables.get("gan_inception", table.iloc[:0]).groupby("loss", observed=True):
         lines.append(
-            f"{str(loss).replace('_', '-')} in the features of Inception-v3 (weights {rows['features'].iloc[0]}): FID "
-            f"{rows['inception_fid'].mean():.2f}, the floor {rows['floor_fid'].iloc[0]:.2f}."
+            f"{str(loss).replace('_', '-')} in the features of Inception-v3 (weights {rows['features'].iloc[0]}): "
+            f"FID {rows['inception_fid'].mean():.2f}, the floor {rows['floor_fid'].iloc[0]:.2f}."
         )
     return lines
 

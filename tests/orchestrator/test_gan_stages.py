@@ -160,12 +160,14 @@ def test_intervals_are_student_s_and_the_difference_is_paired_by_seed() -> None:
 
 
 def test_findings_tell_intervals_and_the_paired_difference() -> None:
-    games = gans(*((loss, seed, seed + 10.0 * (loss == "minimax")) for loss in LOSSES for seed in (1, 2, 3)))
+    games = gans(
+        *((loss, seed, 1.0 * seed + (9.5 + seed / 4) * (loss == "minimax")) for loss in LOSSES for seed in (1, 2, 3))
+    )
     tables = {"gans": games.assign(precision=0.7, recall=0.4, collapsed=False)}
     tables["gan_intervals"] = pd.DataFrame(gan.intervals(games))
     minimax, _, difference = FINDINGS["gan"](tables)
-    assert "3 seed(s): Frechet distance 12.00 (95 % t interval 9.52 to 14.48), 24.0 times the floor" in minimax
-    assert difference.endswith("seed by seed: 10.00 (95 % t interval 10.00 to 10.00).")
+    assert "3 seed(s): Frechet distance 12.00 (95 % t interval 8.89 to 15.11), 24.0 times the floor" in minimax
+    assert difference.endswith("seed by seed: 10.00 (95 % t interval 9.38 to 10.62).")
     scored = games.rename(columns={"frechet_distance": "inception_fid"}).assign(features="c0ffee", floor_fid=1.5)
     *_, inception = FINDINGS["gan"](tables | {"gan_inception": scored})
     assert "weights c0ffee): FID 2.00, the floor 1.50" in inception
