@@ -224,7 +224,7 @@ class Gan(Section):
     architecture: Literal["paper", "stable"] = "paper"
     """paper: the author's geometry, with batch norm. stable: kernels that the stride divides, spectral norm."""
     generator_filters: tuple[PositiveInt, PositiveInt, PositiveInt] = (128, 64, 32)
-    """Channels between the generator's layers; the author's are 512, 256, 128, ten times the work."""
+    """Channels between the generator's layers; the author's are 512, 256, 128, seven times the work."""
     discriminator_filters: tuple[PositiveInt, PositiveInt, PositiveInt] = (16, 32, 64)
     """Channels between the discriminator's layers; the author's are 32, 64, 128."""
     latent_dim: int = Field(default=64, ge=1)
