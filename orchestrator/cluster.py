@@ -88,11 +88,12 @@ def connect(address: str, resources: Resources, *, log_file: Path) -> Iterator[C
             os.environ.setdefault("RAY_AUTH_MODE", "token")  # `ray start` wants it wherever there is a token
         import ray
 
+        if target == "local":
+            _keep_to_this_machine()
         try:
             context = ray.init(
                 address=target,
                 include_dashboard=True if target == "local" else None,
-                _node_ip_address="127.0.0.1" if target == "local" else None,  # no port of ours is open to others
                 log_to_driver=False,
                 configure_logging=False,
                 runtime_env={"env_vars": _WORKER_ENVIRONMENT},
@@ -105,6 +106,14 @@ def connect(address: str, resources: Resources, *, log_file: Path) -> Iterator[C
         with contextlib.suppress(ValueError):  # a thread other than the main one has no signals to see to
             signal.signal(signal.SIGTERM, signal.default_int_handler)  # ray.init put a handler of its own
         yield _describe(context.dashboard_url, resources)
+
+
+def _keep_to_this_machine() -> None:
+    """Have a Ray of our own open its ports on the loopback address only, as it does anyway on Windows and macOS."""
+    from ray._private import ray_constants
+
+    os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"
+    ray_constants.ENABLE_RAY_CLUSTER = False
 
 
 @contextlib.contextmanager
@@ -131,16 +140,23 @@ def _has_token() -> bool:
     return bool(named) or Path("~/.ray/auth_token").expanduser().exists()
 
 
+def check_address(address: str) -> None:
+    """See that something listens at an address that was given.
+
+    Raises:
+        UserError: nothing does.
+    """
+    if address not in {"auto", "local"} and not _answers(address):
+        raise UserError(
+            f"--address {address}: nothing answers there; is the cluster up, and the port right? "
+            "(--address local starts Ray on this machine)"
+        )
+
+
 def _find(address: str) -> str:
     """The address to give to Ray, once something is known to listen there."""
-    if address == "local":
-        return address
+    check_address(address)
     if address != "auto":
-        if not _answers(address):
-            raise UserError(
-                f"--address {address}: nothing answers there; is the cluster up, and the port right? "
-                "(--address local starts Ray on this machine)"
-            )
         return address
     from ray._private.services import find_bootstrap_address
 

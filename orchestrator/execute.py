@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from orchestrator.cluster import Cluster, check_address, connect
 from orchestrator.command_line import CommandLine
 from orchestrator.config import UserError
 from orchestrator.ledger import Ledger
@@ -27,7 +28,6 @@ from orchestrator.stage import Context, Record, Stage, StageFailed
 from trainables.fashion_mnist import CHECKSUM
 
 if TYPE_CHECKING:
-    from orchestrator.cluster import Cluster
     from trainables.fashion_mnist import FashionMnist
 
 
@@ -39,6 +39,7 @@ def execute(plan: Plan, settings: CommandLine, run: Run) -> Manifest:
     """
     # What stages compute here must not have torch's threads spin for cores that trainings use.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    check_address(settings.address)
     manifest = plan.manifest or Manifest.empty(settings.run_name, CHECKSUM)
     manifest.preset, manifest.seed = settings.preset, settings.seed
     manifest.settings = settings.model_dump(mode="json", exclude={"stages", "force", "config"})
@@ -81,8 +82,6 @@ def _load_images(settings: CommandLine) -> FashionMnist:
 
 
 def _connect(stack: ExitStack, settings: CommandLine, run: Run, progress: Progress) -> Cluster:
-    from orchestrator.cluster import connect
-
     progress.say("Ray: connecting")
     if run.is_local:
         log_file = Path(run.absolute, "ray", "driver.log")

@@ -165,7 +165,7 @@ def test_every_port_is_open_to_this_machine_only_and_no_token_is_kept(tmp_path: 
             urllib.request.urlopen(f"{url}/api/v0/nodes", timeout=10)
         driver.kill()
     assert len(listening) > 5
-    assert {address.ip for address in listening} <= {"127.0.0.1", "::1"}
+    assert {address.ip for address in listening} <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
     token = Path("~/.ray/auth_token").expanduser().read_bytes().strip()
     kept = [path for path in (tmp_path / "smoke").rglob("*") if path.is_file()]
     assert kept
