@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from trainables.gan_settings import Loss
 from trainables.splits import Order
@@ -212,6 +212,9 @@ class Embed(Section):
     """Test images that trustworthiness, continuity and silhouette are measured on; they take all pairs of them."""
 
 
+Decay = Annotated[float, Field(ge=0, lt=1)]
+
+
 class Gan(Section):
     """The two games, from several seeds. Sizes and steps are those of trainables.gan_settings."""
 
@@ -231,7 +234,7 @@ class Gan(Section):
     """Size of the random vector."""
     learning_rate: float = Field(default=2e-4, gt=0)
     """Step size of both players."""
-    beta1: float = Field(default=0.5, ge=0, lt=1)
+    beta1: Decay = 0.5
     """Decay of both Adams' first moment."""
     batch_size: int = Field(default=128, ge=2)
     """Images of a step, over all workers."""
@@ -248,9 +251,9 @@ class Gan(Section):
     """Settings to try for each game, the first half of them at random."""
     search_epochs: int = Field(default=5, ge=1)
     """Epochs of each trial."""
-    search_learning_rate: tuple[float, float] = (1e-4, 3e-3)
+    search_learning_rate: tuple[PositiveFloat, PositiveFloat] = (1e-4, 1e-2)
     """Range of the step size, searched on a logarithmic scale."""
-    search_beta1: tuple[Share, Share] = (0.0, 0.9)
+    search_beta1: tuple[Decay, Decay] = (0.0, 0.9)
     """Range of the decay of both Adams' first moment."""
     search_batch_sizes: tuple[PositiveInt, ...] = (64, 128, 256)
     """Batch sizes to choose from."""
@@ -261,10 +264,8 @@ class Gan(Section):
             _distinct(name, getattr(self, name))
         for name in ("search_learning_rate", "search_beta1"):
             low, high = getattr(self, name)
-            if not 0 <= low <= high or (name == "search_learning_rate" and low == 0):
-                raise ValueError(f"{name}: the range {low} to {high} must be positive and in ascending order")
-        if self.search_beta1[1] == 1:
-            raise ValueError("search_beta1: 1 is no decay; the range must end below it")
+            if low > high:
+                raise ValueError(f"{name}: the range {low} to {high} must be in ascending order")
         for name, sizes in (("batch_size", (self.batch_size,)), ("search_batch_sizes", self.search_batch_sizes)):
             uneven = [size for size in sizes if self.num_workers and size % self.num_workers]
             if uneven and (name == "batch_size" or self.search):
