@@ -133,6 +133,7 @@ def test_findings_tell_whether_a_loss_orders_the_trials_as_the_distance_does() -
     best, order = FINDINGS["gan_search"]({"gan_trials": pd.DataFrame(rows)})
     assert "4 complete trials: the best is 1, distance 2.00" in best
     assert "discriminator's loss 1.00, with the generator's -1.00; of the two losses -1.00" in order
+    assert "discriminator has a loss of 4.00" in order
 
 
 def gans(*distances: tuple[str, int, float | None]) -> pd.DataFrame:
