@@ -15,12 +15,12 @@ from orchestrator.command_line import CommandLine
 from orchestrator.config import Data, Settings, smoke
 from orchestrator.findings import FINDINGS
 from orchestrator.results import Manifest, Run, StageState
-from orchestrator.stage import Context, Record, Stage, StageFailed
+from orchestrator.stage import Context, Record, Stage, StageFailed, Trial
 from orchestrator.stages import gan, gan_inception, gan_search
 from trainables import classifier
 from trainables.classifier import ClassifierSettings
 from trainables.fashion_mnist import FashionMnist
-from trainables.gan import build
+from trainables.gan import Generator, build
 from trainables.gan_settings import GanSettings
 
 NUM_TRAIN, NUM_TEST = 240, 8
@@ -245,6 +245,14 @@ class Trap:
         return Path.touch, (self.path,)
 
 
+def untrained(game: Trial) -> Generator:
+    """With weights large enough for its images to differ."""
+    generator, _ = build(GanSettings.model_validate(game.config["gan"]), seed=len(game.key))
+    for parameter in generator.parameters():
+        parameter.data *= 10
+    return generator
+
+
 def test_inception_distances_are_those_of_each_game_s_own_images(
     inception_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -258,7 +266,7 @@ def test_inception_distances_are_those_of_each_game_s_own_images(
     assert gan_inception.STAGE.wanted(context.settings)
     context.manifest.stages["gan"] = StageState(state="done", fingerprint="played", started="2026-01-01T00:00:00")
     for game in gan.games(context.settings):
-        generator, _ = build(GanSettings.model_validate(game.config["gan"]), seed=len(game.key))
+        generator = untrained(game)
         weights = f"records/gan/played/{game.key}.safetensors"
         context.run.write_sealed(weights, save(generator.state_dict()))
         context.run.write_json(f"records/gan/played/{game.key}.json", {"config": game.config, "files": [weights]})
@@ -280,7 +288,7 @@ def test_inception_distances_are_those_of_each_game_s_own_images(
     real = inception.inception_features(network, torch.from_numpy(context.data.test_images))
     for row, game in zip(table.itertuples(), gan.games(context.settings), strict=True):
         settings = GanSettings.model_validate(game.config["gan"])
-        generator, _ = build(settings, seed=len(game.key))
+        generator = untrained(game)
         drawn = generate(generator, random_vectors(NUM_TEST, settings, game.config["seed"], 0, 2))
         expected = gan_scores.frechet_distance(inception.inception_features(network, drawn), real)
         assert row.inception_fid == pytest.approx(expected, rel=1e-3)
