@@ -125,7 +125,7 @@ def _one_line(boxed: str) -> str:
     message = next(iter(parts[1:]), parts[0])
     meant = re.search(r"Perhaps you meant: (--[\w.-]+)", " ".join(parts))
     pydantic = re.match(
-        r"Error parsing (\S+): \d+ validation errors? for \w+ (?:(\w+) )?"
+        r"Error parsing (\S+): \d+ validation errors? for \w+ (?:(\w+)[.\d]* )?"
         r"(?:Value error, (.*?)|([A-Z].*?)) \[type=\w+, input_value=(.*?), input_type",
         message,
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from trainables.gan_settings import Loss
 from trainables.splits import Order
@@ -24,6 +24,10 @@ class Section(BaseModel):
     """Frozen settings that refuse unknown names."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def without(self, *names: str) -> Self:
+        """The same with these settings as they are by default: for a stage that they do not touch."""
+        return self.model_copy(update={name: type(self).model_fields[name].default for name in names})
 
 
 class Data(Section):
@@ -208,6 +212,9 @@ class Embed(Section):
     """Test images that trustworthiness, continuity and silhouette are measured on; they take all pairs of them."""
 
 
+Decay = Annotated[float, Field(ge=0, lt=1)]
+
+
 class Gan(Section):
     """The two games, from several seeds. Sizes and steps are those of trainables.gan_settings."""
 
@@ -220,27 +227,49 @@ class Gan(Section):
     architecture: Literal["paper", "stable"] = "paper"
     """paper: the author's geometry, with batch norm. stable: kernels that the stride divides, spectral norm."""
     generator_filters: tuple[PositiveInt, PositiveInt, PositiveInt] = (128, 64, 32)
-    """Channels between the generator's layers; the author's are 512, 256, 128, ten times the work."""
+    """Channels between the generator's layers; the author's are 512, 256, 128, seven times the work."""
     discriminator_filters: tuple[PositiveInt, PositiveInt, PositiveInt] = (16, 32, 64)
     """Channels between the discriminator's layers; the author's are 32, 64, 128."""
     latent_dim: int = Field(default=64, ge=1)
     """Size of the random vector."""
     learning_rate: float = Field(default=2e-4, gt=0)
     """Step size of both players."""
+    beta1: Decay = 0.5
+    """Decay of both Adams' first moment."""
     batch_size: int = Field(default=128, ge=2)
     """Images of a step, over all workers."""
     ema_decay: float | None = Field(default=0.995, gt=0, lt=1)
     """Of the moving average of the generator's weights, which is scored; None scores the weights themselves."""
     num_workers: int | None = Field(default=None, ge=1)
     """Workers that share each game; by default two on cores, one on GPUs."""
+    inception_weights: Path | None = None
+    """File with torch-fidelity's weights of Inception-v3, for Frechet distances that compare with published ones."""
+    search: bool = False
+    """Whether each game is first tuned on the Frechet distance from validation images, and then played with what its
+    best trial had for learning_rate, beta1 and batch_size."""
+    search_trials: int = Field(default=12, ge=2)
+    """Settings to try for each game, the first half of them at random."""
+    search_epochs: int = Field(default=5, ge=1)
+    """Epochs of each trial."""
+    search_learning_rate: tuple[PositiveFloat, PositiveFloat] = (1e-4, 1e-2)
+    """Range of the step size, searched on a logarithmic scale."""
+    search_beta1: tuple[Decay, Decay] = (0.0, 0.9)
+    """Range of the decay of both Adams' first moment."""
+    search_batch_sizes: tuple[PositiveInt, ...] = (64, 128, 256)
+    """Batch sizes to choose from."""
 
     @model_validator(mode="after")
     def _some(self) -> Self:
-        _distinct("losses", self.losses)
-        if self.num_workers and self.batch_size % self.num_workers:
-            raise ValueError(
-                f"batch_size: {self.batch_size} images cannot be shared evenly by {self.num_workers} workers"
-            )
+        for name in ("losses", "search_batch_sizes"):
+            _distinct(name, getattr(self, name))
+        for name in ("search_learning_rate", "search_beta1"):
+            low, high = getattr(self, name)
+            if low > high:
+                raise ValueError(f"{name}: the range {low} to {high} must be in ascending order")
+        for name, sizes in (("batch_size", (self.batch_size,)), ("search_batch_sizes", self.search_batch_sizes)):
+            uneven = [size for size in sizes if self.num_workers and size % self.num_workers]
+            if uneven and (name == "batch_size" or self.search):
+                raise ValueError(f"{name}: {uneven[0]} images cannot be shared evenly by {self.num_workers} workers")
         return self
 
 
@@ -337,7 +366,7 @@ def laptop() -> Settings:
             ),
             "classify": full.classify.model_copy(update={"epochs": 3, "num_seeds": 1}),
             "embed": full.embed.model_copy(update={"num_fitted": 5_000, "num_measured": 2_500}),
-            "gan": full.gan.model_copy(update={"num_seeds": 1, "epochs": 2}),
+            "gan": full.gan.model_copy(update={"num_seeds": 1, "epochs": 2, "search_trials": 4, "search_epochs": 1}),
         }
     )
 
@@ -362,7 +391,9 @@ def smoke() -> Settings:
             ),
             "classify": full.classify.model_copy(update={"epochs": 2, "num_seeds": 1}),
             "embed": full.embed.model_copy(update={"num_fitted": 500, "num_measured": 500}),
-            "gan": full.gan.model_copy(update={"num_seeds": 1, "epochs": 2}),
+            "gan": full.gan.model_copy(
+                update={"num_seeds": 1, "epochs": 2, "search": True, "search_trials": 2, "search_epochs": 1}
+            ),
         }
     )
 

@@ -58,9 +58,10 @@ def execute(plan: Plan, settings: CommandLine, run: Run) -> Manifest:
         if flow.num_missing and data is not None:
             flow.cluster = cluster = _connect(stack, settings, run, progress)
             manifest.hardware = cluster.hardware
-            flow.train(cluster, data)
-            flow.train_shared(cluster, data)
-            flow.do_without_training()
+            while flow.num_missing:
+                flow.train(cluster, data)
+                flow.train_shared(cluster, data)
+                flow.do_without_training()
     return manifest
 
 
@@ -192,11 +193,16 @@ class _Flow:
 
     @property
     def exhausted(self) -> bool:
-        """Whether nothing is left to train."""
+        """Whether nothing is left to train before what workers share."""
         if self.halted:
             return True
-        waiting = any(stage.training and not stage.shared for stage in self._waiting)
+        waiting = any(s.training and not s.shared and not self._hangs_on_shared(s) for s in self._waiting)
         return not waiting and not any(ledger.num_missing for ledger in self._ledgers if not _shared(ledger))
+
+    def _hangs_on_shared(self, stage: Stage) -> bool:
+        left = [*self._waiting, *(ledger.context.stage for ledger in self._ledgers if _unfinished(ledger))]
+        needed = [other for other in left if other.name in stage.needs(self.plan.settings)]
+        return any(other.shared or self._hangs_on_shared(other) for other in needed)
 
     def _num_hanging_on(self, stage: Stage) -> int:
         settings = self.plan.settings

@@ -146,22 +146,61 @@ def embed(tables: Tables) -> list[str]:
     return lines
 
 
+def gan_search(tables: Tables) -> list[str]:
+    """The best trial of each game, and whether a loss orders its trials as the distance does."""
+    from scipy.stats import spearmanr
+
+    lines, distance = [], "val_frechet_distance"
+    for loss, rows in tables["gan_trials"].dropna(subset=[distance]).groupby("loss", observed=True):
+        best = rows.sort_values([distance, "trial"]).iloc[0]
+        lines.append(
+            f"{str(loss).replace('_', '-')}, {len(rows)} complete trials: the best is {best['trial']}, distance "
+            f"{best[distance]:.2f} from the validation images (the worst {rows[distance].max():.2f}): "
+            f"learning_rate {best['params_learning_rate']:.2g}, beta1 {best['params_beta1']:.2f}, "
+            f"batch_size {best['params_batch_size']}."
+        )
+        if len(rows) > 2:
+            order = {name: spearmanr(rows[name], rows[distance]).statistic for name in ("d_loss", "g_loss")}
+            against = spearmanr(rows["d_loss"], rows["g_loss"]).statistic
+            lines.append(
+                f"Rank correlation of the distance with the discriminator's loss {order['d_loss']:.2f}, with the "
+                f"generator's {order['g_loss']:.2f}; of the two losses {against:.2f}. "
+                "A loss could stand for the distance only where it ordered the trials as that does (1 or -1). "
+                f"The best trial's discriminator has a loss of {best['d_loss']:.2f}; in equilibrium it is 1.39."
+            )
+    return lines
+
+
 def gan(tables: Tables) -> list[str]:
-    """Each game's distance over seeds, beside the floor."""
+    """Each game's distance over seeds, beside the floor, and their difference; Inception's where asked for."""
     table = tables["gans"].dropna(subset=["frechet_distance"])
+    intervals = tables["gan_intervals"].set_index("loss")
+
+    def distance(loss: str) -> str:
+        row = intervals.loc[loss]
+        interval: str = "" if pd.isna(row["low"]) else f" (95 % t interval {row['low']:.2f} to {row['high']:.2f})"
+        return f"{row['frechet_distance']:.2f}{interval}"
+
     lines = []
     for loss, rows in table.groupby("loss", observed=True):
-        distance, precision, recall = (rows[name] for name in ("frechet_distance", "precision", "recall"))
-        spread = f" (standard deviation {distance.std():.2f})" if len(rows) > 1 else ""
+        floor, ratio = rows["floor_distance"].iloc[0], intervals["floor_ratio"][loss]
         lines.append(
-            f"{str(loss).replace('_', '-')}, {len(rows)} seed(s): Frechet distance {distance.mean():.2f}{spread}, "
-            f"the floor {rows['floor_distance'].iloc[0]:.2f}; precision {precision.mean():.2f}, "
-            f"recall {recall.mean():.2f}; {int(rows['collapsed'].sum())} collapsed."
+            f"{str(loss).replace('_', '-')}, {len(rows)} seed(s): Frechet distance {distance(str(loss))}, "
+            f"{ratio:.1f} times the floor of {floor:.2f}; precision {rows['precision'].mean():.2f}, "
+            f"recall {rows['recall'].mean():.2f}; {int(rows['collapsed'].sum())} collapsed."
+        )
+    if "difference" in intervals.index and intervals["num_seeds"]["difference"]:
+        lines.append(f"Minimax less non-saturating, seed by seed: {distance('difference')}.")
+    for loss, rows in tables.get("gan_inception", table.iloc[:0]).groupby("loss", observed=True):
+        lines.append(
+            f"{str(loss).replace('_', '-')} in the features of Inception-v3 (weights {rows['features'].iloc[0]}): "
+            f"FID {rows['inception_fid'].mean():.2f}, the floor {rows['floor_fid'].iloc[0]:.2f}."
         )
     return lines
 
 
 FINDINGS: dict[str, Callable[[Tables], list[str]]] = {
-    function.__name__: function for function in (search, kfold, refit, denoise, capacity, classify, embed, gan)
+    function.__name__: function
+    for function in (search, kfold, refit, denoise, capacity, classify, embed, gan_search, gan)
 }
 """By the report's section."""

@@ -100,7 +100,7 @@ def print_plan(plan: Plan, run: Run) -> None:
     print(f"run folder  {run.location}")
     print(f"preset      {settings.preset}, seed {settings.seed}")
     print(f"slots       {slots} trainings at once, one {kind} each ({_machine(settings, cpus, gpus)})\n")
-    print(f"{'stage':<10} {'state':<10} {'trainings':>9} {'epochs':>7} {'images':>8}   about")
+    print(f"{'stage':<13} {'state':<10} {'trainings':>9} {'epochs':>7} {'images':>8}   about")
     total = 0.0
     for stage in plan.selected:
         state = "to do" if stage in plan.to_do else "done"
@@ -112,7 +112,7 @@ def print_plan(plan: Plan, run: Run) -> None:
         total += seconds
         columns = (work.units, work.epochs, work.images) if work else ("", "", "")
         about = duration(seconds) if seconds else "–"
-        print(f"{stage.name:<10} {state:<10} {columns[0]:>9} {columns[1]:>7} {columns[2]:>8}   {about}")
+        print(f"{stage.name:<13} {state:<10} {columns[0]:>9} {columns[1]:>7} {columns[2]:>8}   {about}")
     print(f"\nabout {duration(total)} in all; nothing was started")
 
 
@@ -137,7 +137,7 @@ def print_status(plan: Plan, run: Run) -> None:
     busy = holder(run)
     if busy:
         print(f"in use by {busy}")
-    print(f"{'stage':<10} {'state':<12} {'seconds':>8}")
+    print(f"{'stage':<13} {'state':<12} {'seconds':>8}")
     for stage in plan.stages:
         entry = plan.manifest.stages.get(stage.name)
         state, seconds, note = "missing", "", ""
@@ -150,4 +150,4 @@ def print_status(plan: Plan, run: Run) -> None:
         if stage.work and state != "done":
             units = stage.work(plan.settings).units
             note = f"{_num_recorded(plan, stage, run)} of {units} trainings recorded  {note}"
-        print(f"{stage.name:<10} {state:<12} {seconds:>8}  {note}".rstrip())
+        print(f"{stage.name:<13} {state:<12} {seconds:>8}  {note}".rstrip())

@@ -9,13 +9,25 @@ import sys
 
 from orchestrator.command_line import CommandLine, parse, similar
 from orchestrator.compare import differences
-from orchestrator.config import UserError
+from orchestrator.config import Settings, UserError
 from orchestrator.execute import execute, write_stages
 from orchestrator.lock import locked
 from orchestrator.plan import Plan, damage, print_plan, print_status
 from orchestrator.results import Damaged, Manifest, Run
 from orchestrator.stage import Stage
-from orchestrator.stages import capacity, classify, denoise, embed, gan, kfold, refit, report, search
+from orchestrator.stages import (
+    capacity,
+    classify,
+    denoise,
+    embed,
+    gan,
+    gan_inception,
+    gan_search,
+    kfold,
+    refit,
+    report,
+    search,
+)
 
 STAGES: tuple[Stage, ...] = (
     search.STAGE,
@@ -25,7 +37,9 @@ STAGES: tuple[Stage, ...] = (
     capacity.STAGE,
     classify.STAGE,
     embed.STAGE,
+    gan_search.STAGE,
     gan.STAGE,
+    gan_inception.STAGE,
     report.STAGE,
 )
 COMMANDS = ("plan", "status", "compare")
@@ -46,7 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
             with locked(run):
                 return _run(names, settings, run)
         manifest = _manifest(run)
-        plan = Plan.make(STAGES, names, settings, manifest, damage(run, manifest))
+        plan = Plan.make(wanted_stages(settings), names, settings, manifest, damage(run, manifest))
         (print_plan if command == "plan" else print_status)(plan, run)
         return 0
     except UserError as error:
@@ -58,14 +72,22 @@ def main(arguments: list[str] | None = None) -> int:
         return INTERRUPTED
 
 
+def wanted_stages(settings: Settings) -> tuple[Stage, ...]:
+    """The stages of a run with these settings, in the paper's order."""
+    return tuple(stage for stage in STAGES if stage.wanted(settings))
+
+
 def _words(settings: CommandLine) -> tuple[str, list[str]]:
     """The command, and the names of stages or runs that come with it."""
     words = list(settings.stages)
     command = words.pop(0) if words and words[0] in COMMANDS else "run"
     if command == "compare":
         return command, words
-    known = [stage.name for stage in STAGES]
+    known = [stage.name for stage in wanted_stages(settings)]
+    flags = {stage.name: stage.flag for stage in STAGES if stage.name not in known}
     for name in [*words, *settings.force]:
+        if name in flags:
+            raise UserError(f"{name} is not among the stages of this run: {flags[name]} brings it in")
         if name not in {"all", *known}:
             hint = similar(name, ["all", *known, *COMMANDS])
             raise UserError(f"{name!r} is no stage{hint}; there are: all, {', '.join(known)}")
@@ -102,7 +124,9 @@ def _run(names: list[str], settings: CommandLine, run: Run) -> int:
         run.set_aside("manifest.json", "is damaged")
         manifest = None
     damaged = damage(run, manifest)
-    plan = Plan.make(STAGES, names, settings, manifest, damaged)
+    plan = Plan.make(wanted_stages(settings), names, settings, manifest, damaged)
+    for stage in plan.to_do:
+        stage.check(settings)
     for name in (name for stage in plan.to_do for name in damaged.get(stage.name, [])):
         if run.exists(name):
             run.set_aside(name, "is damaged")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
@@ -20,6 +20,7 @@ from orchestrator.worker import arrays_name, inputs_name, load_inputs, weights_n
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from orchestrator.figures.style import Pixels
     from trainables.epoch import Epoch
     from trainables.fashion_mnist import FashionMnist
 
@@ -115,6 +116,12 @@ class Stage:
     """How much that is."""
     needs: Callable[[Settings], tuple[str, ...]] = lambda settings: ()
     """Stages whose tables or models it reads."""
+    wanted: Callable[[Settings], bool] = lambda settings: True
+    """Whether it is among the stages of a run with these settings; one that is not is neither done nor missing."""
+    flag: str = ""
+    """What brings it in, where not every run has it."""
+    check: Callable[[Settings], object] = lambda settings: None
+    """Raises UserError, before anything starts, where it could not do with these settings."""
     shared: bool = False
     """Whether several workers train each of its trials together, with Ray Train; else each is a trial of Ray Tune."""
     images: bool = False
@@ -170,6 +177,12 @@ class Context:
             files = rendered(name, draw(*arguments, **options))
         for file, content in files.items():
             self.write(f"figures/{file}", content)
+
+    def write_animation(self, name: str, pixels: Pixels, titles: Sequence[str]) -> None:
+        """Write images of shape (frames, columns, 28, 28), in [0, 1], as a GIF with a title for each frame."""
+        from orchestrator.figures.animation import animation
+
+        self.write(f"figures/{name}.gif", animation(pixels, titles))
 
     def weights(self, key: str) -> bytes:
         """The final weights of the trial `key`, as safetensors."""

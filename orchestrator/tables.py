@@ -52,6 +52,14 @@ _ARCHITECTURE = _column("architecture", CATEGORY, "cnn, mlp (the author's), line
 _LOSS_TEST = _column("test_loss", _FLOAT, "mean cross-entropy on the test images", "nat")
 _LOSS_TRAIN = _column("train_loss", _FLOAT, "mean cross-entropy over the epoch's batches, with dropout", "nat")
 _LOSS = _column("loss", CATEGORY, "minimax or non_saturating: what the generator minimises")
+_GAME = (
+    _column("d_loss", _FLOAT, "mean loss of the discriminator, equation 3", "nat"),
+    _column("g_loss", _FLOAT, "mean loss of the generator", "nat"),
+    _column("d_real", _FLOAT, "mean probability of being real that real images are given"),
+    _column("d_fake", _FLOAT, "mean probability of being real that generated images are given"),
+)
+"""Means over an epoch's steps."""
+_CLASS_ENTROPY = _column("class_entropy", _FLOAT, "entropy of the classes that generated images are taken for", "nat")
 _METHOD = _column("method", CATEGORY, "autoencoder (latent size 2), pca or tsne")
 _CONFUSION = (
     _column("label", _INT, "true class, 0 to 9"),
@@ -286,6 +294,27 @@ TABLES: dict[str, pa.Schema] = {
         ]
     ),
     "embedding_confusion": pa.schema([_METHOD, *_CONFUSION]),
+    "gan_trials": pa.schema(
+        [
+            _TRIAL,
+            _LOSS,
+            _STATE,
+            _column(
+                "val_frechet_distance",
+                _FLOAT,
+                "of generated images from the last sixth of the training images, as many; the search's objective",
+            ),
+            *_GAME,
+            _CLASS_ENTROPY,
+            _column("params_learning_rate", _FLOAT, "step size of both players"),
+            _column("params_beta1", _FLOAT, "decay of both Adams' first moment"),
+            _column("params_batch_size", _INT, "images of a step"),
+            _column("epochs", _INT, "epochs that were finished"),
+            _SECONDS,
+            _SEED,
+            _ERROR,
+        ]
+    ),
     "gans": pa.schema(
         [
             _LOSS,
@@ -293,7 +322,7 @@ TABLES: dict[str, pa.Schema] = {
             _column("frechet_distance", _FLOAT, "of as many generated images as there are test images from these"),
             _column("precision", _FLOAT, "share of generated images that lie among the real ones"),
             _column("recall", _FLOAT, "share of real images that lie among the generated ones"),
-            _column("class_entropy", _FLOAT, "entropy of the classes that generated images are taken for", "nat"),
+            _CLASS_ENTROPY,
             _column("num_classes", _INT, "classes that any generated image is taken for"),
             _column(
                 "collapsed", pa.bool_(), "whether class_entropy is below the logarithm of 5, or recall below 0.01"
@@ -312,13 +341,33 @@ TABLES: dict[str, pa.Schema] = {
             _LOSS,
             _SEED,
             _EPOCH,
-            _column("d_loss", _FLOAT, "mean loss of the discriminator, equation 3", "nat"),
-            _column("g_loss", _FLOAT, "mean loss of the generator", "nat"),
-            _column("d_real", _FLOAT, "mean probability of being real that real images are given"),
-            _column("d_fake", _FLOAT, "mean probability of being real that generated images are given"),
+            *_GAME,
             _column("g_logit_grad", _FLOAT, "mean size of the gradient of the generator's loss in the logit"),
             _column("frechet_distance", _FLOAT, "of generated images from the test images, at the epoch's end"),
-            _column("class_entropy", _FLOAT, "entropy of the classes that generated images are taken for", "nat"),
+            _CLASS_ENTROPY,
+            _SECONDS,
+        ]
+    ),
+    "gan_intervals": pa.schema(
+        [
+            _column(
+                "loss", CATEGORY, "minimax, non_saturating, or difference (of the first from the second, by seed)"
+            ),
+            _column("num_seeds", _INT, "games that were played to the end"),
+            _column("frechet_distance", _FLOAT, "mean over the seeds of the distance from the test images"),
+            _column("low", _FLOAT, "lower end of the mean's 95 % t interval; missing where there is one seed"),
+            _column("high", _FLOAT, "upper end of it"),
+            _column("floor_ratio", _FLOAT, "frechet_distance over that of as many training images"),
+        ]
+    ),
+    "gan_inception": pa.schema(
+        [
+            _LOSS,
+            _SEED,
+            _column("inception_fid", _FLOAT, "Frechet distance from the test images in features of Inception-v3"),
+            _column("floor_fid", _FLOAT, "the same of as many training images"),
+            _column("num_images", _INT, "generated images, and test images"),
+            _column("features", _TEXT, "checksum of the network's weights"),
             _SECONDS,
         ]
     ),

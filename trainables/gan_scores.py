@@ -32,9 +32,21 @@ def frechet_distance(generated: Tensor, real: Tensor) -> float:
 
     Source: Heusel et al. 2017; torch-fidelity computes it.
     """
-    from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_features_to_statistics, fid_statistics_to_metric
+    return gaussian_distance(gaussian(generated), gaussian(real))
 
-    statistics = [fid_features_to_statistics(vectors) for vectors in (generated, real)]
+
+def gaussian(vectors: Tensor) -> dict[str, Tensor]:
+    """mu, shape (width,), and sigma, shape (width, width), of the Gaussian that fits vectors of shape (n, width)."""
+    from torch_fidelity.metric_fid import fid_features_to_statistics
+
+    return {name: torch.from_numpy(array) for name, array in fid_features_to_statistics(vectors.cpu()).items()}
+
+
+def gaussian_distance(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> float:
+    """Frechet distance of two Gaussians."""
+    from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_statistics_to_metric
+
+    statistics = [{name: tensor.numpy() for name, tensor in each.items()} for each in (one, other)]
     return float(fid_statistics_to_metric(*statistics, False)[KEY_METRIC_FID])
 
 
@@ -74,8 +86,8 @@ class Scores:
     """Of the test images, shape (n, width)."""
     z: Tensor
     """Random vectors, shape (m, latent_dim)."""
-    last_epoch: int
-    """After which precision and recall are measured too; they take longest."""
+    last_epoch: int | None
+    """After which precision and recall are measured too; they take longest. None for never."""
 
     def __call__(self, generator: nn.Module, number: int) -> Mapping[str, float]:
         """frechet_distance, class_entropy, and how many images are taken for each class: class_0 ... class_9."""

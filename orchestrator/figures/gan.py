@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from matplotlib import rc_context
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -61,6 +62,32 @@ def probabilities(epochs: pd.DataFrame) -> Figure:
         if panel.get_legend_handles_labels()[0]:
             panel.legend()
     axes[0].set_ylabel("probability of being real")
+    return figure
+
+
+@rc_context(STYLE)
+def trial_losses(trials: pd.DataFrame) -> Figure:
+    """The players' losses in the last epoch, every trial a mark coloured by its distance (table gan_trials)."""
+    complete = trials.dropna(subset=["val_frechet_distance"])
+    names = [loss for loss in LOSSES if (complete["loss"] == loss).any()]
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    axes = list(figure.subplots(1, max(1, len(names)), squeeze=False)[0])
+    if complete.empty:
+        return said(figure, axes[0], "no trial came to its end")
+    distances = complete["val_frechet_distance"]
+    norm = LogNorm(distances.min(), max(distances.max(), distances.min() * 1.001))
+    for panel, loss in zip(axes, names, strict=True):
+        rows = complete[complete["loss"] == loss]
+        best = rows.loc[[rows["val_frechet_distance"].idxmin()]]
+        panel.scatter(best["d_loss"], best["g_loss"], s=160, facecolors="none", edgecolors="0.2", label="best trial")
+        colours = {"c": rows["val_frechet_distance"], "norm": norm, "cmap": "viridis"}
+        marks = panel.scatter(rows["d_loss"], rows["g_loss"], marker=LOSSES[loss][1], **colours)
+        panel.set(xlabel="discriminator's loss (nat)", title=loss.replace("_", "-"))
+        panel.legend()
+    axes[0].set_ylabel("generator's loss (nat)")
+    bar = figure.colorbar(marks, ax=axes, label="Frechet distance from validation images", format="%.3g")
+    bar.ax.minorticks_off()
+    bar.set_ticks(list(np.geomspace(norm.vmin or 0.0, norm.vmax or 1.0, 5)))
     return figure
 
 

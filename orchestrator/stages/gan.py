@@ -1,6 +1,7 @@
 """gan: the minimax and the non-saturating GAN, seed by seed, under Ray Train's DDP (the paper's second half).
 
-Reads classify's model classifier. Writes the tables gans and gan_epochs, figures, and each game's best generator.
+Reads classify's model classifier, and gan_search's table gan_trials where the games were tuned. Writes the tables
+gans, gan_epochs and gan_intervals, figures, and each game's best generator.
 
 Minimax is minimax here, which in the author's code it is not. Distances are taken in the features of the classifier
 of raw images, between as many generated images as there are test images and these; between as many training images
@@ -12,26 +13,35 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from orchestrator.config import Settings
+from orchestrator.config import Gan, Settings
 from orchestrator.figures import gan as figures
 from orchestrator.figures.images import image_grid
 from orchestrator.stage import Context, Record, Stage, StageFailed, Trainings, Trial, Work
 from trainables.gan_settings import GanSettings
 
 if TYPE_CHECKING:
+    import pandas as pd
+    from torch import Tensor
+
+    from orchestrator.figures.style import Pixels
     from trainables.classifier import Classifier
     from trainables.epoch import Epoch
     from trainables.fashion_mnist import FashionMnist
+    from trainables.gan_scores import Scores
+    from trainables.splits import Images
 
 EPOCH_COLUMNS = (
     *("epoch", "d_loss", "g_loss", "d_real", "d_fake", "g_logit_grad"),
     *("frechet_distance", "class_entropy", "seconds"),
 )
+SEARCH = tuple(name for name in Gan.model_fields if name.startswith("search_"))
+"""Settings of gan_search alone."""
 COLLAPSED_CLASSES = 5
 COLLAPSED_RECALL = 0.01
 """A run has collapsed where its images' classes are no more varied than so many equally frequent ones, or where they
@@ -55,18 +65,13 @@ def training(
     keep: Callable[[str, Any], None],
 ) -> Iterator[Epoch]:
     """One game from one seed; the worker of rank 0 scores the generator after every epoch and keeps a few images."""
-    import torch
-
-    from trainables.gan_scores import Scores
     from trainables.gan_training import generate, random_vectors, train_gan
 
     settings, seed = GanSettings.model_validate(config["gan"]), config["seed"]
     measure = None
     if rank == 0:
-        classifier = _classifier(config["classifier"], inputs).to(device)
-        real_features = torch.from_numpy(inputs["real_features"]).to(device)
         z = random_vectors(len(data.test_images), settings, seed, 0, 2)
-        scores = Scores(classifier, real_features, z, last_epoch=settings.epochs)
+        scores = scores_of(config, inputs, z, device=device, last_epoch=settings.epochs)
 
         def measure_and_keep(generator: Any, number: int) -> dict[str, float]:
             keep(f"epoch-{number:03d}.images", generate(generator, z[:NUM_SHOWN]).numpy())
@@ -86,48 +91,87 @@ def training(
     )
 
 
-def _classifier(settings: dict[str, Any], weights: dict[str, Any]) -> Classifier:
+def scores_of(
+    config: dict[str, Any], inputs: dict[str, Any], z: Tensor, *, device: str, last_epoch: int | None
+) -> Scores:
+    """Scores by the classifier and the real images' features that `scoring_inputs` gave."""
     import torch
 
-    from trainables.classifier import ClassifierSettings, build
+    from trainables.gan_scores import Scores
 
-    model = build(ClassifierSettings.model_validate(settings), seed=0)
-    prefix = "classifier."
-    model.load_state_dict(
-        {
-            name.removeprefix(prefix): torch.from_numpy(array)
-            for name, array in weights.items()
-            if name.startswith(prefix)
-        }
-    )
-    return model.eval()
+    real_features = torch.from_numpy(inputs["real_features"]).to(device)
+    return Scores(_classifier(config["classifier"], inputs).to(device), real_features, z, last_epoch=last_epoch)
 
 
-def trainings(context: Context) -> Trainings:
-    """A training for each game and seed; the classifier and the test images' features go with them."""
+def scoring_inputs(context: Context, real_images: Images) -> dict[str, Any]:
+    """Write what trainings are scored with: the classifier's weights, and its features of real images.
+
+    Returns:
+        The classifier's settings.
+    """
     import torch
     from safetensors.numpy import load
 
     from trainables.gan_scores import features
 
-    settings = json.loads(context.run.read("models/classifier.json"))["settings"]
+    settings: dict[str, Any] = json.loads(context.run.read("models/classifier.json"))["settings"]
     weights = load(context.run.read("models/classifier.safetensors"))
     inputs: dict[str, Any] = {f"classifier.{name}": array for name, array in weights.items()}
-    model = _classifier(settings, inputs)
-    inputs["real_features"] = features(model, torch.from_numpy(context.data.test_images)).numpy()
+    inputs["real_features"] = features(_classifier(settings, inputs), torch.from_numpy(real_images)).numpy()
     context.write_inputs(inputs)
-    trials = _trials(context.settings, classifier=settings)
+    return settings
+
+
+def _classifier(settings: dict[str, Any], inputs: dict[str, Any]) -> Classifier:
+    from trainables.classifier import ClassifierSettings, build
+
+    model = build(ClassifierSettings.model_validate(settings), seed=0)
+    model.load_state_dict(weights_of(inputs, "classifier"))
+    return model.eval()
+
+
+def weights_of(inputs: dict[str, Any], name: str) -> dict[str, Tensor]:
+    """The weights of one network among the arrays that a training is given."""
+    import torch
+
+    prefix = f"{name}."
+    return {key.removeprefix(prefix): torch.tensor(it) for key, it in inputs.items() if key.startswith(prefix)}
+
+
+def trainings(context: Context) -> Trainings:
+    """A training for each game and seed; the classifier and the test images' features go with them."""
+    classifier = scoring_inputs(context, context.data.test_images)
+    trials = games(context.settings, classifier, tuned(context) if context.settings.gan.search else {})
     return Trainings.of(trials, metric="frechet_distance", num_workers=context.settings.gan.num_workers)
 
 
-def _trials(settings: Settings, classifier: dict[str, Any] | None = None) -> list[Trial]:
+def tuned(context: Context) -> dict[str, dict[str, Any]]:
+    """For each game, what the best of its trials had for the parameters that were searched."""
+    trials = context.run.table("gan_trials").dropna(subset=["val_frechet_distance"])
+    best = trials.sort_values(["val_frechet_distance", "trial"]).drop_duplicates("loss").set_index("loss")
+    params = best.filter(like="params_").rename(columns=lambda name: name.removeprefix("params_"))
+    return {str(loss): dict(zip(params.columns, row, strict=True)) for loss, *row in params.itertuples()}
+
+
+def games(
+    settings: Settings,
+    classifier: dict[str, Any] | None = None,
+    changes: Mapping[str, dict[str, Any]] = MappingProxyType({}),
+) -> list[Trial]:
+    """The trainings: each game from each seed.
+
+    Args:
+        settings: of the run.
+        classifier: settings of the one that scores.
+        changes: for each game, what is other than in the settings.
+    """
     section = settings.gan
     shared = section.model_dump(include=set(GanSettings.model_fields))
     return [
         Trial(
             f"{loss}-seed-{seed}",
             {
-                "gan": GanSettings(loss=loss, **shared).model_dump(mode="json"),
+                "gan": GanSettings(loss=loss, **(shared | changes.get(loss, {}))).model_dump(mode="json"),
                 "seed": seed,
                 "classifier": classifier,
             },
@@ -142,13 +186,14 @@ def _trials(settings: Settings, classifier: dict[str, Any] | None = None) -> lis
 
 def finish(context: Context, records: dict[str, Record]) -> None:
     """Write how the games went and how good the generators are."""
-    ordered = [records[trial.key] | {"key": trial.key} for trial in _trials(context.settings)]
+    ordered = [records[trial.key] | {"key": trial.key} for trial in games(context.settings)]
     weights = context.run.read("models/classifier.safetensors")
     checksum = hashlib.sha256(weights).hexdigest()[:16]
     floor = _floor(context)
     extra = {"floor_distance": floor, "features": checksum}
     context.write_table("gans", [_row(record) | extra for record in ordered])
     context.write_table("gan_epochs", [row for record in ordered for row in _epoch_rows(record)])
+    context.write_table("gan_intervals", intervals(context.run.table("gans")))
     epochs = context.run.table("gan_epochs")
     context.write_figure("gan_distance", figures.distance, epochs, floor)
     context.write_figure("gan_probabilities", figures.probabilities, epochs)
@@ -184,6 +229,30 @@ def _row(record: Record) -> dict[str, Any]:
     }
 
 
+def intervals(gans: pd.DataFrame) -> list[dict[str, Any]]:
+    """Mean distance of each game over its seeds, and of their difference seed by seed, with 95 % t intervals."""
+    from scipy.stats import ttest_1samp
+
+    distances = gans.pivot(index="seed", columns="loss", values="frechet_distance")
+    floor = gans["floor_distance"].iloc[0]
+    if {"minimax", "non_saturating"} <= set(distances):
+        distances["difference"] = distances["minimax"] - distances["non_saturating"]
+    rows = []
+    for loss in distances:
+        values = distances[loss].dropna()
+        several = len(values) > 1
+        interval = ttest_1samp(values, 0).confidence_interval(0.95) if several else (None, None)
+        mean = values.mean() if len(values) else None
+        rows.append(
+            {
+                **{"loss": loss, "num_seeds": len(values), "frechet_distance": mean},
+                **dict(zip(("low", "high"), interval, strict=True)),
+                "floor_ratio": mean / floor if mean and loss != "difference" else None,
+            }
+        )
+    return rows
+
+
 def _floor(context: Context) -> float:
     """Distance of as many training images as there are test images from these."""
     import torch
@@ -213,20 +282,20 @@ def _write_images(context: Context, loss: str, records: list[Record]) -> None:
     }
     context.write_model(f"generator_{loss}", best["key"], description)
     numbers = _spread(len(best["epochs"]), at_most=8)
-    drawn = context.arrays(best["key"])
-    images = np.stack([drawn[f"epoch-{number:03d}.images"] for number in numbers]) / 255
     name = loss.replace("_", "-")
+    every, kept = range(1, len(best["epochs"]) + 1), context.arrays(best["key"])
+    drawn = np.stack([kept[f"epoch-{number:03d}.images"] for number in every]) / 255
+    context.write_animation(f"gan_animation_{loss}", drawn, [f"{name}, epoch {number}" for number in every])
     context.write_figure(
         f"gan_samples_{loss}",
         image_grid,
-        images,
+        drawn[[number - 1 for number in numbers]],
         [f"epoch {number}" for number in numbers],
         [],
         f"{name}: images of the same random vectors after some epochs",
     )
-    generated = drawn[f"epoch-{last['epoch']:03d}.images"]
-    nearest = context.data.train_images[_nearest(generated, context.data.train_images)]
-    pairs = np.stack([generated, nearest]) / 255
+    nearest = context.data.train_images[_nearest(drawn[-1], context.data.train_images)] / 255
+    pairs = np.stack([drawn[-1], nearest])
     context.write_figure(
         f"gan_neighbours_{loss}",
         image_grid,
@@ -242,16 +311,17 @@ def _spread(last: int, at_most: int) -> list[int]:
     return sorted({round(number) for number in np.linspace(1, last, min(last, at_most))})
 
 
-def _nearest(images: Any, among: Any) -> Any:
+def _nearest(images: Pixels, among: Images) -> Any:
+    """For each image with pixels in [0, 1], which of some uint8 ones is nearest."""
     from sklearn.neighbors import NearestNeighbors
 
-    flat, pool = (np.divide(part.reshape(len(part), -1), 255, dtype=np.float32) for part in (images, among))
+    pool = np.divide(among.reshape(len(among), -1), 255, dtype=np.float32)
     nearest = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(pool)
-    return nearest.kneighbors(flat, return_distance=False)[:, 0]
+    return nearest.kneighbors(images.reshape(len(images), -1).astype(np.float32), return_distance=False)[:, 0]
 
 
 def _work(settings: Settings) -> Work:
-    trials = _trials(settings)
+    trials = games(settings)
     seconds = sum(trial.cost for trial in trials)
     return Work(len(trials), settings.gan.epochs, settings.data.num_train, seconds)
 
@@ -261,8 +331,8 @@ STAGE = Stage(
     training=training,
     trainings=trainings,
     finish=finish,
-    decides=lambda settings: [settings.data, settings.gan],
-    needs=lambda settings: ("classify",),
+    decides=lambda settings: [settings.data, settings.gan.without("inception_weights", *SEARCH)],
+    needs=lambda settings: ("classify", "gan_search") if settings.gan.search else ("classify",),
     work=_work,
     shared=True,
 )

@@ -88,12 +88,20 @@ SECTIONS: tuple[tuple[str, str, tuple[str, ...], dict[str, str]], ...] = (
         },
     ),
     (
+        "gan_search",
+        "Tuning the games on one number",
+        ("gan_trials",),
+        {"gan_trial_losses": "Losses of the trials: the paper would have tuned on these two."},
+    ),
+    (
         "gan",
         "The two games: minimax and non-saturating",
-        ("gans",),
+        ("gan_intervals", "gans", "gan_inception"),
         {
             "gan_samples_minimax": "minimax, best seed: the same random vectors as the epochs go by.",
-            "gan_samples_non_saturating": "non-saturating, best seed: the same.",
+            "gan_animation_minimax": "minimax: the same, every epoch.",
+            "gan_samples_non_saturating": "non-saturating, best seed: images of the same random vectors.",
+            "gan_animation_non_saturating": "non-saturating: the same, every epoch.",
             "gan_distance": "Distance from the test images by epoch; it compares within this run only.",
             "gan_probabilities": "What the discriminator makes of real and of generated images.",
             "gan_gradients": "Why minimax saturates: the gradient's size against d, measured and in theory.",
@@ -115,10 +123,12 @@ def finish(context: Context, records: dict[str, Record]) -> None:
         pictures = [
             {
                 "caption": caption,
-                "content": base64.b64encode(context.run.read(f"figures/{figure}.png")).decode(),
+                "kind": kind,
+                "content": base64.b64encode(context.run.read(f"figures/{figure}.{kind}")).decode(),
             }
             for figure, caption in captions.items()
-            if context.run.exists(f"figures/{figure}.png")
+            for kind in ("png", "gif")
+            if context.run.exists(f"figures/{figure}.{kind}")
         ]
         if shown or pictures:
             text = FINDINGS[name](tables) if name in FINDINGS and shown else []

@@ -108,22 +108,26 @@ def usual_cost(settings: Settings, epochs: int, num_images: int) -> float:
     return training_cost(model, num_images)
 
 
-def trainings(context: Context) -> Trainings:
-    """The trials, as the sampler suggests them."""
+def tpe(num_startup_trials: int, seed: int) -> optuna.samplers.TPESampler:
+    """Optuna's TPE, every option spelled out: Optuna 5 changed the defaults of two, these are the classic ones."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    settings, search = context.settings, context.settings.search
-
-    # Optuna 5 changed the defaults of multivariate and constant_liar; these are the classic ones.
-    sampler = optuna.samplers.TPESampler(
-        n_startup_trials=search.num_startup_trials,
+    return optuna.samplers.TPESampler(
+        n_startup_trials=num_startup_trials,
         n_ei_candidates=24,
         multivariate=False,
         group=False,
         constant_liar=False,
-        seed=settings.seed,
+        seed=seed,
     )
+
+
+def trainings(context: Context) -> Trainings:
+    """The trials, as the sampler suggests them."""
+    settings, search = context.settings, context.settings.search
+
+    sampler = tpe(search.num_startup_trials, settings.seed)
     params = OptunaSuggestions(distributions(search), sampler, METRIC)
 
     def suggest(number: int, records: list[Record]) -> Trial:

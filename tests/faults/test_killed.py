@@ -104,9 +104,7 @@ def test_workers_killed_in_the_midst_of_a_fold_and_of_a_game(smoke: Smoke, tmp_p
     assert list(differences(Run(tmp_path / "smoke"), smoke.run)) == []
 
 
-def test_node_lost_in_the_midst_of_the_folds(
-    smoke: Smoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_node_lost_in_the_midst_of_the_folds(smoke: Smoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from ray.cluster_utils import Cluster
 
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")  # as this process found it when it imported ray

@@ -70,7 +70,8 @@ def test_the_paper_s_scale_is_20_trials_of_5_epochs_and_6_folds_of_20() -> None:
 def test_smaller_presets_differ_from_the_paper_in_smaller_numbers_and_shorter_lists_only(preset: Settings) -> None:
     full, small = dict(leaves(paper())), dict(leaves(preset))
     assert set(small) == set(full)
-    changed = {name for name in full if small[name] != full[name]} - {"preset"}
+    # Smoke goes through every stage that needs no file.
+    changed = {name for name in full if small[name] != full[name]} - {"preset", "gan.search"}
     assert changed
     for name in changed:
         after, before = small[name], full[name]

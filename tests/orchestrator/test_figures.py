@@ -16,9 +16,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from numpy.typing import NDArray
+from PIL import Image
 
 from orchestrator import figures
 from orchestrator.figures import capacity, classify, denoise, embed, gan, images, kfold, refit, search
+from orchestrator.figures.animation import animation
 from orchestrator.figures.style import rendered
 from orchestrator.tables import TABLES, Row, to_arrow
 
@@ -180,6 +182,26 @@ def gan_epochs(num_epochs: int) -> pd.DataFrame:
     )
 
 
+def gan_trials(*distances: float | None) -> pd.DataFrame:
+    """Trials of both games, of the second one better."""
+    return table(
+        "gan_trials",
+        [
+            {
+                **{
+                    "trial": 2 * n + game,
+                    "loss": loss,
+                    "d_loss": 1 + n / 10,
+                    "g_loss": (-0.3, 1.2)[game] + n**2 / 50,
+                },
+                **{"val_frechet_distance": value and value - game, "state": "complete" if value else "failed"},
+            }
+            for n, value in enumerate(distances)
+            for game, loss in enumerate(("minimax", "non_saturating"))
+        ],
+    )
+
+
 METHODS = ["autoencoder", "pca", "tsne"]
 
 
@@ -287,6 +309,11 @@ CASES: dict[str, dict[str, Callable[[], Figure]]] = {
         "one game": lambda: gan.probabilities(gan_epochs(1).query("loss == 'minimax'")),
     },
     "gradients": {"some": lambda: gan.gradients(gan_epochs(4))},
+    "trial_losses": {
+        "some": lambda: gan.trial_losses(gan_trials(30.0, None, 7.0, 200.0)),
+        "one trial": lambda: gan.trial_losses(gan_trials(30.0)),
+        "one game": lambda: gan.trial_losses(gan_trials(30.0, 4.0).query("loss == 'minimax'")),
+    },
     "planes": {"three": lambda: embed.planes(embedding_points(), embeddings())},
     "confusions": {
         "three": lambda: embed.confusions(confusion_counts("embedding_confusion", {"method": METHODS})),
@@ -334,6 +361,8 @@ EMPTY: dict[str, Callable[[], Figure]] = {
     "distance": lambda: gan.distance(table("gan_epochs", []), floor=1.0),
     "probabilities": lambda: gan.probabilities(table("gan_epochs", [])),
     "gradients": lambda: gan.gradients(table("gan_epochs", [])),
+    "trial_losses": lambda: gan.trial_losses(table("gan_trials", [])),
+    "trial_losses, all failed": lambda: gan.trial_losses(gan_trials(None, None)),
     "planes": lambda: embed.planes(table("embedding_points", []), embeddings()),
 }
 
@@ -380,7 +409,7 @@ def test_every_figure_stands_in_these_tests() -> None:
     public = {
         name
         for module in pkgutil.iter_modules(figures.__path__)
-        if module.name != "style"
+        if module.name not in {"style", "animation"}
         for name, function in inspect.getmembers(
             importlib.import_module(f"{figures.__name__}.{module.name}"), inspect.isfunction
         )
@@ -410,6 +439,32 @@ def test_empty_table_is_a_sentence_in_place_of_data(name: str) -> None:
     assert len(sentence.split()) >= 5
     assert not any(axes.has_data() for axes in figure.axes)
     assert not any(axes.axison for axes in figure.axes)
+
+
+def test_trial_losses_show_every_complete_trial_and_ring_the_nearest_of_each_game() -> None:
+    trials = gan_trials(30.0, None, 7.0, 200.0)
+    complete = trials.dropna(subset=["val_frechet_distance"])
+    panels = [axes for axes in gan.trial_losses(trials).axes if axes.get_title()]
+    assert [axes.get_title() for axes in panels] == ["minimax", "non-saturating"]
+    for axes, loss in zip(panels, ("minimax", "non_saturating"), strict=True):
+        rows = complete[complete["loss"] == loss]
+        ring, marks = axes.collections
+        np.testing.assert_allclose(marks.get_offsets(), rows[["d_loss", "g_loss"]])
+        np.testing.assert_allclose(marks.get_array(), rows["val_frechet_distance"])
+        np.testing.assert_allclose(ring.get_offsets(), rows[rows["val_frechet_distance"] < 10][["d_loss", "g_loss"]])
+
+
+def test_animation_shows_each_row_of_images_in_a_frame_and_begins_again() -> None:
+    drawn = np.stack([np.full((4, 28, 28), level) for level in (0.2, 0.9, 0.5)])
+    with Image.open(io.BytesIO(animation(drawn, ["one", "two", "three"]))) as gif:
+        assert gif.n_frames == 3
+        assert gif.info["loop"] == 0
+        for number, level in enumerate((0.2, 0.9, 0.5)):
+            gif.seek(number)
+            grey = np.asarray(gif.convert("L"))
+            assert grey.shape[1] == 4 * 30 * 3
+            assert np.median(grey) == pytest.approx(255 * level, abs=3)
+            assert grey[:14].max() > 200, "the title"
 
 
 def test_optimisation_history_shows_every_complete_trial_and_the_best_so_far() -> None:

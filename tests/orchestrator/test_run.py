@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.config import smoke as smoke_preset
 from orchestrator.results import Run
-from orchestrator.run import STAGES, main
-from tests.orchestrator.command import Smoke, orchestrate
+from orchestrator.run import main, wanted_stages
+from tests.orchestrator.command import REPOSITORY, Smoke, orchestrate
 
 
 def _refused(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
@@ -53,6 +54,15 @@ def _refused(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
         (["--kfold.orders", "sequential", "sequential"], "none twice"),
         (["--kfold.orders", "backwards"], "backwards"),
         (["--capacity.latent-dims", "2000"], "2000 is above 1024"),
+        (["--gan.search", "--gan.num-workers", "3", "--gan.batch-size", "129"], "64 images cannot be shared evenly"),
+        (["--gan.search-learning-rate", "0.1", "0.01"], "ascending"),
+        (["--gan.search-learning-rate", "0", "0.01"], "greater than 0"),
+        (["--gan.search-beta1", "0", "1"], "less than 1"),
+        (["--gan.inception-weights", "/nowhere.pth"], "--gan.inception-weights /nowhere.pth: No such file"),
+        (["--gan.inception-weights", "/"], "--gan.inception-weights /: Is a directory"),
+        (["--gan.inception-weights", str(REPOSITORY / "README.md")], "README.md: these are not the weights of"),
+        (["gan_search"], "gan_search is not among the stages of this run: --gan.search brings it in"),
+        (["--force", "gan_inception"], "--gan.inception-weights FILE brings it in"),
         (["--gan.batch-size", "129", "--gan.num-workers", "2"], "129 images cannot be shared evenly by 2 workers"),
     ],
 )
@@ -171,6 +181,10 @@ def test_plan_brings_in_what_a_stage_needs(capsys: pytest.CaptureFixture[str], t
     assert planned("kfold") == ["search", "kfold", "report"]
     assert planned("kfold", "--kfold.model", "paper_table1") == ["kfold", "report"]
     assert planned("search") == ["search", "report"]
+    assert planned("gan") == ["search", "refit", "classify", "gan", "report"]
+    assert planned("gan", "--gan.search") == ["search", "refit", "classify", "gan_search", "gan", "report"]
+    assert "gan_search" not in planned("all")
+    assert "gan_search" in planned("all", "--gan.search")
 
 
 def test_plan_of_a_finished_run_has_only_what_changed_and_what_hangs_on_it(
@@ -181,14 +195,17 @@ def test_plan_of_a_finished_run_has_only_what_changed_and_what_hangs_on_it(
         return [line.split()[0] for line in capsys.readouterr().out.splitlines() if " to do " in line]
 
     assert planned() == []
-    on_refit = ["refit", "denoise", "classify", "embed", "gan", "report"]
+    on_refit = ["refit", "denoise", "classify", "embed", "gan_search", "gan", "report"]
     assert planned("search", "--search.epochs", "3") == ["search", "kfold", *on_refit]
     assert planned("kfold", "--kfold.epochs", "3") == ["kfold", "report"]
     assert planned("refit", "--refit.epochs", "3") == on_refit
     assert planned("--resources.slots", "7") == []
     table1 = ("kfold", "--kfold.model", "paper_table1")
     assert planned(*table1) == planned(*table1, "--search.epochs", "3") == ["kfold", "report"]
-    assert planned("--seed", "2") == [stage.name for stage in STAGES]
+    assert planned("--seed", "2") == [stage.name for stage in wanted_stages(smoke_preset())]
+    assert planned("gan", "--gan.epochs", "3") == planned("gan", "--gan.no-search") == ["gan", "report"]
+    assert planned("gan", "--gan.search-epochs", "2") == ["gan_search", "gan", "report"]
+    assert planned("gan", "--gan.no-search", "--gan.search-epochs", "2") == ["gan", "report"]
     assert planned("capacity", "--capacity.epochs", "2") == ["capacity", "report"]
     assert planned("--force", "refit") == on_refit
 
@@ -209,6 +226,9 @@ def test_status_tells_what_is_done_and_what_is_missing(
     assert "done" in rows["search"]
     assert "missing" in rows["refit"]
     assert "4 of 5 trainings recorded" in rows["refit"]
+    assert "done" in rows["gan_search"]
+    assert main(["status", "--preset", "smoke", "--gan.no-search", "--runs-dir", str(tmp_path)]) == 0
+    assert "gan_search" not in capsys.readouterr().out
 
 
 def test_help_lists_every_setting_with_its_meaning(capsys: pytest.CaptureFixture[str]) -> None:

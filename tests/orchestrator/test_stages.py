@@ -1,17 +1,22 @@
 """What stages make of records that are not all well, and of each other's failures."""
 
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from orchestrator.cluster import Cluster
 from orchestrator.command_line import CommandLine
 from orchestrator.config import smoke
 from orchestrator.execute import execute
+from orchestrator.ledger import Ledger
 from orchestrator.plan import Plan
 from orchestrator.results import Manifest, Run
-from orchestrator.stage import Context, Record, Stage, StageFailed
+from orchestrator.stage import Context, Record, Stage, StageFailed, Trainings, Trial
 from orchestrator.stages import kfold, report, search
+from orchestrator.trials import Source
+from tests.orchestrator.command import NO_IMAGES
 from trainables.autoencoder_settings import PAPER_TABLE1
 
 
@@ -86,6 +91,50 @@ def test_kfold_with_a_failed_fold_fails_but_has_the_others_in_its_tables(tmp_pat
     assert folds["test_mse"].isna().tolist() == [fold == 2 for fold in range(6)]
     assert folds.loc[2, "error"].endswith("out of paint")
     assert folds["num_val"].sum() == smoke().data.num_train
+
+
+def test_what_needs_a_stage_that_workers_share_is_trained_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray is not here: whoever trains takes what it is given, and nothing while there is nothing."""
+    trained: list[str] = []
+
+    def train_one(ledger: Ledger) -> None:
+        trained.append(ledger.context.stage.name)
+        trial = ledger.start("now")
+        ledger.finish("now", {"rows": [{"epoch": 1, "seconds": 0.1}]})
+        assert trial.key == "only"
+
+    def with_tune(source: Source, *others: object) -> None:
+        until = time.monotonic() + 20
+        while not source.exhausted:
+            assert time.monotonic() < until, "it waits for what is trained after it"
+            ledger = source.next()
+            if ledger is not None:
+                train_one(ledger)
+            time.sleep(0.01)
+
+    monkeypatch.setattr("orchestrator.trials.run_trials", with_tune)
+    monkeypatch.setattr("orchestrator.ddp.train_together", lambda ledger, *others: train_one(ledger))
+    monkeypatch.setattr("orchestrator.execute._connect", lambda *arguments: Cluster(2, 1.0, 0.0, 2, None, {}))
+    monkeypatch.setattr("orchestrator.execute._load_images", lambda settings: NO_IMAGES)
+
+    def stage(name: str, *needs: str, shared: bool = False) -> Stage:
+        return Stage(
+            name,
+            decides=lambda settings: [],
+            finish=lambda context, records: None,
+            training=lambda *arguments, **options: iter(()),
+            trainings=lambda context: Trainings.of([Trial("only", {}, epochs=1, cost=1.0)], metric="epoch"),
+            needs=lambda settings: needs,
+            shared=shared,
+        )
+
+    stages = (stage("first"), stage("games", "first", shared=True), stage("scores", "games"), stage("last", "scores"))
+    settings = CommandLine.model_validate(smoke().model_dump())
+    manifest = execute(Plan.make(stages, ["last"], settings, None), settings, Run(tmp_path))
+    assert trained == ["first", "games", "scores", "last"]
+    assert {entry.state for entry in manifest.stages.values()} == {"done"}
 
 
 def test_report_of_a_run_with_nothing_in_it_is_a_page(tmp_path: Path) -> None:

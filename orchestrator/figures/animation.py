@@ -1,0 +1,31 @@
+"""Images that change, as a GIF."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from orchestrator.figures.style import Pixels
+
+
+def animation(pixels: Pixels, titles: Sequence[str]) -> bytes:
+    """Rows of images, one after the other: a GIF that begins again after the last.
+
+    Args:
+        pixels: shape (frames, columns, 28, 28), in [0, 1].
+        titles: one for each frame, written above it.
+    """
+    scale, above, milliseconds = 3, 18, 500
+    frames = []
+    for row, title in zip(pixels, titles, strict=True):
+        framed = np.concatenate(np.pad(row, ((0, 0), (1, 1), (1, 1)), constant_values=0.35), axis=1)
+        drawn = (255 * framed).round().astype(np.uint8).repeat(scale, axis=0).repeat(scale, axis=1)
+        frames.append(Image.fromarray(np.pad(drawn, ((above, 0), (0, 0)))))
+        ImageDraw.Draw(frames[-1]).text((4, 3), title, fill=255)
+    content = io.BytesIO()
+    durations = [milliseconds] * (len(frames) - 1) + [4 * milliseconds]
+    frames[0].save(content, "GIF", save_all=True, append_images=frames[1:], duration=durations, loop=0)
+    return content.getvalue()
