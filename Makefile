@@ -3,13 +3,17 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: run test check format bench clean
+.PHONY: run test test-cluster check format bench clean
 
 run: .venv/installed
 	$(BIN)/python -m orchestrator.run all $(ARGS)
 
 test: .venv/installed
 	$(BIN)/python -m pytest $(ARGS)
+
+# Ray on several hosts; those that need root, namespaces or sshd are skipped, with the reason, where these are missing.
+test-cluster: .venv/installed
+	$(BIN)/python -m pytest tests/cluster $(ARGS)
 
 check: .venv/installed
 	$(BIN)/ruff check .
