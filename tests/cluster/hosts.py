@@ -5,7 +5,6 @@ Nothing reaches the world from there, and whatever runs there ends with its host
 
 import contextlib
 import os
-import shlex
 import shutil
 import subprocess
 import sys
@@ -86,7 +85,7 @@ def network(folder: Path, *names: str) -> Iterator[list[Host]]:
             _call([*own, "ip", "address", "add", f"{host.address}/24", "dev", "eth0"])
             _call([*own, "ip", "link", "set", "eth0", "up"])
             # Leads nowhere; without one Ray takes its own address for 127.0.0.1.
-            _call([*own, "ip", "route", "add", "default", "via", hosts[0].address if host is not hosts[0] else "10.77.0.2"])
+            _call([*own, "ip", "route", "add", "default", "via", "10.77.0.254"])
         yield hosts
 
 
@@ -111,7 +110,8 @@ def _host(folder: Path, number: int, name: str) -> Iterator[Host]:
         "UseDNS no\nPidFile none\nMaxStartups 100\n"
     )
     (home / ".bashrc").touch()
-    seen = [Path(sys.base_prefix), *([REPOSITORY] if number == 1 else [Path(sys.prefix), user_cache_dir()])]
+    seen = [Path(sys.base_prefix), user_cache_dir(), REPOSITORY if number == 1 else Path(sys.prefix)]
+    installed = home / "fashion-mnist-orchestrator" / ".venv"  # where `ray up cluster-local.yaml` would make it
     script = "\n".join(
         [
             "set -e",
@@ -123,6 +123,7 @@ def _host(folder: Path, number: int, name: str) -> Iterator[Host]:
             "mkdir /run/sshd",
             f"mount --bind {folder}/shared {SHARED}",
             *(line for path in seen for line in _keep(path, own)),
+            *(_bind(Path(sys.prefix), installed) if number > 1 else []),
             f"mount --rbind {home} {HOME}",
             f"cd {HOME}",
             f"mount --rbind {own}/tmp /tmp",
@@ -153,6 +154,10 @@ def _keep(path: Path, own: Path) -> list[str]:
     """Lines that let a path be seen although the home or temporary folder above it is replaced."""
     for root, replacement in ((HOME, own / "home"), (Path("/tmp"), own / "tmp")):
         if path.is_relative_to(root):
-            target = shlex.quote(str(replacement / path.relative_to(root)))
-            return [f"mkdir -p {target}", f"mount --bind {shlex.quote(str(path))} {target}"]
+            return _bind(path, replacement / path.relative_to(root))
     return []
+
+
+def _bind(path: Path, target: Path) -> list[str]:
+    """Lines that let a path be seen at another place, where nobody can write to it."""
+    return [f"mkdir -p {target}", f"mount --bind {path} {target}", f"mount -o remount,bind,ro {target}"]

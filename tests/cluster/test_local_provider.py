@@ -1,11 +1,11 @@
-"""`ray up cluster-local.yaml` over ssh onto three hosts, a job there, `ray down`; everything as docs/cluster.md says."""
+"""`ray up cluster-local.yaml` over ssh onto three hosts, a job there, `ray down`; all as docs/cluster.md says."""
 
 import contextlib
 import json
 import shlex
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -62,7 +62,7 @@ def tunnel(laptop: Host) -> Iterator[None]:
         dashboard.wait(timeout=20)
 
 
-def wait(condition: "callable", *, seconds: float) -> None:  # type: ignore[valid-type]
+def wait(condition: Callable[[], bool], *, seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds} s"
