@@ -25,6 +25,8 @@ try:
     print(urllib.request.urlopen(request, timeout=20).read().decode())
 except urllib.error.HTTPError as error:
     print(error.code)
+except urllib.error.URLError as error:
+    print(error.reason)
 """
 
 
@@ -55,7 +57,7 @@ def tunnel(laptop: Host) -> Iterator[None]:
     line = f"cd; source ~/.bashrc; exec ray dashboard {HOME}/cluster-local.yaml"
     dashboard = subprocess.Popen(laptop.command(line), stdin=subprocess.DEVNULL)
     try:
-        wait(lambda: "success" in laptop.run(f"curl -s {DASHBOARD}/api/healthz || true"), seconds=60)
+        wait(lambda: "success" in ask(laptop, "/api/gcs_healthz", token=False), seconds=60)
         yield
     finally:
         dashboard.terminate()
