@@ -53,8 +53,8 @@ class Host:
 
     def processes(self) -> list[str]:
         """Command lines of what runs there, but for the first process and what lists them."""
-        lines = self.run("ps --no-headers -eo pid,args").splitlines()
-        return [line for line in lines if line.split()[0] != "1" and "ps --no-headers" not in line]
+        lines = self.run("ps --no-headers -ww -eo pid,args").splitlines()
+        return [line for line in lines if line.split()[0] != "1" and "ps --no-headers -ww" not in line]
 
 
 def skip_where_not_permitted() -> None:
