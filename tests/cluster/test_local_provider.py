@@ -83,7 +83,7 @@ def test_three_hosts_come_up_run_a_job_and_go_down(hosts: list[Host]) -> None:
             return sum(node["state"] == "ALIVE" for node in nodes)
 
         wait(lambda: num_nodes() == 3, seconds=180)
-        command = f"python -m orchestrator.run kfold --preset smoke --kfold.model paper_table1 --runs-dir {SHARED}"
+        command = f"python -m orchestrator.run all --preset smoke --runs-dir {SHARED}"
         laptop.run(f"ray job submit --address {DASHBOARD} --working-dir . -- {command}", timeout=300)
         (job,) = json.loads(ask(laptop, "/api/jobs/"))
         assert job["status"] == "SUCCEEDED"
@@ -92,6 +92,7 @@ def test_three_hosts_come_up_run_a_job_and_go_down(hosts: list[Host]) -> None:
     manifest = run.manifest()
     assert manifest is not None
     assert manifest.hardware["nodes"] == 3
+    assert {stage.state for stage in manifest.stages.values()} == {"done"}
     assert run.table("folds")["test_mse"].notna().all()
     laptop.run(f"ray down --yes {HOME}/cluster-local.yaml", timeout=120)
-    wait(lambda: not [line for host in (head, *workers) for line in host.processes() if "ray" in line], seconds=120)
+    wait(lambda: not [line for host in (head, *workers) for line in host.processes() if "ray" in line], seconds=180)
