@@ -6,7 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from ray.autoscaler._private.fake_multi_node.node_provider import FAKE_HEAD_NODE_ID, FAKE_HEAD_NODE_TYPE
+from ray.autoscaler._private.fake_multi_node.node_provider import (
+    FAKE_HEAD_NODE_ID,
+    FAKE_HEAD_NODE_TYPE,
+    FakeMultiNodeProvider,
+)
 from ray.autoscaler._private.util import prepare_config
 
 from orchestrator.cluster import AUTOSCALER_FILE, grows_to
@@ -32,7 +36,13 @@ def fake_cluster(num_workers: int, cpus: int) -> dict[str, Any]:
         "max_workers": num_workers,
         "upscaling_speed": 100.0,
         "idle_timeout_minutes": 0.25,
-        "provider": {"type": "fake_multinode", "launch_multiple": True, "head_node_id": FAKE_HEAD_NODE_ID},
+        "provider": {
+            "type": "external",  # the type fake_multinode wants a file that Ray's wheel has not got
+            "module": f"{FakeMultiNodeProvider.__module__}.{FakeMultiNodeProvider.__name__}",
+            "launch_multiple": True,
+            "head_node_id": FAKE_HEAD_NODE_ID,
+            "disable_node_updaters": True,
+        },
         "auth": {},
         "docker": {},
         "head_node_type": FAKE_HEAD_NODE_TYPE,
