@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: run test test-faults check format bench clean
+.PHONY: run test test-faults test-cluster check format bench clean
 
 run: .venv/installed
 	$(BIN)/python -m orchestrator.run all $(ARGS)
@@ -14,6 +14,10 @@ test: .venv/installed
 # All of what `make test` does in part: 20 kills instead of 2, 200 damaged files instead of 40.
 test-faults: .venv/installed
 	FAULTS_KILLS=20 FAULTS_MUTATIONS=200 $(BIN)/python -m pytest tests/faults -s $(ARGS)
+
+# Ray on several hosts; those that need root, namespaces or sshd are skipped, with the reason, where these are missing.
+test-cluster: .venv/installed
+	$(BIN)/python -m pytest tests/cluster $(ARGS)
 
 check: .venv/installed
 	$(BIN)/ruff check .

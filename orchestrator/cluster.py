@@ -8,15 +8,19 @@ import os
 import platform
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 from urllib.parse import urlsplit
 
+import yaml
+
 from orchestrator.config import Resources, UserError
 
 PROBE_SECONDS = 5
+AUTOSCALER_FILE = Path("~/ray_bootstrap_config.yaml")
+"""Where `ray up` leaves the cluster's configuration on its head, which is where jobs run."""
 
 _DRIVER_ENVIRONMENT = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a training without a GPU share must not see the GPUs
@@ -43,14 +47,21 @@ class Cluster:
     """What Ray has, and each training's share of it."""
 
     slots: int
-    """Trainings at once."""
+    """Trainings at once, on what there is at the start and what the autoscaler would add."""
     cpus_per_training: float
     gpus_per_training: float
     num_devices: int
     """GPUs, or cores where there are none."""
     dashboard_url: str | None
     hardware: dict[str, Any]
-    """Nodes, cores, GPUs and the driver's machine, for the manifest."""
+    """For the manifest: nodes at the start, cores and GPUs with what the autoscaler adds, the driver's machine."""
+    resources: Resources
+    grows_to: Mapping[str, float]
+    """CPU and GPU that the autoscaler adds up to, if there is one."""
+
+    def slots_now(self) -> int:
+        """Trainings at once by now: nodes may have joined or left since the start."""
+        return slots_for(*_cpus_and_gpus(self.grows_to), self.resources)
 
 
 def slots_for(cpus: float, gpus: float, resources: Resources) -> int:
@@ -105,7 +116,10 @@ def connect(address: str, resources: Resources, *, log_file: Path) -> Iterator[C
         stack.callback(ray.shutdown)
         with contextlib.suppress(ValueError):  # a thread other than the main one has no signals to see to
             signal.signal(signal.SIGTERM, signal.default_int_handler)  # ray.init put a handler of its own
-        yield _describe(context.dashboard_url, resources)
+        file = AUTOSCALER_FILE.expanduser()
+        autoscaled = target != "local" and file.exists()
+        config = yaml.safe_load(file.read_text()) if autoscaled else None
+        yield _describe(context.dashboard_url, resources, grows_to(config) if config else {"CPU": 0.0, "GPU": 0.0})
 
 
 def _keep_to_this_machine() -> None:
@@ -192,11 +206,11 @@ def _answers(address: str) -> bool:
     return True
 
 
-def _describe(dashboard_url: str | None, resources: Resources) -> Cluster:
+def _describe(dashboard_url: str | None, resources: Resources, added: Mapping[str, float]) -> Cluster:
     import ray
 
     total = ray.cluster_resources()
-    cpus, gpus = total.get("CPU", 0.0), total.get("GPU", 0.0)
+    cpus, gpus = _cpus_and_gpus(added)
     slots = slots_for(cpus, gpus, resources)
     accelerators = [key.removeprefix("accelerator_type:") for key in total if key.startswith("accelerator_type:")]
     return Cluster(
@@ -214,7 +228,33 @@ def _describe(dashboard_url: str | None, resources: Resources) -> Cluster:
             "driver": _processor(),
             "system": f"{platform.system()} {platform.machine()}",
         },
+        resources=resources,
+        grows_to=added,
     )
+
+
+def _cpus_and_gpus(grows_to: Mapping[str, float]) -> tuple[float, float]:
+    """What Ray has, or will have where an autoscaler starts only what somebody asks for."""
+    import ray
+
+    there = ray.cluster_resources()
+    return max(there.get("CPU", 0.0), grows_to["CPU"]), max(there.get("GPU", 0.0), grows_to["GPU"])
+
+
+def grows_to(config: Mapping[str, Any]) -> dict[str, float]:
+    """CPU and GPU of a cluster that has every worker which its configuration for `ray up`, made complete, allows."""
+
+    def most(resource: str) -> float:
+        kinds = config["available_node_types"]
+        head = kinds[config["head_node_type"]]["resources"].get(resource, 0)
+        workers = [
+            kind["resources"].get(resource, 0)
+            for name, kind in kinds.items()
+            for _ in range(kind["max_workers"] if name != config["head_node_type"] else 0)
+        ]
+        return float(head + sum(sorted(workers, reverse=True)[: config["max_workers"]]))
+
+    return {"CPU": most("CPU"), "GPU": most("GPU")}
 
 
 def _processor() -> str:

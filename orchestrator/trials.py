@@ -26,6 +26,7 @@ from orchestrator.worker import (
 from trainables.fashion_mnist import FashionMnist
 
 CHECKPOINT_SECONDS = 10
+MOST_AT_ONCE = 1000
 COMPARED = "compared"
 """What trials report that may be stopped early."""
 
@@ -113,6 +114,8 @@ def run_trials(
             return Searcher, ()  # Tune pickles its searcher to restore it; ours is rebuilt from the records
 
         def suggest(self, trial_id: str) -> Any:
+            if len(taken) >= cluster.slots_now():
+                return None
             ledger = source.next()
             if ledger is None:
                 return Searcher.FINISHED if source.exhausted else None
@@ -186,7 +189,7 @@ def run_trials(
             search_alg=Feed(),
             scheduler=ASHAScheduler(metric=COMPARED, mode="min"),  # stops only trials that report it
             num_samples=-1,
-            max_concurrent_trials=cluster.slots,
+            max_concurrent_trials=MOST_AT_ONCE,  # Feed has its own limit, which changes with the nodes
             reuse_actors=True,
             trial_dirname_creator=lambda trial: f"{trial.config['stage']}-{trial.config['key']}-{trial.trial_id}",
         ),

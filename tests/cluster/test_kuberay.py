@@ -1,0 +1,96 @@
+"""cluster-kuberay.yaml against the fields of KubeRay's RayJob and of Kubernetes' pods that it uses.
+
+The schema here is our own and covers only these: the operator's is a megabyte. Names and types are those of KubeRay's
+docs/reference/api.md and its sample with authOptions (2.53), and of the Kubernetes API v1.28.
+"""
+
+import copy
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from tests.orchestrator.command import REPOSITORY
+
+TEXT, WHOLE, TRUTH = {"type": "string"}, {"type": "integer", "minimum": 0}, {"type": "boolean"}
+
+
+def thing(*required: str, **properties: Any) -> dict[str, Any]:
+    """An object with these properties and no others."""
+    return {"type": "object", "properties": properties, "required": list(required), "additionalProperties": False}
+
+
+def several(of: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "items": of, "minItems": 1}
+
+
+def texts(pattern: str = "") -> dict[str, Any]:
+    """An object whose values are strings."""
+    return {"type": "object", "additionalProperties": {"type": "string", "pattern": pattern}}
+
+
+QUANTITY = r"^[0-9]+(\.[0-9]+)?([KMGT]i|[kMGTm])?$"
+RESOURCES = thing(requests=texts(QUANTITY), limits=texts(QUANTITY))
+CONTAINER = thing("name", "image", name=TEXT, image=TEXT, resources=RESOURCES)
+TOLERATION = thing(key=TEXT, operator={"enum": ["Exists", "Equal"]}, value=TEXT, effect=TEXT)
+POD = thing("containers", containers=several(CONTAINER), serviceAccountName=TEXT, tolerations=several(TOLERATION))
+TEMPLATE = thing("spec", spec=POD)
+WORKERS = thing(
+    *("groupName", "template", "minReplicas", "maxReplicas"),
+    groupName=TEXT,
+    replicas=WHOLE,
+    minReplicas=WHOLE,
+    maxReplicas=WHOLE,
+    rayStartParams=texts(),
+    template=TEMPLATE,
+)
+CLUSTER = thing(
+    "headGroupSpec",
+    rayVersion=TEXT,
+    authOptions=thing("mode", mode={"enum": ["token", "disabled"]}, secretName=TEXT),
+    headGroupSpec=thing("template", rayStartParams=texts(), template=TEMPLATE),
+    workerGroupSpecs=several(WORKERS),
+)
+JOB = thing(
+    *("apiVersion", "kind", "metadata", "spec"),
+    apiVersion={"const": "ray.io/v1"},
+    kind={"const": "RayJob"},
+    metadata=thing(name=TEXT, generateName=TEXT),
+    spec=thing(
+        "rayClusterSpec",
+        entrypoint=TEXT,
+        backoffLimit=WHOLE,
+        activeDeadlineSeconds={"type": "integer", "minimum": 1},
+        shutdownAfterJobFinishes=TRUTH,
+        rayClusterSpec=CLUSTER,
+    ),
+)
+
+
+def manifest() -> dict[str, Any]:
+    job: dict[str, Any] = yaml.safe_load((REPOSITORY / "cluster-kuberay.yaml").read_text())
+    return job
+
+
+def test_manifest_is_a_rayjob() -> None:
+    jsonschema.validate(manifest(), JOB)
+
+
+@pytest.mark.parametrize(("name", "value"), [("replicas", "4"), ("rayStartParams", {"num-cpus": 0}), ("replica", 4)])
+def test_schema_refuses_what_kubernetes_would(name: str, value: Any) -> None:
+    wrong = copy.deepcopy(manifest())
+    wrong["spec"]["rayClusterSpec"]["workerGroupSpecs"][0][name] = value
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(wrong, JOB)
+
+
+def test_manifest_has_the_ray_that_is_tested_and_ends() -> None:
+    spec = manifest()["spec"]
+    version = spec["rayClusterSpec"]["rayVersion"]
+    assert f"ray=={version}" in (REPOSITORY / "constraints.txt").read_text().split()
+    groups = [spec["rayClusterSpec"]["headGroupSpec"], *spec["rayClusterSpec"]["workerGroupSpecs"]]
+    images = {group["template"]["spec"]["containers"][0]["image"] for group in groups}
+    assert all(image.endswith(f":{version}") for image in images)
+    assert spec["shutdownAfterJobFinishes"]
+    assert spec["activeDeadlineSeconds"]
