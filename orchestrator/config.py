@@ -232,11 +232,11 @@ class Gan(Section):
     """Channels between the discriminator's layers; the author's are 32, 64, 128."""
     latent_dim: int = Field(default=64, ge=1)
     """Size of the random vector."""
-    learning_rate: float = Field(default=2e-4, gt=0)
+    learning_rate: float = Field(default=3e-3, gt=0)
     """Step size of both players."""
-    beta1: Decay = 0.5
+    beta1: Decay = 0.1
     """Decay of both Adams' first moment."""
-    batch_size: int = Field(default=128, ge=2)
+    batch_size: int = Field(default=64, ge=2)
     """Images of a step, over all workers."""
     ema_decay: float | None = Field(default=0.995, gt=0, lt=1)
     """Of the moving average of the generator's weights, which is scored; None scores the weights themselves."""

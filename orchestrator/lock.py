@@ -51,7 +51,10 @@ def holder(run: Run) -> str | None:
     elif (run.age_seconds(NAME) or STALE_SECONDS) >= STALE_SECONDS:
         return None
     try:
-        return "process {process} on {host} since {since}".format(**json.loads(content))
+        who = json.loads(content)
+        if who["host"] == socket.gethostname() and not _lives(who["process"]):
+            return None
+        return "process {process} on {host} since {since}".format(**who)
     except (ValueError, KeyError, TypeError):
         return "another process"
 
@@ -80,8 +83,11 @@ def _on_disk(run: Run) -> Iterator[None]:
 @contextlib.contextmanager
 def _on_s3(run: Run) -> Iterator[None]:
     mine, over = _me(), threading.Event()
-    if holder(run):
-        raise _in_use(run)
+    try:
+        if holder(run):
+            raise _in_use(run)
+    except OSError as error:
+        raise UserError(f"{run.location} cannot be read: {' '.join(str(error).split())[:200]}") from None
     run.write(NAME, mine.encode())
 
     def beat() -> None:
@@ -95,6 +101,16 @@ def _on_s3(run: Run) -> Iterator[None]:
     finally:
         over.set()
         run.delete(NAME)
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _me() -> str:

@@ -26,11 +26,11 @@ class GanSettings(BaseModel):
     """Channels between the discriminator's four convolutions; the author's are 32, 64, 128."""
     latent_dim: int = Field(default=64, ge=1)
     """Size of the random vector that an image is made from."""
-    learning_rate: float = Field(default=2e-4, gt=0)
+    learning_rate: float = Field(default=3e-3, gt=0)
     """Step size of both Adams."""
-    beta1: float = Field(default=0.5, ge=0, lt=1)
+    beta1: float = Field(default=0.1, ge=0, lt=1)
     """Decay of both Adams' first moment."""
-    batch_size: int = Field(default=128, ge=2)
+    batch_size: int = Field(default=64, ge=2)
     """Images of a step, over all workers; what is left over at an epoch's end is left out."""
     ema_decay: float | None = Field(default=0.995, gt=0, lt=1)
     """Of the moving average of the generator's weights, which is the generator that is scored; None for none."""
