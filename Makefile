@@ -11,7 +11,7 @@ run: .venv/installed
 test: .venv/installed
 	$(BIN)/python -m pytest $(ARGS)
 
-# All of what `make test` does in part: 20 kills instead of 2, 200 damaged files instead of 40.
+# All of what `make test` does in part: 20 kills instead of 3, 200 damaged files instead of 40.
 test-faults: .venv/installed
 	FAULTS_KILLS=20 FAULTS_MUTATIONS=200 $(BIN)/python -m pytest tests/faults -s $(ARGS)
 

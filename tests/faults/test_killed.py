@@ -17,7 +17,7 @@ from orchestrator.compare import differences
 from orchestrator.results import Run
 from tests.orchestrator.command import REPOSITORY, Smoke, orchestrate
 
-NUM_KILLS = int(os.environ.get("FAULTS_KILLS", "2"))
+NUM_KILLS = int(os.environ.get("FAULTS_KILLS", "3"))
 """`make test-faults` has 20."""
 SMOKE = ("all", "--preset", "smoke", "--address", "local", "--runs-dir")
 
@@ -58,19 +58,27 @@ def assert_goes_on_exactly(runs_dir: Path, smoke: Smoke) -> None:
     assert list(differences(Run(runs_dir / "smoke"), smoke.run)) == []
 
 
-@pytest.mark.parametrize("number", range(NUM_KILLS))
-def test_driver_killed_at_a_random_moment(smoke: Smoke, tmp_path: Path, number: int) -> None:
-    moment = random.Random(number).uniform(1, smoke.finished.seconds)
-    with started(*SMOKE, tmp_path) as driver:
-        time.sleep(moment)
-        theirs = descendants(driver) if driver.poll() is None else []
-        driver.kill()
-        driver.wait()
-    num_recorded = len(records(tmp_path))
-    begun = time.monotonic()
-    assert_goes_on_exactly(tmp_path, smoke)
-    print(f"killed after {moment:.1f} s with {num_recorded} records; {time.monotonic() - begun:.1f} s to the end")
-    assert gone(theirs, within_seconds=120), "Ray's agents give up a minute after the rest"
+def test_driver_killed_at_random_moments_again_and_again(smoke: Smoke, tmp_path: Path) -> None:
+    """Three kills to a run, if it lasts that long; every start finds what the one before left."""
+    dice, left, kills = random.Random(1), [], 0
+    while kills < NUM_KILLS:
+        runs_dir = tmp_path / str(kills)
+        for _ in range(3):
+            before = records(runs_dir)
+            moment = dice.uniform(1, smoke.finished.seconds)
+            with started(*SMOKE, runs_dir) as driver:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    assert driver.wait(timeout=moment) == 0
+                    break
+                left += descendants(driver)
+                driver.kill()
+                driver.wait()
+            kills += 1
+            after = records(runs_dir)
+            print(f"kill {kills} after {moment:.1f} s: {len(before)} records before, {len(after)} after")
+            assert {path: after[path] for path in before} == before, "a recorded training was repeated"
+        assert_goes_on_exactly(runs_dir, smoke)
+    assert gone(left, within_seconds=120), "Ray's agents give up a minute after the rest"
 
 
 def _workers(driver: subprocess.Popen[bytes], title: str) -> list[psutil.Process]:
