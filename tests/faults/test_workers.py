@@ -1,6 +1,5 @@
 """Workers that are stuck, and a thousand trials that fail at random, through real Ray."""
 
-import io
 import os
 import random
 import signal
@@ -11,51 +10,17 @@ from typing import Any
 
 import pytest
 import torch
-from rich.console import Console
 
 from orchestrator.cluster import Cluster
-from orchestrator.config import Resources, smoke
+from orchestrator.config import Resources
 from orchestrator.ddp import train_together
-from orchestrator.ledger import Ledger
-from orchestrator.progress import Bar, Progress
-from orchestrator.results import Manifest, Run
-from orchestrator.stage import Context, Record, Stage, Training, Trainings, Trial
+from orchestrator.results import Run
+from orchestrator.stage import Trainings, Trial
 from orchestrator.trials import run_trials
 from tests.orchestrator.command import NO_IMAGES
+from tests.orchestrator.toy import OneStage, toy
 from trainables.epoch import Epoch
 from trainables.fashion_mnist import FashionMnist
-
-
-class OneStage:
-    """The trials of a single ledger."""
-
-    halted = False
-
-    def __init__(self, ledger: Ledger) -> None:
-        self.ledger = ledger
-
-    def next(self) -> Ledger | None:
-        return self.ledger if self.ledger.waiting else None
-
-    @property
-    def exhausted(self) -> bool:
-        return not self.ledger.num_missing
-
-    def halt(self, error: Exception) -> None:
-        raise error
-
-
-def ledger_of(
-    folder: Path, trials: list[Trial], training: Training, resources: Resources, *, num_workers: int | None = None
-) -> tuple[Ledger, dict[str, Record]]:
-    """A ledger, and the records that are there once it is done."""
-    stage = Stage("toy", decides=lambda _: [], finish=lambda *_: None, training=training)
-    settings = smoke().model_copy(update={"resources": resources})
-    context = Context(stage, settings, Run(folder), Manifest.empty("toy", "none"), "fingerprint", NO_IMAGES)
-    trainings = Trainings.of(trials, metric="loss", num_workers=num_workers)
-    records: dict[str, Record] = {}
-    bar = Bar(Progress(Console(file=io.StringIO())), "toy")
-    return Ledger(context, trainings, bar=bar, when_done=records.update), records
 
 
 def stuck_once(
@@ -80,7 +45,7 @@ def test_stuck_trial_is_ended_and_taken_up_again(cluster: Cluster, tmp_path: Pat
         Trial("stuck", {"marker": str(tmp_path / "stuck"), "how": how}, 3, cost=2),
         Trial("well", {"marker": str(tmp_path), "how": how}, 3, cost=1),
     ]
-    ledger, records = ledger_of(tmp_path, trials, stuck_once, resources)
+    ledger, records = toy(tmp_path, stuck_once, Trainings.of(trials, metric="loss"), resources)
     run_trials(OneStage(ledger), {"toy": stuck_once}, cluster, NO_IMAGES, Run(tmp_path), resources)
     assert {key: record["state"] for key, record in records.items()} == {"stuck": "complete", "well": "complete"}
     assert [epoch["epoch"] for epoch in records["stuck"]["epochs"]] == [1, 2, 3]
@@ -100,7 +65,7 @@ def test_stuck_trial_that_stays_stuck_is_recorded_as_lost_and_tried_again_by_the
     resources = Resources(stuck_minutes=0.05, retries=0)
     trials = [Trial("stuck", {"marker": str(tmp_path / "mended")}, 1, cost=1)]
     for expected in ("failed", "complete"):
-        ledger, records = ledger_of(tmp_path, trials, stuck, resources)
+        ledger, records = toy(tmp_path, stuck, Trainings.of(trials, metric="loss"), resources)
         run_trials(OneStage(ledger), {"toy": stuck}, cluster, NO_IMAGES, Run(tmp_path), resources)
         assert records["stuck"]["state"] == expected
         assert records["stuck"]["lost"] == (expected == "failed")
@@ -112,7 +77,7 @@ def test_stuck_trial_that_stays_stuck_is_recorded_as_lost_and_tried_again_by_the
 def test_stuck_worker_of_a_group_is_ended_and_the_group_goes_on(cluster: Cluster, tmp_path: Path, how: str) -> None:
     resources = Resources(stuck_minutes=0.2)
     trials = [Trial("stuck", {"marker": str(tmp_path / "stuck"), "how": how}, 3, cost=1)]
-    ledger, records = ledger_of(tmp_path, trials, stuck_once, resources, num_workers=2)
+    ledger, records = toy(tmp_path, stuck_once, Trainings.of(trials, metric="loss", num_workers=2), resources)
     train_together(ledger, stuck_once, cluster, NO_IMAGES, Run(tmp_path))
     assert records["stuck"]["state"] == "complete"
     assert [epoch["epoch"] for epoch in records["stuck"]["epochs"]] == [1, 2, 3]
@@ -138,7 +103,7 @@ def test_a_thousand_trials_that_fail_at_random_give_a_thousand_records(cluster: 
         Trial(f"trial-{number:04d}", {"number": number, "folder": str(tmp_path)}, 1, cost=1) for number in range(1000)
     ]
     started = time.monotonic()
-    ledger, records = ledger_of(tmp_path, trials, fails_at_random, Resources())
+    ledger, records = toy(tmp_path, fails_at_random, Trainings.of(trials, metric="loss"))
     run_trials(OneStage(ledger), {"toy": fails_at_random}, cluster, NO_IMAGES, Run(tmp_path), Resources())
     print(f"1,000 trials in {time.monotonic() - started:.0f} s")
     on_disk = sorted(path.stem for path in (tmp_path / "records" / "toy" / "fingerprint").glob("*.json"))

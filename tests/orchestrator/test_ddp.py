@@ -1,6 +1,5 @@
 """Trainings that workers share, through real Ray Train: all recorded, once each, whatever becomes of a worker."""
 
-import io
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -8,16 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
 
 from orchestrator.cluster import Cluster
-from orchestrator.config import smoke
 from orchestrator.ddp import train_together
-from orchestrator.ledger import Ledger
-from orchestrator.progress import Bar, Progress
-from orchestrator.results import Manifest, Run
-from orchestrator.stage import Context, Record, Stage, Trainings, Trial
+from orchestrator.results import Run
+from orchestrator.stage import Trainings, Trial
 from tests.orchestrator.command import NO_IMAGES
+from tests.orchestrator.toy import toy
 from trainables.epoch import Epoch
 from trainables.fashion_mnist import FashionMnist
 
@@ -74,13 +70,9 @@ def test_every_shared_training_is_recorded_once_whatever_becomes_of_a_worker(
         "diverges": {"value": 4.0, "fault": "diverges"},
     }
     trials = [Trial(key, config, EPOCHS, cost=1.0, weights=True) for key, config in configs.items()]
-    stage = Stage("toy", decides=lambda _: [], finish=lambda *_: None, training=training, shared=True)
-    context = Context(stage, smoke(), Run(tmp_path), Manifest.empty("toy", "none"), "fingerprint", NO_IMAGES)
-    done: list[dict[str, Record]] = []
     trainings = Trainings.of(trials, metric="mean_rank", num_workers=2)
-    ledger = Ledger(context, trainings, bar=Bar(Progress(Console(file=io.StringIO())), "toy"), when_done=done.append)
-    train_together(ledger, training, cluster, NO_IMAGES, context.run)
-    (records,) = done
+    ledger, records = toy(tmp_path, training, trainings, shared=True)
+    train_together(ledger, training, cluster, NO_IMAGES, Run(tmp_path))
 
     assert {key: record["state"] for key, record in records.items()} == {
         "well": "complete", "killed": "complete", "diverges": "failed",
@@ -99,7 +91,7 @@ def test_every_shared_training_is_recorded_once_whatever_becomes_of_a_worker(
     assert not any(name.endswith(".checkpoint") for name in names - {"diverges.checkpoint"})
     assert {"well.safetensors", "killed.safetensors"} <= names
     for key, start in (("well", 2.0), ("killed", 1.0)):
-        kept = context.arrays(key)
+        kept = ledger.context.arrays(key)
         assert {name: array.item() for name, array in kept.items()} == {
             f"epoch-{number}.weight": start + number for number in (1, 2, 3)
         }, "also what it kept before it was killed"

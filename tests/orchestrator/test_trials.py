@@ -1,6 +1,5 @@
 """Trainings through real Ray Tune: all recorded, once each, whatever becomes of their workers."""
 
-import io
 import os
 import signal
 import time
@@ -9,16 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
 
 from orchestrator.cluster import Cluster
-from orchestrator.config import Resources, smoke
-from orchestrator.ledger import Ledger
-from orchestrator.progress import Bar, Progress
-from orchestrator.results import Manifest, Run
-from orchestrator.stage import Context, Record, Stage, Trainings, Trial
+from orchestrator.config import Resources
+from orchestrator.results import Run
+from orchestrator.stage import Record, Trainings, Trial
 from orchestrator.trials import OptunaSuggestions, run_trials
 from tests.orchestrator.command import NO_IMAGES
+from tests.orchestrator.toy import OneStage, toy
 from trainables.epoch import Epoch
 from trainables.fashion_mnist import FashionMnist
 
@@ -50,37 +47,10 @@ def training(
         yield Epoch(number, {"val_mse": value, "resumed_after": float(first - 1)}, lambda state=state: state)
 
 
-class OneStage:
-    """The trials of a single ledger."""
-
-    def __init__(self, ledger: Ledger) -> None:
-        self.ledger = ledger
-
-    def next(self) -> Ledger | None:
-        return self.ledger if self.ledger.waiting else None
-
-    halted = False
-
-    @property
-    def exhausted(self) -> bool:
-        return not self.ledger.num_missing
-
-    def halt(self, error: Exception) -> None:
-        raise error
-
-
-def run_all(
-    cluster: Cluster, folder: Path, trainings: Trainings, resources: Resources | None = None
-) -> dict[str, Record]:
-    settings = smoke().model_copy(update={"resources": resources or Resources()})
-    stage = Stage("toy", decides=lambda settings: [], finish=lambda context, records: None, training=training)
-    manifest = Manifest.empty("toy", "none")
-    context = Context(stage, settings, Run(folder), manifest, "fingerprint", NO_IMAGES)
-    done: list[dict[str, Record]] = []
-    ledger = Ledger(context, trainings, bar=Bar(Progress(Console(file=io.StringIO())), "toy"), when_done=done.append)
+def run_all(cluster: Cluster, folder: Path, trainings: Trainings) -> dict[str, Record]:
+    ledger, records = toy(folder, training, trainings)
     if ledger.num_missing:
-        run_trials(OneStage(ledger), {"toy": training}, cluster, NO_IMAGES, context.run, settings.resources)
-    (records,) = done
+        run_trials(OneStage(ledger), {"toy": training}, cluster, NO_IMAGES, Run(folder), Resources())
     return records
 
 
