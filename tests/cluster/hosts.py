@@ -110,6 +110,8 @@ def _host(folder: Path, number: int, name: str) -> Iterator[Host]:
         "UseDNS no\nPidFile none\nMaxStartups 100\n"
     )
     (home / ".bashrc").touch()
+    # Gloo listens on the address that the host's own name stands for.
+    (own / "hosts").write_text(f"127.0.0.1 localhost\n10.77.0.{number} {name}\n")
     seen = [Path(sys.base_prefix), user_cache_dir(), REPOSITORY if number == 1 else Path(sys.prefix)]
     installed = home / "fashion-mnist-orchestrator" / ".venv"  # where `ray up cluster-local.yaml` would make it
     script = "\n".join(
@@ -122,6 +124,7 @@ def _host(folder: Path, number: int, name: str) -> Iterator[Host]:
             "mount -t tmpfs tmpfs /run",
             "mkdir /run/sshd",
             f"mount --bind {folder}/shared {SHARED}",
+            f"mount --bind {own}/hosts /etc/hosts",
             *(line for path in seen for line in _keep(path, own)),
             *(_bind(Path(sys.prefix), installed) if number > 1 else []),
             f"mount --rbind {home} {HOME}",

@@ -84,7 +84,7 @@ def test_three_hosts_come_up_run_a_job_and_go_down(hosts: list[Host]) -> None:
 
         wait(lambda: num_nodes() == 3, seconds=180)
         command = f"python -m orchestrator.run all --preset smoke --runs-dir {SHARED}"
-        laptop.run(f"ray job submit --address {DASHBOARD} --working-dir . -- {command}", timeout=300)
+        laptop.run(f"ray job submit --address {DASHBOARD} --working-dir . -- {command}", timeout=900)
         (job,) = json.loads(ask(laptop, "/api/jobs/"))
         assert job["status"] == "SUCCEEDED"
         assert job["entrypoint"] == command

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import ray
 from ray.cluster_utils import Cluster as Nodes
-from ray.util.state import list_actors
+from ray.util import placement_group_table
 
 from tests.orchestrator.command import REPOSITORY
 
@@ -28,8 +28,9 @@ def nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Nodes]:
 
 
 def trial_nodes() -> set[str]:
-    """Nodes on which trials run or ran."""
-    return {actor.node_id for actor in list_actors() if actor.node_id and "Trainable" in actor.class_name}
+    """Nodes on which trials run now."""
+    groups = [group for group in placement_group_table().values() if group["state"] == "CREATED"]
+    return {node for group in groups for node in group["bundles_to_node_id"].values()}
 
 
 def test_node_that_joins_is_used(nodes: Nodes, tmp_path: Path) -> None:
@@ -44,15 +45,18 @@ def test_node_that_joins_is_used(nodes: Nodes, tmp_path: Path) -> None:
         str(tmp_path),
     ]
     run = subprocess.Popen(command, cwd=REPOSITORY)
+    used: set[str] = set()
+    joined = None
     try:
-        while not trial_nodes():
-            assert run.poll() is None
+        deadline = time.monotonic() + 200
+        while run.poll() is None and time.monotonic() < deadline:
+            used |= trial_nodes()
+            if used and joined is None:
+                joined = nodes.add_node(num_cpus=1)
             time.sleep(0.5)
-        assert len(trial_nodes()) == 1
-        joined = nodes.add_node(num_cpus=1)
-        assert run.wait(timeout=200) == 0
-        assert joined.node_id in trial_nodes()
-        assert len(trial_nodes()) == 2
+        assert run.poll() == 0
+        assert joined is not None
+        assert used == {nodes.head_node.node_id, joined.node_id}
     finally:
         run.kill()
         run.wait()
