@@ -16,6 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from threadpoolctl import threadpool_limits
+
 from orchestrator.cluster import Cluster, check_address, connect
 from orchestrator.command_line import CommandLine
 from orchestrator.config import UserError
@@ -46,6 +48,7 @@ def execute(plan: Plan, settings: CommandLine, run: Run) -> Manifest:
     manifest.versions, manifest.git_commit = versions(), git_commit()
     run.write_manifest(manifest)
     with ExitStack() as stack:
+        stack.enter_context(threadpool_limits(1))  # how many threads a sum is split among shows in its last digits
         progress = stack.enter_context(Progress())
         run.say = progress.say
         for stage in plan.selected:
