@@ -22,10 +22,11 @@ from orchestrator.cluster import Cluster, check_address, connect
 from orchestrator.command_line import CommandLine
 from orchestrator.config import UserError
 from orchestrator.ledger import Ledger
+from orchestrator.manifest import Manifest, StageState
 from orchestrator.plan import Plan
 from orchestrator.progress import Bar, Progress, duration
 from orchestrator.provenance import git_commit, versions
-from orchestrator.results import Manifest, Run, StageState, Unwritable, as_parquet, digest
+from orchestrator.results import Run, Unwritable, as_parquet, digest
 from orchestrator.stage import Context, Record, Stage, StageFailed
 from trainables.fashion_mnist import CHECKSUM
 

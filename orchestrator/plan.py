@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from orchestrator.cluster import slots_for, this_machine
 from orchestrator.command_line import CommandLine
 from orchestrator.lock import holder
+from orchestrator.manifest import Manifest
 from orchestrator.progress import duration
-from orchestrator.results import Manifest, Run
+from orchestrator.results import Run
 from orchestrator.stage import Stage, fingerprint
 from trainables.fashion_mnist import CHECKSUM
 

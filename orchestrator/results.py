@@ -12,21 +12,17 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 import pyarrow.parquet as pq
 from pyarrow import fs
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from orchestrator.config import UserError
+from orchestrator.manifest import SCHEMA_VERSION, Manifest
 from orchestrator.tables import Rows, to_arrow
-
-SCHEMA_VERSION = 2
-"""Raised whenever a run folder of the version before could be misread."""
-
 
 WRITING = ".writing-"
 """How the names of files begin that are being written, or were when their process was killed."""
@@ -46,58 +42,6 @@ class Unwritable(UserError):
 def digest(content: bytes) -> str:
     """SHA-256 of a file's content, in hexadecimal."""
     return hashlib.sha256(content).hexdigest()
-
-
-class StageState(BaseModel):
-    """What the manifest says of one stage."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    state: Literal["done", "failed", "running", "blocked"]
-    fingerprint: str
-    started: str
-    """ISO 8601, UTC."""
-    seconds: float = 0.0
-    training_seconds: float = 0.0
-    slots: int = 0
-    error: str | None = None
-    files: dict[str, str] = {}
-    """What the stage wrote: tables, figures, models, by name, with their SHA-256."""
-
-    def row(self) -> dict[str, Any]:
-        """Columns of the table stages."""
-        return self.model_dump(exclude={"files"}) | {"started": datetime.fromisoformat(self.started)}
-
-
-class Manifest(BaseModel):
-    """manifest.json: what was run, with what, and how far it got."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    schema_version: int = SCHEMA_VERSION
-    name: str
-    preset: str
-    seed: int
-    settings: dict[str, Any]
-    data_checksum: str
-    versions: dict[str, str]
-    git_commit: str | None
-    hardware: dict[str, Any]
-    stages: dict[str, StageState] = {}
-
-    @classmethod
-    def empty(cls, name: str, data_checksum: str) -> Manifest:
-        """Of a run that has not begun."""
-        return cls(
-            name=name,
-            preset="",
-            seed=0,
-            settings={},
-            data_checksum=data_checksum,
-            versions={},
-            git_commit=None,
-            hardware={},
-        )
 
 
 class Run:

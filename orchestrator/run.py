@@ -12,8 +12,9 @@ from orchestrator.compare import differences
 from orchestrator.config import Settings, UserError
 from orchestrator.execute import execute, write_stages
 from orchestrator.lock import locked
+from orchestrator.manifest import Manifest
 from orchestrator.plan import Plan, damage, print_plan, print_status
-from orchestrator.results import Damaged, Manifest, Run
+from orchestrator.results import Damaged, Run
 from orchestrator.stage import Stage
 from orchestrator.stages import (
     capacity,

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from orchestrator.config import Settings
-from orchestrator.results import Manifest, Run, as_parquet, digest
+from orchestrator.manifest import Manifest
+from orchestrator.results import Run, as_parquet, digest
 from orchestrator.tables import Rows
 from orchestrator.worker import arrays_name, inputs_name, load_inputs, weights_name
 

@@ -17,7 +17,8 @@ import psutil
 import pytest
 
 from orchestrator.compare import differences
-from orchestrator.results import Manifest, Run
+from orchestrator.manifest import Manifest
+from orchestrator.results import Run
 from orchestrator.run import main
 from orchestrator.worker import Job, load_checkpoint
 from tests.orchestrator.command import REPOSITORY, Smoke, orchestrate

@@ -14,7 +14,8 @@ from safetensors.torch import save
 from orchestrator.command_line import CommandLine
 from orchestrator.config import Data, Settings, smoke
 from orchestrator.findings import FINDINGS
-from orchestrator.results import Manifest, Run, StageState
+from orchestrator.manifest import Manifest, StageState
+from orchestrator.results import Run
 from orchestrator.stage import Context, Record, Stage, StageFailed, Trial
 from orchestrator.stages import gan, gan_inception, gan_search
 from trainables import classifier

@@ -12,7 +12,8 @@ from safetensors.numpy import save
 from torch import nn
 
 from orchestrator.config import Settings, paper
-from orchestrator.results import Manifest, Run
+from orchestrator.manifest import Manifest
+from orchestrator.results import Run
 from orchestrator.stage import Context
 from orchestrator.stages import capacity, classify, embed
 from trainables.autoencoder import build

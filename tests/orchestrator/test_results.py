@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from orchestrator.config import UserError
-from orchestrator.results import SCHEMA_VERSION, Damaged, Manifest, Run, StageState, Unwritable
+from orchestrator.manifest import SCHEMA_VERSION, Manifest, StageState
+from orchestrator.results import Damaged, Run, Unwritable
 
 
 @pytest.fixture

@@ -11,8 +11,9 @@ from orchestrator.command_line import CommandLine
 from orchestrator.config import smoke
 from orchestrator.execute import execute
 from orchestrator.ledger import Ledger
+from orchestrator.manifest import Manifest
 from orchestrator.plan import Plan
-from orchestrator.results import Manifest, Run
+from orchestrator.results import Run
 from orchestrator.stage import Context, Record, Stage, StageFailed, Trainings, Trial
 from orchestrator.stages import kfold, report, search
 from orchestrator.trials import Source

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from orchestrator.results import SCHEMA_VERSION, Manifest, Run, as_parquet
+from orchestrator.manifest import SCHEMA_VERSION, Manifest
+from orchestrator.results import Run, as_parquet
 from orchestrator.tables import CATEGORY, TABLES, Row, to_arrow
 
 MANIFEST = Manifest.model_validate(Manifest.empty("mine", "c0ffee").model_dump() | {"preset": "smoke", "seed": 7})

@@ -8,8 +8,9 @@ from rich.console import Console
 
 from orchestrator.config import Resources, smoke
 from orchestrator.ledger import Ledger
+from orchestrator.manifest import Manifest
 from orchestrator.progress import Bar, Progress
-from orchestrator.results import Manifest, Run
+from orchestrator.results import Run
 from orchestrator.stage import Context, Record, Stage, Training, Trainings
 from tests.orchestrator.command import NO_IMAGES
 
