@@ -8,6 +8,7 @@ again from the records. A recorded trial is never run again.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -46,6 +47,7 @@ class Ledger:
         """Cost of the longest trial that ever waited."""
         self._running: dict[str, Trial] = {}
         self._rows: dict[str, list[dict[str, float]]] = {}
+        self._num_lost: Counter[str] = Counter()
         self._go_on()
 
     @property
@@ -66,12 +68,16 @@ class Ledger:
         self._bar.epoch(trial.key, len(rows) / trial.epochs, rows[-1].get(self.trainings.metric))
 
     def finish(self, trial_id: str, result: Mapping[str, Any] | None) -> None:
-        """Record a trial; without a result, its worker was lost once too often."""
+        """Record a trial; without a result its worker was lost, and it waits again unless that happened too often."""
         trial = self._running.pop(trial_id)
         rows = self._rows.pop(trial_id, [])
+        if result is None:
+            self._num_lost[trial.key] += 1
+            if self._num_lost[trial.key] <= self.context.settings.resources.retries:
+                self.waiting.insert(0, trial)
+                return
         run, folder = self.context.run, self.context.records
-        retries = self.context.settings.resources.retries
-        error: str | None = f"its worker was lost {retries + 1} times; see {run.location}/ray"
+        error: str | None = f"its worker was lost {self._num_lost[trial.key]} times; see {run.location}/ray"
         if result is not None:
             rows, error = result.get("rows", rows), result.get("error")
         state = "failed" if error else "complete" if len(rows) == trial.epochs else "pruned"

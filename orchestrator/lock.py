@@ -35,6 +35,27 @@ def locked(run: Run) -> Iterator[None]:
         yield
 
 
+def holder(run: Run) -> str | None:
+    """Who is at the run folder, in words; None where nobody is."""
+    try:
+        content = run.read(NAME)
+    except FileNotFoundError:
+        return None
+    if run.is_local:
+        with open(run.path(NAME), "rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                return None
+            except BlockingIOError:
+                pass
+    elif (run.age_seconds(NAME) or STALE_SECONDS) >= STALE_SECONDS:
+        return None
+    try:
+        return "process {process} on {host} since {since}".format(**json.loads(content))
+    except (ValueError, KeyError, TypeError):
+        return "another process"
+
+
 @contextlib.contextmanager
 def _on_disk(run: Run) -> Iterator[None]:
     path = run.path(NAME)
@@ -47,11 +68,11 @@ def _on_disk(run: Run) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise _in_use(run, file.read()) from None
+            raise _in_use(run) from None
         file.truncate(0)
         file.write(_me())
         file.flush()
-        for leftover in Path(run.absolute).glob(f"[!r]*/**/{WRITING}*"):
+        for leftover in Path(run.absolute).rglob(f"{WRITING}*"):
             leftover.unlink(missing_ok=True)
         yield
 
@@ -59,14 +80,13 @@ def _on_disk(run: Run) -> Iterator[None]:
 @contextlib.contextmanager
 def _on_s3(run: Run) -> Iterator[None]:
     mine, over = _me(), threading.Event()
-    age = run.age_seconds(NAME)
-    if age is not None and age < STALE_SECONDS:
-        raise _in_use(run, run.read(NAME).decode())
+    if holder(run):
+        raise _in_use(run)
     run.write(NAME, mine.encode())
 
     def beat() -> None:
         while not over.wait(BEAT_SECONDS):
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(UserError):
                 run.write(NAME, mine.encode())
 
     threading.Thread(target=beat, name="lock", daemon=True).start()
@@ -82,9 +102,5 @@ def _me() -> str:
     return json.dumps({"host": socket.gethostname(), "process": os.getpid(), "since": since})
 
 
-def _in_use(run: Run, holder: str) -> UserError:
-    try:
-        who = "process {process} on {host} since {since}".format(**json.loads(holder))
-    except (ValueError, KeyError, TypeError):
-        who = "another process"
-    return UserError(f"{run.location} is in use by {who}: wait for it or end it, or choose another --name")
+def _in_use(run: Run) -> UserError:
+    return UserError(f"{run.location} is in use by {holder(run)}: wait for it or end it, or choose another --name")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from orchestrator.cluster import slots_for, this_machine
 from orchestrator.command_line import CommandLine
+from orchestrator.lock import holder
 from orchestrator.progress import duration
 from orchestrator.results import Manifest, Run
 from orchestrator.stage import Stage, fingerprint
@@ -133,12 +134,15 @@ def print_status(plan: Plan, run: Run) -> None:
     if plan.manifest is None:
         print(f"{run.location}: no run yet")
         return
+    busy = holder(run)
+    if busy:
+        print(f"in use by {busy}")
     print(f"{'stage':<13} {'state':<12} {'seconds':>8}")
     for stage in plan.stages:
         entry = plan.manifest.stages.get(stage.name)
         state, seconds, note = "missing", "", ""
         if entry:
-            state = "unfinished" if entry.state == "running" else entry.state
+            state = "unfinished" if entry.state == "running" and not busy else entry.state
             seconds = f"{entry.seconds:.0f}"
             note = (entry.error or "").strip().splitlines()[-1] if entry.error else ""
         if entry and state == "done" and not plan.was_done(stage):

@@ -96,7 +96,7 @@ def run_trials(
         cluster: where.
         data: the images, put in the object store once.
         run: the folder that workers find checkpoints and inputs in.
-        resources: how often a lost training is taken up again, and after how long it counts as lost.
+        resources: after how long a worker counts as stuck.
     """
     import ray
     from ray import tune
@@ -188,17 +188,16 @@ def run_trials(
             num_samples=-1,
             max_concurrent_trials=cluster.slots,
             reuse_actors=True,
-            trial_dirname_creator=lambda trial: f"{trial.config['stage']}-{trial.config['key']}",
+            trial_dirname_creator=lambda trial: f"{trial.config['stage']}-{trial.config['key']}-{trial.trial_id}",
         ),
         run_config=tune.RunConfig(
             name=f"tune-{time.time_ns()}",
             storage_path=f"{location}/ray",
-            failure_config=tune.FailureConfig(max_failures=resources.retries),
             stop=Halt(),
             callbacks=[Watchdog()],
             verbose=0,
         ),
-    ).fit()
+    ).fit()  # a lost training is taken up again by the ledger: Tune does not where an idle worker was lost
 
 
 def _train(job: Job, data: FashionMnist, training: Training, run: Run) -> None:

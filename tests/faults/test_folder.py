@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from orchestrator.compare import differences
-from orchestrator.results import Run
+from orchestrator.results import Manifest, Run
 from orchestrator.run import main
 from orchestrator.worker import Job, load_checkpoint
 from tests.orchestrator.command import REPOSITORY, Smoke, orchestrate
@@ -99,7 +99,10 @@ def test_second_run_on_a_folder_is_refused_and_a_killed_run_s_lock_is_none(
     assert main(arguments) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert f"{tmp_path}/smoke is in use by process {holder.pid} on " in line
+    Run(tmp_path / "smoke").write_manifest(Manifest.empty("smoke", "none"))
     assert main(["status", *arguments[1:]]) == 0, "looking is allowed"
+    assert f"in use by process {holder.pid} on " in capsys.readouterr().out
+    (tmp_path / "smoke" / "manifest.json").unlink()
     assert main([*arguments, "--name", "other"]) == 0
     (tmp_path / "smoke" / "tables").mkdir()
     (tmp_path / "smoke" / "tables" / ".writing-abc").touch()

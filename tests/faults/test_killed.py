@@ -66,12 +66,11 @@ def test_driver_killed_at_a_random_moment(smoke: Smoke, tmp_path: Path, number: 
         theirs = descendants(driver) if driver.poll() is None else []
         driver.kill()
         driver.wait()
-        orphans = gone(theirs, within_seconds=20)
     num_recorded = len(records(tmp_path))
     begun = time.monotonic()
     assert_goes_on_exactly(tmp_path, smoke)
     print(f"killed after {moment:.1f} s with {num_recorded} records; {time.monotonic() - begun:.1f} s to the end")
-    assert orphans, "Ray's processes outlived the driver"
+    assert gone(theirs, within_seconds=120), "Ray's agents give up a minute after the rest"
 
 
 def _workers(driver: subprocess.Popen[bytes], title: str) -> list[psutil.Process]:
@@ -105,10 +104,11 @@ def test_workers_killed_in_the_midst_of_a_fold_and_of_a_game(smoke: Smoke, tmp_p
     assert list(differences(Run(tmp_path / "smoke"), smoke.run)) == []
 
 
-def test_node_lost_in_the_midst_of_the_folds(smoke: Smoke, tmp_path: Path) -> None:
+def test_node_lost_in_the_midst_of_the_folds(smoke: Smoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from ray.cluster_utils import Cluster
 
-    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")  # as this process found it when it imported ray
+    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     try:
         second = nodes.add_node(num_cpus=1)
         command = ("kfold", *SMOKE[1:3], "--address", nodes.address, "--runs-dir", tmp_path)

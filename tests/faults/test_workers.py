@@ -63,7 +63,7 @@ def stuck_once(
 ) -> Iterator[Epoch]:
     """Three epochs; where the marker is not there yet, the second never comes."""
     marker = Path(config["marker"])
-    for number in range(1, 4):
+    for number in range(1 if resume is None else resume["epoch"] + 1, 4):
         if number == 2 and of_a_group.get("rank", 1) == 1 and not marker.exists():
             marker.touch()
             if config["how"] == "stopped":
