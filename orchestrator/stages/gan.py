@@ -109,15 +109,15 @@ def scoring_inputs(context: Context, real_images: Images) -> dict[str, Any]:
     Returns:
         The classifier's settings.
     """
-    import torch
     from safetensors.numpy import load
 
+    from trainables.autoencoder import as_tensor
     from trainables.gan_scores import features
 
     settings: dict[str, Any] = json.loads(context.run.read("models/classifier.json"))["settings"]
     weights = load(context.run.read("models/classifier.safetensors"))
     inputs: dict[str, Any] = {f"classifier.{name}": array for name, array in weights.items()}
-    inputs["real_features"] = features(_classifier(settings, inputs), torch.from_numpy(real_images)).numpy()
+    inputs["real_features"] = features(_classifier(settings, inputs), as_tensor(real_images)).numpy()
     context.write_inputs(inputs)
     return settings
 
@@ -257,13 +257,14 @@ def _floor(context: Context) -> float:
     """Distance of as many training images as there are test images from these."""
     import torch
 
+    from trainables.autoencoder import as_tensor
     from trainables.gan_scores import features, frechet_distance
 
     inputs = context.inputs()
     assert inputs is not None
     settings = json.loads(context.run.read("models/classifier.json"))["settings"]
     images = context.data.train_images[: len(context.data.test_images)]
-    found = features(_classifier(settings, inputs), torch.from_numpy(images))
+    found = features(_classifier(settings, inputs), as_tensor(images))
     return frechet_distance(found, torch.from_numpy(inputs["real_features"]))
 
 

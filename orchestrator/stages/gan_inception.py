@@ -61,8 +61,7 @@ def training(
     config: dict[str, Any], data: FashionMnist, *, device: str, resume: dict[str, Any] | None, inputs: dict[str, Any]
 ) -> Iterator[Epoch]:
     """The Gaussian that fits the features of one set of images, as if it were a model."""
-    import torch
-
+    from trainables.autoencoder import as_tensor
     from trainables.epoch import Epoch
     from trainables.gan import build
     from trainables.gan_scores import gaussian
@@ -71,7 +70,7 @@ def training(
 
     number = len(data.test_images)
     if config["images"] in REAL:
-        images = torch.from_numpy({"test": data.test_images, "train": data.train_images}[config["images"]][:number])
+        images = as_tensor({"test": data.test_images, "train": data.train_images}[config["images"]][:number])
     else:
         game = GanSettings.model_validate(config["gan"])
         generator, _ = build(game, seed=0)
