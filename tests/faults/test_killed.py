@@ -124,11 +124,13 @@ def test_node_lost_in_the_midst_of_the_folds(smoke: Smoke, tmp_path: Path, monke
             _wait_for(tmp_path, "kfold/*/*.json", driver)
             nodes.remove_node(second, allow_graceful=False)
             assert driver.wait(timeout=600) == 0
-        before = records(tmp_path)
     finally:
         nodes.shutdown()
-    assert_goes_on_exactly(tmp_path, smoke)
-    assert {path: path.read_bytes() for path in before} == before
+    differing = differences(Run(tmp_path / "smoke"), smoke.run)
+    assert [line for line in differing if not line.endswith(f"only in {smoke.run.location}")] == [
+        "stages: 3 rows and 10"
+    ]
+    assert len(records(tmp_path)) == 19
 
 
 def test_terminated_driver_ends_like_an_interrupted_one(tmp_path: Path) -> None:
