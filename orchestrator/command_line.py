@@ -18,7 +18,8 @@ class CommandLine(Settings):
     """Run the paper's experiments; everything finished is kept, and the same command goes on where it stopped.
 
     plan prints what would run and about how long; status prints what is done; compare A B tells whether two runs have
-    the same tables and models, times aside. None of these starts anything.
+    the same tables and models, times aside. None of these starts anything. doctor connects to Ray, or starts it, and
+    tells whether every node can do its part.
     """
 
     stages: tyro.conf.Positional[tuple[str, ...]] = ("all",)

@@ -21,6 +21,7 @@ from threadpoolctl import threadpool_limits
 from orchestrator.cluster import Cluster, check_address, connect
 from orchestrator.command_line import CommandLine
 from orchestrator.config import UserError
+from orchestrator.doctor import check
 from orchestrator.ledger import Ledger
 from orchestrator.manifest import Manifest, StageState
 from orchestrator.plan import Plan
@@ -60,7 +61,7 @@ def execute(plan: Plan, settings: CommandLine, run: Run) -> Manifest:
         flow = _Flow(plan, run, manifest, progress, data)
         flow.do_without_training()
         if flow.num_missing and data is not None:
-            flow.cluster = cluster = _connect(stack, settings, run, progress)
+            flow.cluster = cluster = connected(stack, settings, run, progress)
             manifest.hardware = cluster.hardware
             while flow.num_missing:
                 flow.train(cluster, data)
@@ -86,13 +87,20 @@ def _load_images(settings: CommandLine) -> FashionMnist:
     )
 
 
-def _connect(stack: ExitStack, settings: CommandLine, run: Run, progress: Progress) -> Cluster:
+def connected(stack: ExitStack, settings: CommandLine, run: Run, progress: Progress) -> Cluster:
+    """Ray until the stack is left, with nodes that can all do their part; what it says goes to a file.
+
+    Raises:
+        UserError: nothing answers at the address, or a node cannot do its part.
+    """
     progress.say("Ray: connecting")
     if run.is_local:
         log_file = Path(run.absolute, "ray", "driver.log")
     else:
         log_file = Path(tempfile.gettempdir(), f"{settings.run_name}-ray-driver.log")
     cluster = stack.enter_context(connect(settings.address, settings.resources, log_file=log_file))
+    if cluster.hardware["nodes"] > 1:
+        check(run)
     where = f"; dashboard {cluster.dashboard_url} (its token: ray get-auth-token)" if cluster.dashboard_url else ""
     progress.say(f"Ray: {cluster.slots} trainings at once{where}")
     return cluster

@@ -6,14 +6,17 @@ import os
 import shlex
 import signal
 import sys
+from contextlib import ExitStack
 
 from orchestrator.command_line import CommandLine, parse, similar
 from orchestrator.compare import differences
 from orchestrator.config import Settings, UserError
-from orchestrator.execute import execute, write_stages
+from orchestrator.doctor import check
+from orchestrator.execute import connected, execute, write_stages
 from orchestrator.lock import locked
 from orchestrator.manifest import Manifest
 from orchestrator.plan import Plan, damage, print_plan, print_status
+from orchestrator.progress import Progress
 from orchestrator.results import Damaged, Run
 from orchestrator.stage import Stage
 from orchestrator.stages import (
@@ -43,8 +46,10 @@ STAGES: tuple[Stage, ...] = (
     gan_inception.STAGE,
     report.STAGE,
 )
-COMMANDS = ("plan", "status", "compare")
+COMMANDS = ("plan", "status", "compare", "doctor")
 INTERRUPTED = 130
+VERSIONS = {"python": 10, "ray": 10, "torch": 12}
+"""Columns of `doctor`, with their widths."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -57,6 +62,8 @@ def main(arguments: list[str] | None = None) -> int:
         if command == "compare":
             return _compare(settings, names)
         run = Run(_location(settings, settings.run_name))
+        if command == "doctor":
+            return _doctor(names, settings, run)
         if command == "run":
             with locked(run):
                 return _run(names, settings, run)
@@ -115,6 +122,26 @@ def _compare(settings: CommandLine, names: list[str]) -> int:
     lines = list(differences(one, other))
     print("\n".join(lines) or f"{one.location} and {other.location} are equal, times aside")
     return 1 if lines else 0
+
+
+def _doctor(names: list[str], settings: CommandLine, run: Run) -> int:
+    run.check_space(settings.resources.free_gigabytes * 1e9)
+    with ExitStack() as stack:
+        cluster = connected(stack, settings, run, stack.enter_context(Progress()))
+        nodes = check(run)
+    print(f"{'node':<24} {'python':<10} {'ray':<10} {'torch':<12} {'GPUs':>4} {'shared memory':>14}")
+    for node in nodes:
+        columns = " ".join(f"{node.versions.get(name, ''):<{width}}" for name, width in VERSIONS.items())
+        print(f"{node.host:<24} {columns} {node.gpus:>4} {node.shared_gigabytes or 0:>11.1f} GB")
+    free = run.free_bytes()
+    print(f"run folder {run.location}: every node reads and writes it", end="")
+    print(f"; {free / 1e9:.0f} GB free\n" if free is not None else "\n")
+    for stage in wanted_stages(settings):
+        if stage.work and stage.name in names:
+            units, slots = stage.work(settings).units, cluster.slots
+            rounds = "each by several workers" if stage.shared else f"{slots} at once: {-(-units // slots)} rounds"
+            print(f"{stage.name:<13} {units:>4} trainings, {rounds}")
+    return 0
 
 
 def _run(names: list[str], settings: CommandLine, run: Run) -> int:

@@ -1,0 +1,51 @@
+"""What keeps a node from doing its part is said in a line, with the mend."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from orchestrator.cluster import Cluster
+from orchestrator.doctor import Node, complaints, examine, look
+from orchestrator.results import Run
+from tests.orchestrator.command import orchestrate
+
+WELL = Node("here", {"python": "3.12.1", "ray": "2.60.0", "torch": "2.15.0"}, 0, 8.0, None)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"versions": WELL.versions | {"ray": "2.59.0"}}, "there has ray 2.59.0, the driver 2.60.0: install"),
+        ({"versions": {"python": "3.12.1", "ray": "2.60.0"}}, "there has torch not installed, the driver 2.15.0"),
+        ({"shared_gigabytes": 0.064}, "there has 0.1 GB of shared memory left, 0.5 are needed"),
+        ({"storage": "does not see the run folder"}, "there does not see the run folder (--runs-dir)"),
+    ],
+)
+def test_node_that_cannot_do_its_part_is_named_with_the_mend(change: dict[str, object], said: str) -> None:
+    assert list(complaints([WELL, replace(WELL, host="other")])) == []
+    (line,) = complaints([WELL, replace(WELL, host="there", **change)])
+    assert said in line
+
+
+def test_node_that_does_not_see_the_drivers_folder_says_so(tmp_path: Path) -> None:
+    Run(tmp_path / "mine").write("probe/driver", b"")
+    assert look(str(tmp_path / "mine"), "probe", 0).storage is None
+    assert "does not see the run folder" in (look(str(tmp_path / "elsewhere"), "probe", 0).storage or "")
+    (tmp_path / "file").write_text("in the way")
+    assert look(str(tmp_path / "file"), "probe", 0).storage is not None
+
+
+def test_examination_leaves_nothing_in_the_run_folder(cluster: Cluster, tmp_path: Path) -> None:
+    (node,) = examine(Run(tmp_path))
+    assert list(complaints([node])) == []
+    assert set(node.versions) == {"python", "ray", "torch"}
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_doctor_tells_versions_storage_and_rounds(tmp_path: Path) -> None:
+    arguments = ("--preset", "paper", "--address", "local", "--resources.slots", "4", "--runs-dir", tmp_path)
+    done = orchestrate("doctor", *arguments)
+    assert done.status == 0, done.err
+    assert "every node reads and writes it" in done.out
+    assert "kfold           27 trainings, 4 at once: 7 rounds" in done.out.splitlines()
