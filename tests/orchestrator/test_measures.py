@@ -79,7 +79,7 @@ def test_the_angle_to_pca_s_subspace_is_none_for_other_axes_of_it_and_right_for_
     if turned:
         decoder = np.roll(decoder, 1, axis=0)  # shares one axis of the two
     context = context_of(data, tmp_path)
-    context.run.write(f"{context.records}/linear.safetensors", save({"decoder.weight": decoder}))
+    context.run.write_sealed(f"{context.records}/linear.safetensors", save({"decoder.weight": decoder}))
     pca: Any = Pca()
     assert capacity.largest_angle(context, "linear", pca) == pytest.approx(angle, abs=1e-3)
 
