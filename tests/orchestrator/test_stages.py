@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.cluster import Cluster
 from orchestrator.command_line import CommandLine
-from orchestrator.config import smoke
+from orchestrator.config import Resources, smoke
 from orchestrator.execute import execute
 from orchestrator.ledger import Ledger
 from orchestrator.manifest import Manifest
@@ -117,7 +117,9 @@ def test_what_needs_a_stage_that_workers_share_is_trained_after_it(
 
     monkeypatch.setattr("orchestrator.trials.run_trials", with_tune)
     monkeypatch.setattr("orchestrator.ddp.train_together", lambda ledger, *others: train_one(ledger))
-    monkeypatch.setattr("orchestrator.execute._connect", lambda *arguments: Cluster(2, 1.0, 0.0, 2, None, {}))
+    monkeypatch.setattr(
+        "orchestrator.execute.connected", lambda *arguments: Cluster(2, 1.0, 0.0, 2, None, {}, Resources(), {})
+    )
     monkeypatch.setattr("orchestrator.execute._load_images", lambda settings: NO_IMAGES)
 
     def stage(name: str, *needs: str, shared: bool = False) -> Stage:
