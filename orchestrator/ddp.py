@@ -16,15 +16,14 @@ from collections.abc import Callable
 from typing import Any
 
 from orchestrator.cluster import Cluster
-from orchestrator.config import Resources
 from orchestrator.ledger import Ledger
 from orchestrator.results import Run, Unwritable
 from orchestrator.stage import Training
 from orchestrator.worker import (
     GRACE_SECONDS,
     Job,
+    inputs_of,
     load_checkpoint,
-    load_inputs,
     save_checkpoint,
     save_results,
     unwatch,
@@ -53,11 +52,9 @@ def train_together(ledger: Ledger, training: Training, cluster: Cluster, data: F
 
     usual = 1 if cluster.gpus_per_training else min(2, cluster.num_devices)
     num_workers = ledger.trainings.num_workers or usual
-    resources = ledger.context.settings.resources
     jobs = [Job.of(ledger.start(trial.key), ledger.context) for trial in list(ledger.waiting)]
     num_groups = max(1, min(len(jobs), cluster.num_devices // num_workers))
-    health_seconds = 60 * resources.stuck_minutes + GRACE_SECONDS
-    os.environ["RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S"] = str(health_seconds)
+    os.environ["RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S"] = str(jobs[0].stuck_seconds + GRACE_SECONDS)
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     told = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here})
     images = ray.put(data)
@@ -68,7 +65,7 @@ def train_together(ledger: Ledger, training: Training, cluster: Cluster, data: F
         """A worker group after the other, until none of these jobs is left."""
         while own:
             try:
-                _trainer(own, training, images, told, cluster, num_workers, run.absolute, resources).fit()
+                _trainer(own, training, images, told, cluster, num_workers, run.absolute).fit()
                 return
             except Exception as error:
                 if interrupted.is_set():
@@ -110,14 +107,7 @@ def train_together(ledger: Ledger, training: Training, cluster: Cluster, data: F
 
 
 def _trainer(
-    jobs: list[Job],
-    training: Training,
-    images: Any,
-    told: Any,
-    cluster: Cluster,
-    num_workers: int,
-    location: str,
-    resources: Resources,
+    jobs: list[Job], training: Training, images: Any, told: Any, cluster: Cluster, num_workers: int, location: str
 ) -> Any:
     from ray import train
     from ray.train.torch import TorchTrainer
@@ -140,7 +130,7 @@ def _trainer(
         run_config=train.RunConfig(
             name=f"train-{time.time_ns()}",
             storage_path=f"{location}/ray",
-            failure_config=train.FailureConfig(max_failures=resources.retries),
+            failure_config=train.FailureConfig(max_failures=jobs[0].retries),
         ),
     )
 
@@ -176,8 +166,6 @@ def _train_watched(job: Job, training: Training, data: FashionMnist, run: Run, t
 
     torch.set_num_threads(1)
     rows, resume, kept = load_checkpoint(run, job)
-    inputs = load_inputs(run, job.folder)
-    given = {} if inputs is None else {"inputs": inputs}
     started = time.perf_counter()
     epochs = training(
         job.config,
@@ -188,7 +176,7 @@ def _train_watched(job: Job, training: Training, data: FashionMnist, run: Run, t
         rank=rank,
         world_size=train.get_context().get_world_size(),
         keep=kept.__setitem__,
-        **given,
+        **inputs_of(run, job),
     )
     diverged = None
     for epoch in epochs:

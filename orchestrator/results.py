@@ -26,9 +26,8 @@ from orchestrator.tables import Rows, to_arrow
 
 WRITING = ".writing-"
 """How the names of files begin that are being written, or were when their process was killed."""
-
-
 GO_ON = "mend that, and give the same command again"
+"""How messages end where the machine is at fault."""
 
 
 class Damaged(Exception):
@@ -162,13 +161,13 @@ class Run:
             Damaged: it is not what was written under this name.
         """
         try:
-            content = json.loads(self.read(name))
+            content: dict[str, Any] = json.loads(self.read(name))
             seal = content.pop("sha256")
         except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
             raise Damaged(f"{name} is damaged") from None
         if seal != _json_seal(name, content):
             raise Damaged(f"{name} is damaged")
-        return content  # type: ignore[no-any-return]
+        return content
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Write an object as JSON, with a SHA-256 over name and content in it."""

@@ -12,7 +12,8 @@ from orchestrator.command_line import CommandLine, parse, similar
 from orchestrator.compare import differences
 from orchestrator.config import Settings, UserError
 from orchestrator.doctor import check
-from orchestrator.execute import connected, execute, write_stages
+from orchestrator.execute import connected, execute
+from orchestrator.flow import write_stages
 from orchestrator.lock import locked
 from orchestrator.manifest import Manifest
 from orchestrator.plan import Plan, damage, print_plan, print_status

@@ -8,15 +8,14 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from orchestrator.cluster import Cluster
-from orchestrator.config import Resources
 from orchestrator.ledger import Ledger
 from orchestrator.results import Run, Unwritable
 from orchestrator.stage import Record, Training
 from orchestrator.worker import (
     GRACE_SECONDS,
     Job,
+    inputs_of,
     load_checkpoint,
-    load_inputs,
     save_checkpoint,
     save_results,
     unwatch,
@@ -27,6 +26,7 @@ from trainables.fashion_mnist import FashionMnist
 
 CHECKPOINT_SECONDS = 10
 MOST_AT_ONCE = 1000
+"""For Tune, whose limit cannot change: the real one is that of the nodes as they come and go."""
 COMPARED = "compared"
 """What trials report that may be stopped early."""
 
@@ -82,12 +82,7 @@ class Source(Protocol):
 
 
 def run_trials(
-    source: Source,
-    trainings: Mapping[str, Training],
-    cluster: Cluster,
-    data: FashionMnist,
-    run: Run,
-    resources: Resources,
+    source: Source, trainings: Mapping[str, Training], cluster: Cluster, data: FashionMnist, run: Run
 ) -> None:
     """Run trials until the source is exhausted, as many at once as there are slots.
 
@@ -97,7 +92,6 @@ def run_trials(
         cluster: where.
         data: the images, put in the object store once.
         run: the folder that workers find checkpoints and inputs in.
-        resources: after how long a worker counts as stuck.
     """
     import ray
     from ray import tune
@@ -167,11 +161,11 @@ def run_trials(
             self._heard[trial.trial_id] = time.monotonic()
 
         def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
-            silent = time.monotonic() - 60 * resources.stuck_minutes - GRACE_SECONDS
+            now = time.monotonic()
             for trial in trials:
-                actor = trial.temporary_state.ray_actor
-                if actor and trial.status == Trial.RUNNING and self._heard.get(trial.trial_id, silent) < silent:
-                    self._heard[trial.trial_id] = time.monotonic()
+                actor, latest = trial.temporary_state.ray_actor, trial.config["stuck_seconds"] + GRACE_SECONDS
+                if actor and trial.status == Trial.RUNNING and now - self._heard.get(trial.trial_id, now) > latest:
+                    self._heard[trial.trial_id] = now
                     ray.kill(actor)
 
     location = run.absolute
@@ -189,18 +183,19 @@ def run_trials(
             search_alg=Feed(),
             scheduler=ASHAScheduler(metric=COMPARED, mode="min"),  # stops only trials that report it
             num_samples=-1,
-            max_concurrent_trials=MOST_AT_ONCE,  # Feed has its own limit, which changes with the nodes
+            max_concurrent_trials=MOST_AT_ONCE,
             reuse_actors=True,
             trial_dirname_creator=lambda trial: f"{trial.config['stage']}-{trial.config['key']}-{trial.trial_id}",
         ),
         run_config=tune.RunConfig(
             name=f"tune-{time.time_ns()}",
             storage_path=f"{location}/ray",
+            # No retries: the ledger takes a lost training up again, which Tune does not where its worker was idle.
             stop=Halt(),
             callbacks=[Watchdog()],
             verbose=0,
         ),
-    ).fit()  # a lost training is taken up again by the ledger: Tune does not where an idle worker was lost
+    ).fit()
 
 
 def _train(job: Job, data: FashionMnist, training: Training, run: Run) -> None:
@@ -216,11 +211,9 @@ def _train(job: Job, data: FashionMnist, training: Training, run: Run) -> None:
     torch.set_num_threads(1)
     watch(job)
     rows, resume, _ = load_checkpoint(run, job)
-    inputs = load_inputs(run, job.folder)
-    given = {} if inputs is None else {"inputs": inputs}
     checkpointed = started = time.perf_counter()
     try:
-        for epoch in training(job.config, data, device=device, resume=resume, **given):
+        for epoch in training(job.config, data, device=device, resume=resume, **inputs_of(run, job)):
             watch(job)
             now = time.perf_counter()
             rows.append({"epoch": epoch.number, **epoch.metrics, "seconds": now - started})

@@ -41,15 +41,25 @@ class Job:
     """Whether the final weights are kept."""
     stuck_seconds: float
     """After which a worker that finished no epoch counts as stuck."""
+    retries: int
+    """Times that a lost worker's training is taken up again."""
     compared: str | None = None
     """Metric by which it may be stopped early."""
 
     @classmethod
     def of(cls, trial: Trial, context: Context, *, compared: str | None = None) -> Self:
         """A stage's trial."""
-        stage, folder = context.stage.name, context.records
-        stuck_seconds = 60 * context.settings.resources.stuck_minutes
-        return cls(stage, folder, trial.key, trial.config, trial.epochs, trial.weights, stuck_seconds, compared)
+        return cls(
+            stage=context.stage.name,
+            folder=context.records,
+            key=trial.key,
+            config=trial.config,
+            epochs=trial.epochs,
+            weights=trial.weights,
+            stuck_seconds=60 * context.settings.resources.stuck_minutes,
+            retries=context.settings.resources.retries,
+            compared=compared,
+        )
 
 
 def inputs_name(folder: str) -> str:
@@ -80,6 +90,12 @@ def load_inputs(run: Run, folder: str) -> Arrays | None:
         return load(run.read_sealed(inputs_name(folder)))
     except (FileNotFoundError, Damaged):
         return None
+
+
+def inputs_of(run: Run, job: Job) -> dict[str, Arrays]:
+    """The inputs as an argument for the job's training; nothing where its stage has none."""
+    inputs = load_inputs(run, job.folder)
+    return {} if inputs is None else {"inputs": inputs}
 
 
 def save_checkpoint(run: Run, job: Job, rows: Rows, state: dict[str, Any], kept: Arrays | None = None) -> None:

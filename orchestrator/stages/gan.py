@@ -22,18 +22,16 @@ import numpy as np
 from orchestrator.config import Gan, Settings
 from orchestrator.figures import gan as figures
 from orchestrator.figures.images import image_grid
+from orchestrator.scoring import scores_of, scoring_classifier, scoring_inputs
 from orchestrator.stage import Context, Record, Stage, StageFailed, Trainings, Trial, Work
 from trainables.gan_settings import GanSettings
 
 if TYPE_CHECKING:
     import pandas as pd
-    from torch import Tensor
 
     from orchestrator.figures.style import Pixels
-    from trainables.classifier import Classifier
     from trainables.epoch import Epoch
     from trainables.fashion_mnist import FashionMnist
-    from trainables.gan_scores import Scores
     from trainables.splits import Images
 
 EPOCH_COLUMNS = (
@@ -89,53 +87,6 @@ def training(
         world_size=world_size,
         measure=measure,
     )
-
-
-def scores_of(
-    config: dict[str, Any], inputs: dict[str, Any], z: Tensor, *, device: str, last_epoch: int | None
-) -> Scores:
-    """Scores by the classifier and the real images' features that `scoring_inputs` gave."""
-    import torch
-
-    from trainables.gan_scores import Scores
-
-    real_features = torch.from_numpy(inputs["real_features"]).to(device)
-    return Scores(_classifier(config["classifier"], inputs).to(device), real_features, z, last_epoch=last_epoch)
-
-
-def scoring_inputs(context: Context, real_images: Images) -> dict[str, Any]:
-    """Write what trainings are scored with: the classifier's weights, and its features of real images.
-
-    Returns:
-        The classifier's settings.
-    """
-    from safetensors.numpy import load
-
-    from trainables.autoencoder import as_tensor
-    from trainables.gan_scores import features
-
-    settings: dict[str, Any] = json.loads(context.run.read("models/classifier.json"))["settings"]
-    weights = load(context.run.read("models/classifier.safetensors"))
-    inputs: dict[str, Any] = {f"classifier.{name}": array for name, array in weights.items()}
-    inputs["real_features"] = features(_classifier(settings, inputs), as_tensor(real_images)).numpy()
-    context.write_inputs(inputs)
-    return settings
-
-
-def _classifier(settings: dict[str, Any], inputs: dict[str, Any]) -> Classifier:
-    from trainables.classifier import ClassifierSettings, build
-
-    model = build(ClassifierSettings.model_validate(settings), seed=0)
-    model.load_state_dict(weights_of(inputs, "classifier"))
-    return model.eval()
-
-
-def weights_of(inputs: dict[str, Any], name: str) -> dict[str, Tensor]:
-    """The weights of one network among the arrays that a training is given."""
-    import torch
-
-    prefix = f"{name}."
-    return {key.removeprefix(prefix): torch.tensor(it) for key, it in inputs.items() if key.startswith(prefix)}
 
 
 def trainings(context: Context) -> Trainings:
@@ -264,7 +215,7 @@ def _floor(context: Context) -> float:
     assert inputs is not None
     settings = json.loads(context.run.read("models/classifier.json"))["settings"]
     images = context.data.train_images[: len(context.data.test_images)]
-    found = features(_classifier(settings, inputs), as_tensor(images))
+    found = features(scoring_classifier(settings, inputs), as_tensor(images))
     return frechet_distance(found, torch.from_numpy(inputs["real_features"]))
 
 

@@ -16,8 +16,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.config import Gan, Settings, UserError
+from orchestrator.scoring import weights_of
 from orchestrator.stage import Context, Record, Stage, StageFailed, Trainings, Trial, Work
-from orchestrator.stages.gan import games, weights_of
+from orchestrator.stages.gan import games
 from orchestrator.tables import Row
 from orchestrator.worker import weights_name
 from trainables.gan_settings import GanSettings

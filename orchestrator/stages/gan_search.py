@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.config import Gan, Settings
 from orchestrator.figures import gan as figures
+from orchestrator.scoring import scores_of, scoring_inputs
 from orchestrator.stage import Context, Record, Stage, StageFailed, Trainings, Trial, Work
-from orchestrator.stages.gan import SEARCH, SECONDS, scores_of, scoring_inputs
+from orchestrator.stages.gan import SEARCH, SECONDS
 from orchestrator.stages.search import tpe
 from orchestrator.tables import Row
 from orchestrator.trials import OptunaSuggestions

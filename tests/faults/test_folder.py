@@ -135,7 +135,7 @@ def test_nothing_in_a_run_folder_is_run(smoke: Smoke, tmp_path: Path, capsys: py
         elif path.is_file() and not name.startswith("records/"):
             path.write_bytes(bomb)
     run.write_sealed("records/toy/a.checkpoint", bomb)
-    job = Job("toy", "records/toy", "a", {}, 1, weights=False, stuck_seconds=60)
+    job = Job("toy", "records/toy", "a", {}, 1, weights=False, stuck_seconds=60, retries=0)
     assert load_checkpoint(run, job) == ([], None, {})
     arguments = ["--preset", "smoke", "--runs-dir", str(tmp_path), "--address", "local"]
     assert main(["status", *arguments]) == main(["plan", *arguments]) == 0

@@ -46,7 +46,7 @@ def test_stuck_trial_is_ended_and_taken_up_again(cluster: Cluster, tmp_path: Pat
         Trial("well", {"marker": str(tmp_path), "how": how}, 3, cost=1),
     ]
     ledger, records = toy(tmp_path, stuck_once, Trainings.of(trials, metric="loss"), resources)
-    run_trials(OneStage(ledger), {"toy": stuck_once}, cluster, NO_IMAGES, Run(tmp_path), resources)
+    run_trials(OneStage(ledger), {"toy": stuck_once}, cluster, NO_IMAGES, Run(tmp_path))
     assert {key: record["state"] for key, record in records.items()} == {"stuck": "complete", "well": "complete"}
     assert [epoch["epoch"] for epoch in records["stuck"]["epochs"]] == [1, 2, 3]
     assert (tmp_path / "stuck").exists()
@@ -66,7 +66,7 @@ def test_stuck_trial_that_stays_stuck_is_recorded_as_lost_and_tried_again_by_the
     trials = [Trial("stuck", {"marker": str(tmp_path / "mended")}, 1, cost=1)]
     for expected in ("failed", "complete"):
         ledger, records = toy(tmp_path, stuck, Trainings.of(trials, metric="loss"), resources)
-        run_trials(OneStage(ledger), {"toy": stuck}, cluster, NO_IMAGES, Run(tmp_path), resources)
+        run_trials(OneStage(ledger), {"toy": stuck}, cluster, NO_IMAGES, Run(tmp_path))
         assert records["stuck"]["state"] == expected
         assert records["stuck"]["lost"] == (expected == "failed")
         assert (records["stuck"]["error"] or "its worker was lost 1 times").startswith("its worker was lost 1 times")
@@ -104,7 +104,7 @@ def test_a_thousand_trials_that_fail_at_random_give_a_thousand_records(cluster: 
     ]
     started = time.monotonic()
     ledger, records = toy(tmp_path, fails_at_random, Trainings.of(trials, metric="loss"))
-    run_trials(OneStage(ledger), {"toy": fails_at_random}, cluster, NO_IMAGES, Run(tmp_path), Resources())
+    run_trials(OneStage(ledger), {"toy": fails_at_random}, cluster, NO_IMAGES, Run(tmp_path))
     print(f"1,000 trials in {time.monotonic() - started:.0f} s")
     on_disk = sorted(path.stem for path in (tmp_path / "records" / "toy" / "fingerprint").glob("*.json"))
     assert on_disk == sorted(records) == [trial.key for trial in trials]

@@ -20,6 +20,8 @@ from orchestrator.trials import Source
 from tests.orchestrator.command import NO_IMAGES
 from trainables.autoencoder_settings import PAPER_TABLE1
 
+NO_CLUSTER = Cluster(2, 1.0, 0.0, 2, None, {}, Resources(), {})
+
 
 def _context(stage: Stage, folder: Path) -> Context:
     settings = smoke()
@@ -138,6 +140,45 @@ def test_what_needs_a_stage_that_workers_share_is_trained_after_it(
     manifest = execute(Plan.make(stages, ["last"], settings, None), settings, Run(tmp_path))
     assert trained == ["first", "games", "scores", "last"]
     assert {entry.state for entry in manifest.stages.values()} == {"done"}
+
+
+def test_stage_whose_workers_were_lost_has_failed_and_the_next_command_trains_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray is not here: the machine loses every worker of one training, and the next time none."""
+    started: list[str] = []
+    lost = {"ill"}
+
+    def with_tune(source: Source, *others: object) -> None:
+        while not source.exhausted:
+            ledger = source.next()
+            if ledger is not None:
+                key = ledger.start("now").key
+                started.append(key)
+                ledger.finish("now", None if key in lost else {"rows": [{"epoch": 1, "seconds": 0.1}]})
+
+    monkeypatch.setattr("orchestrator.trials.run_trials", with_tune)
+    monkeypatch.setattr("orchestrator.execute.connected", lambda *arguments: NO_CLUSTER)
+    monkeypatch.setattr("orchestrator.execute._load_images", lambda settings: NO_IMAGES)
+    trials = [Trial(key, {}, epochs=1, cost=1.0) for key in ("well", "ill")]
+    suggested = Trainings(2, lambda number, records: trials[number], 2, "epoch", retry_failed=False)
+    stage = Stage(
+        "only",
+        decides=lambda settings: [],
+        finish=lambda context, records: None,
+        training=lambda *arguments, **options: iter(()),
+        trainings=lambda context: suggested,
+    )
+    settings = CommandLine.model_validate(smoke().model_dump())
+    run = Run(tmp_path)
+    entry = execute(Plan.make((stage,), ["only"], settings, None), settings, run).stages["only"]
+    assert (entry.state, entry.error) == ("failed", "their workers were lost: ill")
+    assert started == ["well", "ill", "ill", "ill"], "it is taken up again twice"
+    lost.clear()
+    started.clear()
+    plan = Plan.make((stage,), ["only"], settings, run.manifest())
+    assert execute(plan, settings, run).stages["only"].state == "done"
+    assert started == ["ill"]
 
 
 def test_report_of_a_run_with_nothing_in_it_is_a_page(tmp_path: Path) -> None:

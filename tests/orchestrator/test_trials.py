@@ -10,7 +10,6 @@ from typing import Any
 import torch
 
 from orchestrator.cluster import Cluster
-from orchestrator.config import Resources
 from orchestrator.results import Run
 from orchestrator.stage import Record, Trainings, Trial
 from orchestrator.trials import OptunaSuggestions, run_trials
@@ -50,7 +49,7 @@ def training(
 def run_all(cluster: Cluster, folder: Path, trainings: Trainings) -> dict[str, Record]:
     ledger, records = toy(folder, training, trainings)
     if ledger.num_missing:
-        run_trials(OneStage(ledger), {"toy": training}, cluster, NO_IMAGES, Run(folder), Resources())
+        run_trials(OneStage(ledger), {"toy": training}, cluster, NO_IMAGES, Run(folder))
     return records
 
 
