@@ -7,12 +7,16 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from orchestrator.compare import differences
 from orchestrator.results import Run
 from orchestrator.run import main
+from orchestrator.stage import Trainings, Trial
+from orchestrator.worker import Job, load_checkpoint, save_checkpoint
 from tests.orchestrator.command import Smoke
+from tests.orchestrator.toy import toy
 from trainables.fashion_mnist import DataError, load, user_cache_dir
 
 NUM_MUTATIONS = int(os.environ.get("FAULTS_MUTATIONS", "40"))
@@ -115,6 +119,26 @@ def test_a_folder_without_its_tables_and_manifest_makes_them_from_the_records(
     (copy / "smoke" / "manifest.json").unlink()
     assert "Ray" not in run_again(copy, capsys), "nothing is trained"
     assert list(differences(Run(copy / "smoke"), smoke.run)) == []
+
+
+@pytest.mark.parametrize("mutate", MUTATIONS)
+def test_damaged_checkpoint_is_set_aside_and_its_training_starts_anew(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], mutate: Mutation
+) -> None:
+    run, folder = Run(tmp_path), "records/toy/fingerprint"
+    jobs = [Job("toy", folder, key, {}, 3, weights=False, stuck_seconds=60, retries=0) for key in ("ill", "other")]
+    for job in jobs:
+        save_checkpoint(run, job, [{"epoch": 1, "seconds": 0.5}], {"epoch": 1, "key": job.key}, {"a": np.ones(3)})
+        rows, state, kept = load_checkpoint(run, job)
+        assert (rows[0]["epoch"], state, kept["a"].tolist()) == (1, {"epoch": 1, "key": job.key}, [1, 1, 1])
+    path, other = (Path(run.path(f"{folder}/{job.key}.checkpoint")) for job in jobs)
+    mutate(random.Random(8), path, [path, other])
+    assert load_checkpoint(run, jobs[0]) == ([], None, {})
+    trials = [Trial(job.key, {}, 3, cost=1) for job in jobs]
+    ledger, _ = toy(tmp_path, lambda *_, **__: iter(()), Trainings.of(trials, metric="loss"))
+    assert ledger.num_missing == 2
+    assert f"{folder}/ill.checkpoint is damaged; set aside as" in capsys.readouterr().err
+    assert not path.exists()
 
 
 @pytest.mark.parametrize("packed", [False, True])
