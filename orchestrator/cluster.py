@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import os
 import platform
@@ -11,7 +12,7 @@ import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 from urllib.parse import urlsplit
 
 import yaml
@@ -94,8 +95,7 @@ def connect(address: str, resources: Resources, *, log_file: Path) -> Iterator[C
     target = _find(address)
     with contextlib.ExitStack() as stack:
         log_file.parent.mkdir(parents=True, exist_ok=True)
-        log = stack.enter_context(log_file.open("a"))
-        stack.enter_context(_output_to(log))
+        stack.enter_context(output_to(log_file))
         if target != "local" and _has_token():
             os.environ.setdefault("RAY_AUTH_MODE", "token")  # `ray start` wants it wherever there is a token
         import ray
@@ -131,23 +131,33 @@ def _keep_to_this_machine() -> None:
     ray_constants.ENABLE_RAY_CLUSTER = False
 
 
+class _Log(io.TextIOWrapper):
+    """Drops what its disk does not take: that must not hide the reason why the run ends."""
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError):
+            return super().write(text)
+        return len(text)
+
+
 @contextlib.contextmanager
-def _output_to(log: TextIO) -> Iterator[None]:
+def output_to(log_file: Path) -> Iterator[None]:
     """Send what this process prints and logs, Ray's C++ part included, to a file instead of the terminal."""
-    handler = logging.StreamHandler(log)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logger = logging.getLogger("ray")
-    logger.handlers, logger.propagate = [handler], False
-    logger.setLevel(logging.INFO)
-    terminal = os.dup(2)
-    os.dup2(log.fileno(), 2)
-    try:
-        with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
-            yield
-    finally:
-        os.dup2(terminal, 2)
-        os.close(terminal)
-        logger.handlers = []
+    with _Log(log_file.open("ab", buffering=0), write_through=True) as log:
+        handler = logging.StreamHandler(log)
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        logger = logging.getLogger("ray")
+        logger.handlers, logger.propagate = [handler], False
+        logger.setLevel(logging.INFO)
+        terminal = os.dup(2)
+        os.dup2(log.fileno(), 2)
+        try:
+            with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
+                yield
+        finally:
+            os.dup2(terminal, 2)
+            os.close(terminal)
+            logger.handlers = []
 
 
 def _has_token() -> bool:

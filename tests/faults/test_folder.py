@@ -1,5 +1,6 @@
 """A run folder on a disk that fills up, that is in use, or that a stranger has prepared."""
 
+import logging
 import os
 import pickle
 import re
@@ -16,9 +17,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from orchestrator.cluster import output_to
 from orchestrator.compare import differences
 from orchestrator.manifest import Manifest
-from orchestrator.results import Run
+from orchestrator.results import Run, Unwritable
 from orchestrator.run import main
 from orchestrator.worker import Job, load_checkpoint
 from tests.orchestrator.command import REPOSITORY, Smoke, orchestrate
@@ -78,6 +80,30 @@ def test_disk_that_fills_up_stops_the_run_which_goes_on_when_there_is_space(smok
     assert again.status == 0, again.err
     assert {path: path.read_bytes() for path in before} == before
     assert list(differences(Run(small_disk / "smoke"), smoke.run)) == []
+
+
+def test_log_on_a_full_disk_hides_nothing() -> None:
+    """/dev/full takes no byte; without room for the last lines of the log, the reason is still what is told."""
+
+    def fail() -> None:
+        with output_to(Path("/dev/full")):
+            print("what Ray prints")
+            logging.getLogger("ray").warning("what Ray logs")
+            raise Unwritable("the reason")
+
+    with pytest.raises(Unwritable, match="the reason"):
+        fail()
+
+
+def test_log_has_what_is_printed_and_logged(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    for word in ("first", "second"):
+        with output_to(tmp_path / "driver.log"):
+            print(word, "printed")
+            logging.getLogger("ray").warning("%s logged", word)
+            os.write(2, f"{word} from C\n".encode())
+    log = (tmp_path / "driver.log").read_text()
+    assert all(f"{word} {how}" in log for word in ("first", "second") for how in ("printed", "logged", "from C"))
+    assert capfd.readouterr() == ("", "")
 
 
 def test_second_run_on_a_folder_is_refused_and_a_killed_run_s_lock_is_none(
