@@ -186,7 +186,7 @@ def inception_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Random weights of the right shapes: the published ones are not at hand."""
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
-    class Untold(FeatureExtractorInceptionV3):  # type: ignore[misc]
+    class Untold(FeatureExtractorInceptionV3):  # type: ignore[misc]  # its base has no types
         def load_state_dict(self, *args: Any, **options: Any) -> None:
             pass
 
