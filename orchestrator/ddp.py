@@ -122,17 +122,44 @@ def _trainer(
     return TorchTrainer(
         worker,
         train_loop_config={"jobs": jobs, "images": images, "told": told},
+        torch_config=_process_group(),
         scaling_config=train.ScalingConfig(
             num_workers=num_workers,
             use_gpu=cluster.gpus_per_training > 0,
             resources_per_worker={"CPU": 1, "GPU": 1} if cluster.gpus_per_training else {"CPU": 1},
         ),
         run_config=train.RunConfig(
-            name=f"train-{time.time_ns()}",
+            name=f"{jobs[0].stage}-{time.time_ns()}",
             storage_path=f"{location}/ray",
             failure_config=train.FailureConfig(max_failures=jobs[0].retries),
         ),
     )
+
+
+def _process_group() -> Any:
+    """How workers find each other; gloo by itself listens where the host's own name points, on Debian 127.0.1.1."""
+    from ray.train.torch.config import TorchConfig, _TorchBackend
+
+    def name_interface() -> None:
+        import psutil
+        import ray
+
+        own = ray.util.get_node_ip_address()
+        for name, addresses in psutil.net_if_addrs().items():
+            if own in {it.address for it in addresses}:
+                os.environ.setdefault("GLOO_SOCKET_IFNAME", name)
+
+    class Backend(_TorchBackend):
+        def on_start(self, worker_group: Any, backend_config: Any) -> None:
+            worker_group.execute(name_interface)
+            super().on_start(worker_group, backend_config)
+
+    class Config(TorchConfig):
+        @property
+        def backend_cls(self) -> type[Backend]:
+            return Backend
+
+    return Config()
 
 
 Tell = Callable[[tuple[str, list[dict[str, float]], dict[str, Any] | None]], Any]

@@ -17,6 +17,7 @@ from orchestrator.config import UserError
 from orchestrator.doctor import check
 from orchestrator.flow import Flow
 from orchestrator.manifest import Manifest
+from orchestrator.metrics import published
 from orchestrator.plan import Plan
 from orchestrator.progress import Progress
 from orchestrator.provenance import git_commit, versions
@@ -55,6 +56,7 @@ def execute(plan: Plan, settings: CommandLine, run: Run) -> Manifest:
         if flow.num_missing and data is not None:
             flow.cluster = cluster = connected(stack, settings, run, progress)
             manifest.hardware = cluster.hardware
+            stack.enter_context(published(flow))
             while flow.num_missing:
                 flow.train(cluster, data)
                 flow.train_shared(cluster, data)

@@ -85,6 +85,11 @@ class Flow:
         self._begun.discard(doing.stage.name)
 
     @property
+    def ledgers(self) -> list[Ledger]:
+        """Of the stages that have begun to train, or have trained."""
+        return list(self._ledgers)
+
+    @property
     def num_missing(self) -> int:
         """Trainings that are to be done now or later, as far as it is known which there are."""
         return sum(ledger.num_missing for ledger in self._ledgers)

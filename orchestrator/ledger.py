@@ -10,12 +10,29 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.progress import Bar
 from orchestrator.results import Damaged
 from orchestrator.stage import Context, Record, Trainings, Trial
 from orchestrator.worker import arrays_name, checkpoint_name, weights_name
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far a stage's trainings are."""
+
+    trainings: dict[str, int]
+    """How many are waiting, running, complete, pruned, failed; those that are not known yet wait."""
+    progress: float
+    """Share of all epochs that are done, between 0 and 1."""
+    epochs_per_second: float
+    """Of what runs, at the pace of each one's latest epoch."""
+    latest: float | None
+    """The stage's metric after the latest epoch that was heard of."""
+    best: float | None
+    """The least that a finished training had in the end."""
 
 
 class Ledger:
@@ -48,7 +65,31 @@ class Ledger:
         self._running: dict[str, Trial] = {}
         self._rows: dict[str, list[dict[str, float]]] = {}
         self._num_lost: Counter[str] = Counter()
+        self._latest: float | None = None
         self._go_on()
+
+    def standing(self) -> Standing:
+        """How far the trainings are; may be asked for by any thread."""
+        records, running, rows = list(self._records.values()), len(self._running), list(self._rows.items())
+        states = Counter(record["state"] for record in records)
+        values = [
+            record["epochs"][-1].get(self.trainings.metric)
+            for record in records
+            if record["epochs"] and record["state"] != "failed"
+        ]
+        trials = dict(self._running)
+        begun = [len(done) / trials[key].epochs for key, done in rows if key in trials]
+        return Standing(
+            trainings={
+                "waiting": self.trainings.num_trials - len(records) - running,
+                "running": running,
+                **{state: states[state] for state in ("complete", "pruned", "failed")},
+            },
+            progress=(len(records) + sum(begun)) / max(1, self.trainings.num_trials),
+            epochs_per_second=sum(1 / done[-1]["seconds"] for _, done in rows),
+            latest=self._latest,
+            best=min((value for value in values if value is not None), default=None),
+        )
 
     @property
     def num_missing(self) -> int:
@@ -65,6 +106,7 @@ class Ledger:
         """Take note of a running trial's epochs."""
         self._rows[trial_id] = rows
         trial = self._running[trial_id]
+        self._latest = rows[-1].get(self.trainings.metric, self._latest)
         self._bar.epoch(trial.key, len(rows) / trial.epochs, rows[-1].get(self.trainings.metric))
 
     def finish(self, trial_id: str, result: Mapping[str, Any] | None) -> None:

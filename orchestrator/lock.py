@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from orchestrator.config import UserError
-from orchestrator.results import WRITING, Run
+from orchestrator.results import WRITING, Run, reason
 
 NAME = "lock"
 BEAT_SECONDS = 10
@@ -87,7 +87,7 @@ def _on_s3(run: Run) -> Iterator[None]:
         if holder(run):
             raise _in_use(run)
     except OSError as error:
-        raise UserError(f"{run.location} cannot be read: {' '.join(str(error).split())[:200]}") from None
+        raise UserError(f"{run.location} cannot be read: {reason(error)}") from None
     run.write(NAME, mine.encode())
 
     def beat() -> None:

@@ -64,7 +64,7 @@ class Run:
             else:
                 self._files, self._root = fs.FileSystem.from_uri(self.location)
         except (OSError, ValueError) as error:
-            raise UserError(f"--runs-dir {self.location}: {_reason(error)}") from None
+            raise UserError(f"--runs-dir {self.location}: {reason(error)}") from None
 
     @property
     def absolute(self) -> str:
@@ -101,7 +101,7 @@ class Run:
                 with self._files.open_output_stream(self.path(name)) as stream:
                     stream.write(content)
         except OSError as error:
-            raise Unwritable(f"{self.location}/{name} cannot be written: {_reason(error)}; {GO_ON}") from None
+            raise Unwritable(f"{self.location}/{name} cannot be written: {reason(error)}; {GO_ON}") from None
 
     def age_seconds(self, name: str) -> float | None:
         """How long ago a file was written; None where there is none."""
@@ -214,7 +214,7 @@ class Run:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise UserError(f"{where} cannot be read: {_reason(error)}") from None
+            raise UserError(f"{where} cannot be read: {reason(error)}") from None
         except (KeyError, ValidationError):
             raise Damaged(f"{name} is damaged") from None
         raise UserError(
@@ -304,7 +304,18 @@ def _write_and_rename(path: str, content: bytes) -> None:
         raise
 
 
-def _reason(error: Exception) -> str:
-    """Why the system refused, as one short line."""
-    text = getattr(error, "strerror", None) or str(error)
-    return " ".join(text.split())[:200]
+MENDS = {
+    "ACCESS_DENIED": "these keys, or this machine's role, may not use the bucket; docs/cluster.md has the policy",
+    "INVALID_ACCESS_KEY_ID": "see that AWS_ACCESS_KEY_ID is right",
+    "SIGNATURE_DOES_NOT_MATCH": "see that AWS_SECRET_ACCESS_KEY is right",
+    "HTTP status 400": "temporary keys may have expired; renew them (aws sso login, say)",
+}
+"""By what S3's client says. The store's own word for expired keys does not reach us: a HEAD has no body."""
+
+
+def reason(error: Exception) -> str:
+    """Why the system refused, as one short line, with the mend where there is a known one."""
+    text = " ".join((getattr(error, "strerror", None) or str(error)).split())
+    before, refused, said = text.partition("AWS Error")
+    mends = [f": {mend}" for code, mend in MENDS.items() if refused and code in said]
+    return f"{refused}{said}".removesuffix(": No response body.")[:200] + "".join(mends) if refused else before[:200]

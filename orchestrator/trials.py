@@ -185,6 +185,7 @@ def run_trials(
             num_samples=-1,
             max_concurrent_trials=MOST_AT_ONCE,
             reuse_actors=True,
+            trial_name_creator=lambda trial: f"{trial.config['stage']}-{trial.config['key']}",
             trial_dirname_creator=lambda trial: f"{trial.config['stage']}-{trial.config['key']}-{trial.trial_id}",
         ),
         run_config=tune.RunConfig(

@@ -110,8 +110,7 @@ def _host(folder: Path, number: int, name: str) -> Iterator[Host]:
         "UseDNS no\nPidFile none\nMaxStartups 100\n"
     )
     (home / ".bashrc").touch()
-    # Gloo listens on the address that the host's own name stands for.
-    (own / "hosts").write_text(f"127.0.0.1 localhost\n10.77.0.{number} {name}\n")
+    (own / "hosts").write_text(f"127.0.0.1 localhost\n127.0.1.1 {name}\n")  # as Debian's installer has it
     seen = [Path(sys.base_prefix), user_cache_dir(), REPOSITORY if number == 1 else Path(sys.prefix)]
     installed = home / "fashion-mnist-orchestrator" / ".venv"  # where `ray up cluster-local.yaml` would make it
     script = "\n".join(

@@ -1,4 +1,4 @@
-"""Nodes come while a run goes on."""
+"""A run on several nodes is the run on one; nodes come while it goes on."""
 
 import subprocess
 import sys
@@ -11,7 +11,9 @@ import ray
 from ray.cluster_utils import Cluster as Nodes
 from ray.util import placement_group_table
 
-from tests.orchestrator.command import REPOSITORY
+from orchestrator.compare import differences
+from orchestrator.results import Run
+from tests.orchestrator.command import REPOSITORY, Smoke
 
 FOLDS = ("kfold", "--preset", "smoke", "--kfold.model", "paper_table1", "--kfold.epochs", "30")
 
@@ -31,6 +33,27 @@ def trial_nodes() -> set[str]:
     """Nodes on which trials run now."""
     groups = [group for group in placement_group_table().values() if group["state"] == "CREATED"]
     return {node for group in groups for node in group["bundles_to_node_id"].values()}
+
+
+def test_three_nodes_make_the_tables_of_one(smoke: Smoke, nodes: Nodes, tmp_path: Path) -> None:
+    others = [nodes.add_node(num_cpus=1), nodes.add_node(num_cpus=1)]
+    arguments = ("all", "--preset", "smoke", "--address", nodes.address, "--runs-dir", tmp_path)
+    used: set[str] = set()
+    with subprocess.Popen([sys.executable, "-m", "orchestrator.run", *map(str, arguments)], cwd=REPOSITORY) as run:
+        try:
+            deadline = time.monotonic() + 500
+            while run.poll() is None and time.monotonic() < deadline:
+                used |= trial_nodes()
+                time.sleep(0.5)
+        finally:
+            run.kill()
+    assert run.returncode == 0
+    assert used == {node.node_id for node in (nodes.head_node, *others)}
+    made = Run(tmp_path / "smoke")
+    manifest = made.manifest()
+    assert manifest is not None
+    assert manifest.hardware["nodes"] == 3
+    assert list(differences(made, smoke.run)) == []
 
 
 def test_node_that_joins_is_used(nodes: Nodes, tmp_path: Path) -> None:

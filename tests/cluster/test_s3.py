@@ -1,9 +1,13 @@
 """A run folder on S3: moto's server speaks its protocol, real Ray and the real command use it."""
 
+import os
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from urllib.request import Request, urlopen
 
 import boto3
 import pytest
@@ -14,6 +18,12 @@ from orchestrator.results import Run
 from orchestrator.run import main
 from tests.orchestrator.command import REPOSITORY, Smoke, orchestrate
 
+KEYS = {
+    "AWS_ACCESS_KEY_ID": "id",
+    "AWS_SECRET_ACCESS_KEY": "secret-of-the-test",
+    "AWS_DEFAULT_REGION": "us-east-1",
+}
+
 
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
@@ -21,13 +31,9 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
     server.start()
     _, port = server.get_host_and_port()
-    for name, value in {
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
-        "AWS_ACCESS_KEY_ID": "id",
-        "AWS_SECRET_ACCESS_KEY": "secret-of-the-test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }.items():
+    for name, value in KEYS.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
     boto3.client("s3").create_bucket(Bucket="bucket")
     yield "s3://bucket/some/where"
     server.stop()
@@ -68,24 +74,51 @@ def _records(run: Run) -> list[str]:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("endpoint", "address", "said"),
-    [
-        (None, "s3://no-such-bucket/runs", "bucket does not exist"),
-        ("http://127.0.0.1:9", "s3://bucket/runs", "Could not connect to server"),
-    ],
-)
-def test_bucket_that_cannot_be_used_is_one_line(
-    bucket: str,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-    endpoint: str | None,
-    address: str,
-    said: str,
+def test_bucket_that_is_missing_or_does_not_answer_is_one_line(
+    bucket: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if endpoint:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+    assert "bucket does not exist" in refused("s3://no-such-bucket/runs", capsys)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    assert "Could not connect to server" in refused(bucket, capsys)
+
+
+def test_keys_that_may_not_use_the_bucket_are_one_line_with_the_mend(
+    bucket: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    at_once = Request(f"{os.environ['AWS_ENDPOINT_URL']}/moto-api/reset-auth", b"0", {"Content-Type": "text/plain"})
+    urlopen(at_once).close()  # from now on the server looks at who asks
+    try:
+        line = refused(bucket, capsys)
+        assert "may not use the bucket; docs/cluster.md has the policy" in line
+    finally:
+        urlopen(Request(at_once.full_url, b"inf", {"Content-Type": "text/plain"})).close()
+
+
+def test_expired_keys_are_one_line_with_the_mend(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Expired(BaseHTTPRequestHandler):
+        """Answers what S3 answers to HEAD with an expired token; moto knows of none."""
+
+        def do_HEAD(self) -> None:
+            self.send_response(400)
+            self.end_headers()
+
+    store = ThreadingHTTPServer(("127.0.0.1", 0), Expired)
+    Thread(target=store.serve_forever, daemon=True).start()
+    for name, value in KEYS.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{store.server_port}")
+    try:
+        assert "may have expired; renew them" in refused("s3://bucket/runs", capsys)
+    finally:
+        store.shutdown()
+        store.server_close()
+
+
+def refused(address: str, capsys: pytest.CaptureFixture[str]) -> str:
+    """The one line that a run on this store ends with."""
     assert main(["search", "--preset", "smoke", "--runs-dir", address]) == 2
-    (line,) = capsys.readouterr().err.splitlines()
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "HTTP/1.1" not in line]
     assert line.startswith(f"error: {address}/smoke")
-    assert said in line
+    return line
