@@ -35,9 +35,9 @@ def trial_nodes() -> set[str]:
     return {node for group in groups for node in group["bundles_to_node_id"].values()}
 
 
-def test_three_nodes_make_the_tables_of_one(smoke: Smoke, nodes: Nodes, tmp_path: Path) -> None:
+def test_three_nodes_without_a_common_disk_make_the_tables_of_one(smoke: Smoke, bucket: str, nodes: Nodes) -> None:
     others = [nodes.add_node(num_cpus=1), nodes.add_node(num_cpus=1)]
-    arguments = ("all", "--preset", "smoke", "--address", nodes.address, "--runs-dir", tmp_path)
+    arguments = ("all", "--preset", "smoke", "--address", nodes.address, "--runs-dir", bucket)
     used: set[str] = set()
     with subprocess.Popen([sys.executable, "-m", "orchestrator.run", *map(str, arguments)], cwd=REPOSITORY) as run:
         try:
@@ -49,7 +49,7 @@ def test_three_nodes_make_the_tables_of_one(smoke: Smoke, nodes: Nodes, tmp_path
             run.kill()
     assert run.returncode == 0
     assert used == {node.node_id for node in (nodes.head_node, *others)}
-    made = Run(tmp_path / "smoke")
+    made = Run(f"{bucket}/smoke")
     manifest = made.manifest()
     assert manifest is not None
     assert manifest.hardware["nodes"] == 3

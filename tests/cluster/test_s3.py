@@ -4,39 +4,16 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from urllib.request import Request, urlopen
 
-import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from orchestrator.compare import differences
 from orchestrator.results import Run
 from orchestrator.run import main
 from tests.orchestrator.command import REPOSITORY, Smoke, orchestrate
-
-KEYS = {
-    "AWS_ACCESS_KEY_ID": "id",
-    "AWS_SECRET_ACCESS_KEY": "secret-of-the-test",
-    "AWS_DEFAULT_REGION": "us-east-1",
-}
-
-
-@pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The address of an empty bucket."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    _, port = server.get_host_and_port()
-    for name, value in KEYS.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
-    boto3.client("s3").create_bucket(Bucket="bucket")
-    yield "s3://bucket/some/where"
-    server.stop()
 
 
 def test_smoke_run_on_s3_killed_and_resumed_is_that_on_a_disk(smoke: Smoke, bucket: str) -> None:
@@ -95,7 +72,7 @@ def test_keys_that_may_not_use_the_bucket_are_one_line_with_the_mend(
 
 
 def test_expired_keys_are_one_line_with_the_mend(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    bucket: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Expired(BaseHTTPRequestHandler):
         """Answers what S3 answers to HEAD with an expired token; moto knows of none."""
@@ -106,11 +83,9 @@ def test_expired_keys_are_one_line_with_the_mend(
 
     store = ThreadingHTTPServer(("127.0.0.1", 0), Expired)
     Thread(target=store.serve_forever, daemon=True).start()
-    for name, value in KEYS.items():
-        monkeypatch.setenv(name, value)
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{store.server_port}")
     try:
-        assert "may have expired; renew them" in refused("s3://bucket/runs", capsys)
+        assert "may have expired; renew them" in refused(bucket, capsys)
     finally:
         store.shutdown()
         store.server_close()

@@ -1,12 +1,15 @@
 """What a person reads while a run goes on."""
 
 import io
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from orchestrator import progress as module
 from orchestrator.progress import Bar, Progress, duration
+from orchestrator.stage import Trainings, Trial
+from tests.orchestrator.toy import toy
 
 
 class Clock:
@@ -80,3 +83,24 @@ def test_text_in_brackets_is_shown_as_it_is() -> None:
 )
 def test_lengths_of_time_are_for_people(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_standing_of_a_stage_counts_trainings_and_their_epochs(tmp_path: Path) -> None:
+    trials = [Trial(f"trial-{number}", {"number": number}, epochs=4, cost=1) for number in range(4)]
+    ledger, _ = toy(tmp_path, lambda *_: iter([]), Trainings.of(trials, metric="val_mse"))
+    for key in "abc":
+        ledger.start(key)
+    ledger.report("a", [{"epoch": 1, "val_mse": 0.5, "seconds": 0.25}])
+    ledger.report("b", [{"epoch": 1, "val_mse": 0.4, "seconds": 9}, {"epoch": 2, "val_mse": 0.3, "seconds": 0.5}])
+    ledger.finish("c", {"rows": [], "error": "out of paint"})
+    now = ledger.standing()
+    assert now.trainings == {"waiting": 1, "running": 2, "complete": 0, "pruned": 0, "failed": 1}
+    assert now.progress == (1 + 1 / 4 + 2 / 4) / 4
+    assert now.epochs_per_second == 1 / 0.25 + 1 / 0.5
+    assert (now.latest, now.best) == (0.3, None)
+    for key, first in (("b", 0.3), ("a", 0.9)):
+        rows = [{"epoch": number, "val_mse": first / number, "seconds": 1} for number in (1, 2, 3, 4)]
+        ledger.finish(key, {"rows": rows})
+    now = ledger.standing()
+    assert now.trainings == {"waiting": 1, "running": 0, "complete": 2, "pruned": 0, "failed": 1}
+    assert (now.epochs_per_second, now.best) == (0, 0.3 / 4)
