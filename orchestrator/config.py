@@ -238,6 +238,10 @@ class Gan(Section):
     """Decay of both Adams' first moment."""
     batch_size: int = Field(default=64, ge=2)
     """Images of a step, over all workers."""
+    schedule: Literal["constant", "cosine"] = "cosine"
+    """Whether the step size stays or goes down to zero along half a cosine."""
+    r1_penalty: float = Field(default=0.2, ge=0)
+    """Weight of the penalty on the discriminator's gradient in real images; 0 for none, as the paper has it."""
     ema_decay: float | None = Field(default=0.995, gt=0, lt=1)
     """Of the moving average of the generator's weights, which is scored; None scores the weights themselves."""
     num_workers: int | None = Field(default=None, ge=1)

@@ -124,6 +124,23 @@ def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
     return functional.softplus(-real_logits).mean() + functional.softplus(fake_logits).mean()
 
 
+def r1_penalty(discriminator: nn.Module, images: Tensor) -> Tensor:
+    """Squared norm of the logit's gradient in real images, mean over them; to be added to the discriminator's loss.
+
+    Args:
+        discriminator: gives a logit for each image.
+        images: shape (batch, 1, 28, 28).
+
+    Returns:
+        Scalar that can be differentiated once more.
+
+    Source: Mescheder et al. 2018, R1.
+    """
+    images = images.detach().requires_grad_(True)
+    (gradient,) = torch.autograd.grad(discriminator(images).sum(), images, create_graph=True)
+    return gradient.square().sum((1, 2, 3)).mean()
+
+
 def generator_loss(fake_logits: Tensor, kind: Loss) -> Tensor:
     """Loss that the generator minimises, from the discriminator's logits on generated images.
 

@@ -32,6 +32,11 @@ class GanSettings(BaseModel):
     """Decay of both Adams' first moment."""
     batch_size: int = Field(default=64, ge=2)
     """Images of a step, over all workers; what is left over at an epoch's end is left out."""
+    schedule: Literal["constant", "cosine"] = "cosine"
+    """Whether the step size stays or goes down to zero along half a cosine."""
+    r1_penalty: float = Field(default=0.2, ge=0)
+    """Weight of the penalty on the discriminator's gradient in real images, which keeps it from outgrowing the
+    generator; 0 for none, as the paper has it."""
     ema_decay: float | None = Field(default=0.995, gt=0, lt=1)
     """Of the moving average of the generator's weights, which is the generator that is scored; None for none."""
     epochs: int = Field(default=20, ge=1)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from trainables.gan import Discriminator, Generator, build, discriminator_loss, generator_loss
+from trainables.gan import Discriminator, Generator, build, discriminator_loss, generator_loss, r1_penalty
 from trainables.gan_settings import GanSettings, Loss
 from trainables.gan_training import generate, random_vectors, scaled, train_gan
 from trainables.splits import Images
@@ -144,6 +145,35 @@ def test_both_games_have_the_same_gradient_at_one_half_and_minimax_has_none_wher
     assert size("minimax", 0.0) == size("non_saturating", 0.0) == 0.5
     assert size("minimax", -10.0) < 1e-4
     assert size("non_saturating", -10.0) > 0.999
+
+
+def test_the_penalty_is_the_squared_gradient_in_the_images_and_can_be_differentiated_once_more() -> None:
+    linear = nn.Sequential(nn.Flatten(), nn.Linear(784, 1))
+    weight = linear[1].weight
+    penalty = r1_penalty(linear, torch.rand(3, 1, 28, 28))
+    torch.testing.assert_close(penalty, weight.detach().square().sum())
+    penalty.backward()
+    torch.testing.assert_close(weight.grad, 2 * weight.detach())
+
+
+def test_a_penalised_discriminator_is_flatter_and_its_loss_is_told_without_the_penalty() -> None:
+    images, found = made_up(160), {}
+    for weight in (0.0, 10.0):
+        *_, last = train_gan(settings(r1_penalty=weight), images, seed=0)
+        _, discriminator = build(settings(), seed=0)
+        discriminator.load_state_dict(last.state()["discriminator"])
+        found[weight] = float(r1_penalty(discriminator, scaled(torch.from_numpy(images))).detach())
+        assert last.metrics["d_loss"] < 2
+    assert found[10.0] < found[0.0] / 2
+
+
+def test_the_step_size_stays_or_goes_down_along_half_a_cosine() -> None:
+    for schedule, expected in (("constant", 1e-2), ("cosine", 1e-2 * (1 + math.cos(math.pi * (2 + 2 / 3) / 3)) / 2)):
+        what = settings(schedule=schedule, learning_rate=1e-2)
+        *_, last = train_gan(what, made_up(3 * what.batch_size), seed=0)
+        for player in ("generator", "discriminator"):
+            (group,) = last.state()["optimizers"][player]["param_groups"]
+            assert group["lr"] == pytest.approx(expected)
 
 
 class Watched:
