@@ -191,6 +191,9 @@ def gan(tables: Tables) -> list[str]:
         )
     if "difference" in intervals.index and intervals["num_seeds"]["difference"]:
         lines.append(f"Minimax less non-saturating, seed by seed: {distance('difference')}.")
+    if table["r1_penalty"].any():
+        weight = table["r1_penalty"].max()
+        lines.append(f"The discriminators have an R1 penalty of weight {weight:g}, which the paper's have not.")
     for loss, rows in tables.get("gan_inception", table.iloc[:0]).groupby("loss", observed=True):
         lines.append(
             f"{str(loss).replace('_', '-')} in the features of Inception-v3 (weights {rows['features'].iloc[0]}): "

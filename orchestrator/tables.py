@@ -319,6 +319,10 @@ TABLES: dict[str, pa.Schema] = {
         [
             _LOSS,
             _SEED,
+            _column("learning_rate", _FLOAT, "step size of both players at the start"),
+            _column("beta1", _FLOAT, "decay of both Adams' first moment"),
+            _column("batch_size", _INT, "images of a step, over all workers"),
+            _column("r1_penalty", _FLOAT, "weight of the penalty on the discriminator's gradient in real images"),
             _column("frechet_distance", _FLOAT, "of as many generated images as there are test images from these"),
             _column("precision", _FLOAT, "share of generated images that lie among the real ones"),
             _column("recall", _FLOAT, "share of real images that lie among the generated ones"),

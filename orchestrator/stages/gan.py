@@ -38,6 +38,7 @@ EPOCH_COLUMNS = (
     *("epoch", "d_loss", "g_loss", "d_real", "d_fake", "g_logit_grad"),
     *("frechet_distance", "class_entropy", "seconds"),
 )
+PLAYED_WITH = ("learning_rate", "beta1", "batch_size", "r1_penalty")
 SEARCH = tuple(name for name in Gan.model_fields if name.startswith("search_"))
 """Settings of gan_search alone."""
 COLLAPSED_CLASSES = 5
@@ -169,6 +170,7 @@ def _row(record: Record) -> dict[str, Any]:
     counts = [last.get(f"class_{label}", 0) for label in range(10)]
     entropy = last.get("class_entropy", 0.0)
     return _what(record) | {
+        **{name: record["config"]["gan"][name] for name in PLAYED_WITH},
         **{name: last.get(name) for name in ("frechet_distance", "precision", "recall", "class_entropy")},
         "num_classes": sum(count > 0 for count in counts) if last else None,
         "collapsed": entropy < math.log(COLLAPSED_CLASSES) or last["recall"] < COLLAPSED_RECALL if last else None,

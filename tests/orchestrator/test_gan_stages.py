@@ -165,9 +165,11 @@ def test_findings_tell_intervals_and_the_paired_difference() -> None:
     games = gans(
         *((loss, seed, 1.0 * seed + (9.5 + seed / 4) * (loss == "minimax")) for loss in LOSSES for seed in (1, 2, 3))
     )
-    tables = {"gans": games.assign(precision=0.7, recall=0.4, collapsed=False)}
+    tables = {"gans": games.assign(precision=0.7, recall=0.4, collapsed=False, r1_penalty=0.2)}
     tables["gan_intervals"] = pd.DataFrame(gan.intervals(games))
-    minimax, _, difference = FINDINGS["gan"](tables)
+    minimax, _, difference, penalty = FINDINGS["gan"](tables)
+    assert "R1 penalty of weight 0.2, which the paper's have not" in penalty
+    assert len(FINDINGS["gan"](tables | {"gans": tables["gans"].assign(r1_penalty=0.0)})) == 3
     assert "3 seed(s): Frechet distance 12.00 (95 % t interval 8.89 to 15.11), 24.0 times the floor" in minimax
     assert difference.endswith("seed by seed: 10.00 (95 % t interval 9.38 to 10.62).")
     scored = games.rename(columns={"frechet_distance": "inception_fid"}).assign(features="c0ffee", floor_fid=1.5)
