@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
@@ -22,10 +23,13 @@ def versions() -> dict[str, str]:
 
 
 def git_commit() -> str | None:
-    """Commit that this code was checked out from, with "-dirty" where it was changed since; None outside git."""
+    """Commit that this code was checked out from, with "-dirty" where it was changed since.
+
+    Outside git, in a submitted job or an image say, what the variable GIT_COMMIT has; None where it is not set.
+    """
     command = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
     try:
         done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() or None
+        return os.environ.get("GIT_COMMIT")
+    return done.stdout.strip() or os.environ.get("GIT_COMMIT")

@@ -84,14 +84,16 @@ def test_three_hosts_come_up_run_a_job_and_go_down(hosts: list[Host]) -> None:
 
         wait(lambda: num_nodes() == 3, seconds=180)
         command = f"python -m orchestrator.run all --preset smoke --runs-dir {SHARED}"
-        laptop.run(f"ray job submit --address {DASHBOARD} --working-dir . -- {command}", timeout=900)
+        commit = shlex.quote(json.dumps({"env_vars": {"GIT_COMMIT": "c0ffee"}}))
+        options = f"--address {DASHBOARD} --working-dir . --runtime-env-json {commit}"
+        laptop.run(f"ray job submit {options} -- {command}", timeout=900)
         (job,) = json.loads(ask(laptop, "/api/jobs/"))
         assert job["status"] == "SUCCEEDED"
         assert job["entrypoint"] == command
     run = Run(laptop.folder.parent / "shared" / "smoke")
     manifest = run.manifest()
     assert manifest is not None
-    assert manifest.hardware["nodes"] == 3
+    assert (manifest.hardware["nodes"], manifest.git_commit) == (3, "c0ffee")
     assert {stage.state for stage in manifest.stages.values()} == {"done"}
     assert run.table("folds")["test_mse"].notna().all()
     laptop.run(f"ray down --yes {HOME}/cluster-local.yaml", timeout=120)
