@@ -23,7 +23,8 @@ class CommandLine(Settings):
     """
 
     stages: tyro.conf.Positional[tuple[str, ...]] = ("all",)
-    """all, or names of stages (what they need is brought in), also after plan or status; or compare and two runs."""
+    """all, or names of stages (what they need is brought in), also after plan, status or doctor; or compare and two
+    runs."""
 
 
 def parse(arguments: list[str]) -> CommandLine:

@@ -90,9 +90,9 @@ class Search(Section):
     scheduler: Literal["none", "asha"] = "none"
     """asha stops weak trials early. Which ones depends on timing, so two runs may then differ."""
     weight_decay: float = Field(default=1e-5, ge=0)
-    """L2 penalty of every model, here and in the stages that follow."""
+    """L2 penalty of the autoencoders, here and in the stages that follow."""
     batch_size: int = Field(default=256, ge=2)
-    """Images per step, here and in the stages that follow."""
+    """Images per step, here and in the stages that follow but capacity and gan, which have their own."""
     space: Space = Space()
 
 

@@ -50,8 +50,8 @@ def train_together(ledger: Ledger, training: Training, cluster: Cluster, data: F
     from ray.util.queue import Empty, Queue
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    usual = 1 if cluster.gpus_per_training else min(2, cluster.num_devices)
-    num_workers = ledger.trainings.num_workers or usual
+    # Not as many as there is room for: batch norm sees a worker's share of a batch, so that results hang on it.
+    num_workers = ledger.trainings.num_workers or (1 if cluster.gpus_per_training else 2)
     jobs = [Job.of(ledger.start(trial.key), ledger.context) for trial in list(ledger.waiting)]
     num_groups = max(1, min(len(jobs), cluster.num_devices // num_workers))
     os.environ["RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S"] = str(jobs[0].stuck_seconds + GRACE_SECONDS)
@@ -126,7 +126,11 @@ def _trainer(
         scaling_config=train.ScalingConfig(
             num_workers=num_workers,
             use_gpu=cluster.gpus_per_training > 0,
-            resources_per_worker={"CPU": 1, "GPU": 1} if cluster.gpus_per_training else {"CPU": 1},
+            resources_per_worker=(
+                {"CPU": 1, "GPU": 1}
+                if cluster.gpus_per_training
+                else {"CPU": min(1, cluster.num_devices / num_workers)}
+            ),
         ),
         run_config=train.RunConfig(
             name=f"{jobs[0].stage}-{time.time_ns()}",

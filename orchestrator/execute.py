@@ -93,6 +93,9 @@ def connected(stack: ExitStack, settings: CommandLine, run: Run, progress: Progr
     else:
         log_file = Path(tempfile.gettempdir(), f"{settings.run_name}-ray-driver.log")
     cluster = stack.enter_context(connect(settings.address, settings.resources, log_file=log_file))
+    wanted = settings.gan.num_workers
+    if wanted and cluster.gpus_per_training and wanted > cluster.num_devices:
+        raise UserError(f"--gan.num-workers {wanted}: each takes a GPU, and there are {cluster.num_devices}")
     if cluster.hardware["nodes"] > 1:
         check(run)
     where = f"; dashboard {cluster.dashboard_url} (its token: ray get-auth-token)" if cluster.dashboard_url else ""

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 METRIC = "val_frechet_distance"
 WINDOW = 4
 """Trials at once, at most: how far suggestions run ahead of the results that they are made from."""
-TOUCHED = {"losses", "architecture", "generator_filters", "discriminator_filters", "latent_dim", "ema_decay", *SEARCH}
+SEARCHED = {"learning_rate", "beta1", "batch_size"}
+TOUCHED = {"losses", *SEARCH, *(GanSettings.model_fields.keys() & Gan.model_fields.keys()) - SEARCHED - {"epochs"}}
 """Settings that decide a trial."""
 
 

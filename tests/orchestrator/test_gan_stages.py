@@ -137,6 +137,23 @@ def test_findings_tell_whether_a_loss_orders_the_trials_as_the_distance_does() -
     assert "discriminator has a loss of 4.00" in order
 
 
+@pytest.mark.parametrize(
+    ("change", "again"),
+    [
+        ({"r1_penalty": 0.0}, True),
+        ({"schedule": "constant"}, True),
+        ({"latent_dim": 8}, True),
+        ({"search_epochs": 3}, True),
+        ({"learning_rate": 1e-4, "beta1": 0.5, "batch_size": 32, "epochs": 7, "num_seeds": 2}, False),
+    ],
+    ids=str,
+)
+def test_what_trials_are_played_with_decides_them(change: dict[str, object], again: bool) -> None:
+    settings = smoke()
+    changed = settings.model_copy(update={"gan": settings.gan.model_copy(update=change)})
+    assert (gan_search.STAGE.decides(changed) != gan_search.STAGE.decides(settings)) == again
+
+
 def gans(*distances: tuple[str, int, float | None]) -> pd.DataFrame:
     rows = [{"loss": loss, "seed": seed, "frechet_distance": value} for loss, seed, value in distances]
     return pd.DataFrame(rows).assign(floor_distance=0.5)
