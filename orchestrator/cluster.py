@@ -37,6 +37,7 @@ _DRIVER_ENVIRONMENT = {
 }
 _WORKER_ENVIRONMENT = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
+    "OMP_NUM_THREADS": "1",  # how many threads a sum is split among shows in its last digits
     # glibc gives the memory of every tensor back and faults it in again: a tenth of a training step, or more.
     "MALLOC_MMAP_THRESHOLD_": str(2**30),
     "MALLOC_TRIM_THRESHOLD_": str(2**32),
@@ -52,14 +53,18 @@ class Cluster:
     """Trainings at once, on what there is at the start and what the autoscaler would add."""
     cpus_per_training: float
     gpus_per_training: float
-    num_devices: int
-    """GPUs, or cores where there are none."""
     dashboard_url: str | None
     hardware: dict[str, Any]
     """For the manifest: nodes at the start, cores and GPUs with what the autoscaler adds, the driver's machine."""
     resources: Resources
     grows_to: Mapping[str, float]
     """CPU and GPU that the autoscaler adds up to, if there is one."""
+
+    @property
+    def num_devices(self) -> int:
+        """GPUs by now, or cores where there are none."""
+        cpus, gpus = _cpus_and_gpus(self.grows_to)
+        return max(1, int(gpus if self.gpus_per_training else cpus))
 
     def slots_now(self) -> int:
         """Trainings at once by now: nodes may have joined or left since the start."""
@@ -84,7 +89,7 @@ def connect(address: str, resources: Resources, *, log_file: Path) -> Iterator[C
 
     Args:
         address: auto (a cluster that `ray start` began on this machine or RAY_ADDRESS names, else one of our
-            own), local, host:port or ray://host:port.
+            own), local or host:port.
         resources: the share of each training.
         log_file: gets what Ray and Tune print and log in this process.
 
@@ -99,6 +104,7 @@ def connect(address: str, resources: Resources, *, log_file: Path) -> Iterator[C
         if target != "local" and _has_token():
             os.environ.setdefault("RAY_AUTH_MODE", "token")  # `ray start` wants it wherever there is a token
         import ray
+        from ray.exceptions import RayError
 
         if target == "local":
             _keep_to_this_machine()
@@ -110,7 +116,7 @@ def connect(address: str, resources: Resources, *, log_file: Path) -> Iterator[C
                 configure_logging=False,
                 runtime_env={"env_vars": _WORKER_ENVIRONMENT},
             )
-        except (ConnectionError, RuntimeError, TimeoutError, ValueError) as error:
+        except (ConnectionError, RuntimeError, TimeoutError, ValueError, RayError) as error:
             if target == "local":
                 raise
             raise UserError(f"--address {address}: {' '.join(str(error).split())[:200]}; see {log_file}") from None
@@ -194,12 +200,17 @@ def _find(address: str) -> str:
 
 def _answers(address: str) -> bool:
     parts = urlsplit(address if "://" in address else f"//{address}")
+    if parts.scheme == "ray":
+        raise UserError(
+            f"--address {address}: Ray's client cannot do this; give host:port on one of the cluster's machines, or "
+            "submit a job (docs/cluster.md)"
+        )
     try:
-        host, port = parts.hostname, parts.port or (10001 if parts.scheme == "ray" else None)
+        host, port = parts.hostname, parts.port
     except ValueError:
         port = None
     if not host or not port:
-        raise UserError(f"--address {address!r} is none of auto, local, host:port, ray://host:port")
+        raise UserError(f"--address {address!r} is none of auto, local, host:port")
     try:
         socket.create_connection((host, port), timeout=PROBE_SECONDS).close()
     except OSError:
@@ -228,7 +239,6 @@ def _describe(dashboard_url: str | None, resources: Resources, added: Mapping[st
         slots=slots,
         cpus_per_training=min(1.0, cpus / slots) if cpus else 1.0,
         gpus_per_training=min(resources.gpus_per_training, gpus / slots) if gpus else 0.0,
-        num_devices=int(gpus or cpus),
         dashboard_url=f"http://{dashboard_url}" if dashboard_url else None,
         hardware={
             "nodes": sum(node["Alive"] for node in ray.nodes()),

@@ -306,7 +306,7 @@ class Settings(Section):
     data_dir: Path | None = None
     """Folder with the four FashionMNIST files; by default they are found or fetched."""
     address: str = "auto"
-    """Ray cluster: auto (a running one, or one of our own), local (always our own), host:port or ray://host:port."""
+    """Ray cluster: auto (a running one, or one of our own), local (always our own), or host:port."""
     force: tuple[str, ...] = ()
     """Stages to redo although they are done."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 1

@@ -8,22 +8,26 @@ run folder's: a group that is started again goes on from there, and Ray's own ch
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import threading
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 from orchestrator.cluster import Cluster
 from orchestrator.ledger import Ledger
-from orchestrator.results import Run, Unwritable
+from orchestrator.results import Run, Unusable
 from orchestrator.stage import Training
 from orchestrator.worker import (
     GRACE_SECONDS,
+    Checkpoint,
     Job,
     inputs_of,
     load_checkpoint,
+    record_name,
     save_checkpoint,
     save_results,
     unwatch,
@@ -33,6 +37,8 @@ from orchestrator.worker import (
 from trainables.fashion_mnist import FashionMnist
 
 POLL_SECONDS = 0.2
+START_RETRIES = 3
+"""Times that a group is waited for anew, ten minutes each, where the cluster has no room for it."""
 
 
 def train_together(ledger: Ledger, training: Training, cluster: Cluster, data: FashionMnist, run: Run) -> None:
@@ -53,7 +59,9 @@ def train_together(ledger: Ledger, training: Training, cluster: Cluster, data: F
     # Not as many as there is room for: batch norm sees a worker's share of a batch, so that results hang on it.
     num_workers = ledger.trainings.num_workers or (1 if cluster.gpus_per_training else 2)
     jobs = [Job.of(ledger.start(trial.key), ledger.context) for trial in list(ledger.waiting)]
-    num_groups = max(1, min(len(jobs), cluster.num_devices // num_workers))
+    for job in jobs:
+        run.delete(record_name(job.folder, job.key))  # of a failure: workers take a record for that of a finished job
+    num_groups = max(1, min(len(jobs), cluster.slots, cluster.num_devices // num_workers))
     os.environ["RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S"] = str(jobs[0].stuck_seconds + GRACE_SECONDS)
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     told = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here})
@@ -63,6 +71,7 @@ def train_together(ledger: Ledger, training: Training, cluster: Cluster, data: F
 
     def go_through(own: list[Job]) -> None:
         """A worker group after the other, until none of these jobs is left."""
+        lost: Counter[str] = Counter()
         while own:
             try:
                 _trainer(own, training, images, told, cluster, num_workers, run.absolute).fit()
@@ -72,13 +81,15 @@ def train_together(ledger: Ledger, training: Training, cluster: Cluster, data: F
                     return
                 while not told.empty():
                     time.sleep(POLL_SECONDS)
-                # The job that it was at has had its retries; the others go on in a group of their own. What is not
-                # the workers' fault would befall that too.
                 own = [job for job in own if job.key in left]
-                lost = own[:1] if isinstance(error, train.WorkerGroupError) else own
-                for job in lost:
+                given_up = own  # what is not the workers' fault would befall every group
+                if own and isinstance(error, train.WorkerGroupError):
+                    at = own[0]
+                    lost[at.key] += 1
+                    given_up = [at] if lost[at.key] > at.retries else []
+                for job in given_up:
                     told.put((job.key, [], {"error": "".join(traceback.format_exception(error))}))
-                own = own[len(lost) :]
+                own = own[len(given_up) :]
 
     groups = [
         threading.Thread(target=go_through, args=(jobs[number::num_groups],), name="worker group", daemon=True)
@@ -90,8 +101,8 @@ def train_together(ledger: Ledger, training: Training, cluster: Cluster, data: F
         while left and (any(group.is_alive() for group in groups) or not told.empty()):
             with contextlib.suppress(Empty):
                 key, rows, outcome = told.get(timeout=POLL_SECONDS)
-                if outcome and "unwritable" in outcome:
-                    raise Unwritable(outcome["unwritable"])
+                if outcome and "unusable" in outcome:
+                    raise Unusable(outcome["unusable"])
                 if key in left and rows:
                     ledger.report(key, rows)
                 if key in left and outcome is not None:
@@ -129,13 +140,17 @@ def _trainer(
             resources_per_worker=(
                 {"CPU": 1, "GPU": 1}
                 if cluster.gpus_per_training
-                else {"CPU": min(1, cluster.num_devices / num_workers)}
+                else {"CPU": 1 / math.ceil(num_workers / cluster.num_devices)}
             ),
         ),
         run_config=train.RunConfig(
             name=f"{jobs[0].stage}-{time.time_ns()}",
             storage_path=f"{location}/ray",
-            failure_config=train.FailureConfig(max_failures=jobs[0].retries),
+            # A lost group is started again by us, who know which job it was at.
+            failure_config=train.FailureConfig(
+                max_failures=0,
+                controller_failure_limit=START_RETRIES,  # type: ignore[call-arg]
+            ),
         ),
     )
 
@@ -177,26 +192,34 @@ def _train(job: Job, training: Training, data: FashionMnist, run: Run, tell: Tel
     another worker.
     """
     from ray import train
+    from torch import distributed
 
-    if run.exists(f"{job.folder}/{job.key}.json"):
-        return
+    rank = train.get_context().get_world_rank()
     watch(job)
     try:
-        _train_watched(job, training, data, run, tell, rank=train.get_context().get_world_rank())
-    except Unwritable as error:
-        tell((job.key, [], {"unwritable": str(error)}))
+        found: list[Any] = [None]
+        if rank == 0 and not run.exists(record_name(job.folder, job.key)):
+            found = [load_checkpoint(run, job)]
+        if distributed.is_initialized():
+            distributed.broadcast_object_list(found, src=0)  # what one sees of a network's disk another may not yet
+        if found[0] is not None:
+            _train_watched(job, training, data, run, tell, found[0], rank=rank)
+    except Unusable as error:
+        tell((job.key, [], {"unusable": str(error)}))
         raise
     finally:
         unwatch()
 
 
-def _train_watched(job: Job, training: Training, data: FashionMnist, run: Run, tell: Tell, rank: int) -> None:
+def _train_watched(
+    job: Job, training: Training, data: FashionMnist, run: Run, tell: Tell, found: Checkpoint, *, rank: int
+) -> None:
     import torch
     from ray import train
     from ray.train.torch import get_device, prepare_model
 
     torch.set_num_threads(1)
-    rows, resume, kept = load_checkpoint(run, job)
+    rows, resume, kept = found
     started = time.perf_counter()
     epochs = training(
         job.config,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import tempfile
 from contextlib import ExitStack
@@ -35,7 +36,7 @@ def execute(plan: Plan, settings: CommandLine, run: Run) -> Manifest:
         UserError: the run folder cannot be written, the images cannot be had, or no Ray answers.
     """
     # What stages compute here must not have torch's threads spin for cores that trainings use.
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ["OMP_NUM_THREADS"] = "1"
     check_address(settings.address)
     manifest = plan.manifest or Manifest.empty(settings.run_name, CHECKSUM)
     manifest.preset, manifest.seed = settings.preset, settings.seed
@@ -91,7 +92,7 @@ def connected(stack: ExitStack, settings: CommandLine, run: Run, progress: Progr
     if run.is_local:
         log_file = Path(run.absolute, "ray", "driver.log")
     else:
-        log_file = Path(tempfile.gettempdir(), f"{settings.run_name}-ray-driver.log")
+        log_file = Path(tempfile.gettempdir(), f"{getpass.getuser()}-{settings.run_name}-ray-driver.log")
     cluster = stack.enter_context(connect(settings.address, settings.resources, log_file=log_file))
     wanted = settings.gan.num_workers
     if wanted and cluster.gpus_per_training and wanted > cluster.num_devices:

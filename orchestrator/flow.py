@@ -16,7 +16,7 @@ from orchestrator.ledger import Ledger
 from orchestrator.manifest import Manifest, StageState
 from orchestrator.plan import Plan
 from orchestrator.progress import Bar, Progress, duration
-from orchestrator.results import Run, Unwritable, as_parquet, digest
+from orchestrator.results import Run, Unusable, as_parquet, digest
 from orchestrator.stage import Context, Record, Stage, StageFailed
 
 if TYPE_CHECKING:
@@ -229,7 +229,7 @@ class _Doing:
 
     def crash(self, error: Exception) -> None:
         """It ended in an exception that nobody foresaw, or in one that ends the whole run."""
-        if isinstance(error, Unwritable):
+        if isinstance(error, Unusable):
             raise error
         self.end("failed", "".join(traceback.format_exception(error)))
 

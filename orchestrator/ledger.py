@@ -16,7 +16,7 @@ from typing import Any
 from orchestrator.progress import Bar
 from orchestrator.results import Damaged
 from orchestrator.stage import Context, Record, Trainings, Trial
-from orchestrator.worker import arrays_name, checkpoint_name, weights_name
+from orchestrator.worker import arrays_name, checkpoint_name, record_name, weights_name
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ class Ledger:
             "epochs": rows,
             "files": [name for name in names if state == "complete" and run.exists(name)],
         }
-        run.write_json(f"{folder}/{trial.key}.json", record)
+        run.write_json(record_name(folder, trial.key), record)
         run.delete(checkpoint_name(folder, trial.key))
         self._add(trial, record)
         self._go_on()

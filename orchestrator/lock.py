@@ -8,15 +8,18 @@ import json
 import os
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 from orchestrator.config import UserError
-from orchestrator.results import WRITING, Run, reason
+from orchestrator.results import WRITING, Run
 
 NAME = "lock"
 BEAT_SECONDS = 10
+SETTLE_SECONDS = 1
+"""After which, of two that took a lock on S3 at the same moment, both know whose it is."""
 STALE_SECONDS = 60
 """Without a beat, a lock on S3 is one whose process was killed."""
 
@@ -46,7 +49,7 @@ def holder(run: Run) -> str | None:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
                 return None
-            except BlockingIOError:
+            except OSError:
                 pass
     elif (run.age_seconds(NAME) or STALE_SECONDS) >= STALE_SECONDS:
         return None
@@ -70,11 +73,13 @@ def _on_disk(run: Run) -> Iterator[None]:
     with open(handle, "r+", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            file.truncate(0)
+            file.write(_me())
+            file.flush()
         except BlockingIOError:
             raise _in_use(run) from None
-        file.truncate(0)
-        file.write(_me())
-        file.flush()
+        except OSError as error:
+            raise UserError(f"the run folder {run.location} cannot be locked: {error.strerror}") from None
         for leftover in Path(run.absolute).rglob(f"{WRITING}*"):
             leftover.unlink(missing_ok=True)
         yield
@@ -82,25 +87,28 @@ def _on_disk(run: Run) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _on_s3(run: Run) -> Iterator[None]:
-    mine, over = _me(), threading.Event()
-    try:
-        if holder(run):
-            raise _in_use(run)
-    except OSError as error:
-        raise UserError(f"{run.location} cannot be read: {reason(error)}") from None
-    run.write(NAME, mine.encode())
+    mine, over = _me().encode(), threading.Event()
+    if holder(run):
+        raise _in_use(run)
+    run.write(NAME, mine)
+    time.sleep(SETTLE_SECONDS)
+    if run.read(NAME) != mine:
+        raise _in_use(run)
 
     def beat() -> None:
         while not over.wait(BEAT_SECONDS):
             with contextlib.suppress(UserError):
-                run.write(NAME, mine.encode())
+                run.write(NAME, mine)
 
-    threading.Thread(target=beat, name="lock", daemon=True).start()
+    beating = threading.Thread(target=beat, name="lock", daemon=True)
+    beating.start()
     try:
         yield
     finally:
         over.set()
-        run.delete(NAME)
+        beating.join(BEAT_SECONDS)
+        with contextlib.suppress(UserError):  # it is stale soon
+            run.delete(NAME)
 
 
 def _lives(process: int) -> bool:

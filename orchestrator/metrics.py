@@ -46,8 +46,10 @@ def published(flow: Flow) -> Iterator[None]:
                 gauges["orchestrator_latest"].set(now.latest, labels)
                 gauges["orchestrator_best"].set(now.best, labels)
 
-    threading.Thread(target=publish, name="metrics", daemon=True).start()
+    publishing = threading.Thread(target=publish, name="metrics", daemon=True)
+    publishing.start()
     try:
         yield
     finally:
         over.set()
+        publishing.join(PERIOD_SECONDS)

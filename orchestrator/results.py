@@ -11,7 +11,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +34,8 @@ class Damaged(Exception):
     """A file of the run folder is not what was written to it."""
 
 
-class Unwritable(UserError):
-    """The run folder takes no more files, for want of space or rights; what was finished is kept."""
+class Unusable(UserError):
+    """The run folder takes or gives no files, for want of space, rights or network; what was finished is kept."""
 
 
 def digest(content: bytes) -> str:
@@ -75,37 +75,50 @@ class Run:
         """Absolute path on the file system, or bucket and key, of a file in the folder."""
         return f"{self._root}/{name}"
 
+    @contextlib.contextmanager
+    def _refusing(self, name: str, what: str = "read") -> Iterator[None]:
+        """What the system refuses, in a line; that there is no such file to read is for the caller to know."""
+        try:
+            yield
+        except OSError as error:
+            if what == "read" and isinstance(error, FileNotFoundError | IsADirectoryError):
+                raise
+            raise Unusable(f"{self.location}/{name} cannot be {what}: {reason(error)}; {GO_ON}") from None
+
+    def _info(self, name: str) -> fs.FileInfo:
+        with self._refusing(name):
+            return self._files.get_file_info(self.path(name))
+
     def exists(self, name: str) -> bool:
         """Whether the folder has this file."""
-        return bool(self._files.get_file_info(self.path(name)).type == fs.FileType.File)
+        return bool(self._info(name).type == fs.FileType.File)
 
     def read(self, name: str) -> bytes:
         """Content of a file.
 
         Raises:
             FileNotFoundError: there is none.
+            Unusable: it cannot be read.
         """
-        with self._files.open_input_stream(self.path(name)) as stream:
+        with self._refusing(name), self._files.open_input_stream(self.path(name)) as stream:
             return bytes(stream.read())
 
     def write(self, name: str, content: bytes) -> None:
         """Write a file, whole or not at all; on a disk it is there for good when this returns.
 
         Raises:
-            Unwritable: for want of space or rights.
+            Unusable: for want of space or rights.
         """
-        try:
+        with self._refusing(name, "written"):
             if self.is_local:
                 _write_and_rename(self.path(name), content)
             else:
                 with self._files.open_output_stream(self.path(name)) as stream:
                     stream.write(content)
-        except OSError as error:
-            raise Unwritable(f"{self.location}/{name} cannot be written: {reason(error)}; {GO_ON}") from None
 
     def age_seconds(self, name: str) -> float | None:
         """How long ago a file was written; None where there is none."""
-        info = self._files.get_file_info(self.path(name))
+        info = self._info(name)
         return time.time() - info.mtime.timestamp() if info.type == fs.FileType.File else None
 
     def free_bytes(self) -> int | None:
@@ -119,23 +132,25 @@ class Run:
         """See that a disk has this many bytes left.
 
         Raises:
-            Unwritable: it has not.
+            Unusable: it has not.
         """
         free = self.free_bytes()
         if free is not None and free < needed:
-            raise Unwritable(
+            raise Unusable(
                 f"the disk of {self.location} has {free / 1e9:.2g} GB left and needs {needed / 1e9:.2g}; {GO_ON}"
             )
 
     def delete(self, name: str) -> None:
         """Remove a file; nothing happens where there is none."""
         if self.exists(name):
-            self._files.delete_file(self.path(name))
+            with self._refusing(name, "deleted"):
+                self._files.delete_file(self.path(name))
 
     def delete_folder(self, folder: str) -> None:
         """Remove a folder with all that it holds; nothing happens where there is none."""
-        if self._files.get_file_info(self.path(folder)).type == fs.FileType.Directory:
-            self._files.delete_dir(self.path(folder))
+        if self._info(folder).type == fs.FileType.Directory:
+            with self._refusing(folder, "deleted"):
+                self._files.delete_dir(self.path(folder))
 
     def read_sealed(self, name: str) -> bytes:
         """Content of a file that `write_sealed` wrote.
@@ -177,9 +192,10 @@ class Run:
     def set_aside(self, name: str, why: str) -> None:
         """Move a damaged file under quarantine/ and say so."""
         kept = f"quarantine/{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}/{name}"
-        if self.is_local:
-            os.makedirs(os.path.dirname(self.path(kept)), exist_ok=True)
-        self._files.move(self.path(name), self.path(kept))
+        with self._refusing(name, "moved"):
+            if self.is_local:
+                os.makedirs(os.path.dirname(self.path(kept)), exist_ok=True)
+            self._files.move(self.path(name), self.path(kept))
         self.say(f"{name} {why}; set aside as {self.location}/{kept}")
 
     def differing(self, files: Mapping[str, str]) -> Iterable[str]:
@@ -188,13 +204,15 @@ class Run:
             try:
                 if digest(self.read(name)) != expected:
                     yield name
-            except OSError:
+            except (FileNotFoundError, IsADirectoryError):
                 yield name
 
     def list(self, folder: str, suffix: str) -> list[str]:
         """Names, sorted and relative to the run folder, of a folder's files that end with `suffix`."""
         selector = fs.FileSelector(self.path(folder), allow_not_found=True)
-        names = (f"{folder}/{info.base_name}" for info in self._files.get_file_info(selector))
+        with self._refusing(folder):
+            found = self._files.get_file_info(selector)
+        names = (f"{folder}/{info.base_name}" for info in found)
         return sorted(name for name in names if name.endswith(suffix))
 
     def manifest(self) -> Manifest | None:
@@ -213,8 +231,6 @@ class Run:
                 return Manifest.model_validate(content)
         except FileNotFoundError:
             return None
-        except OSError as error:
-            raise UserError(f"{where} cannot be read: {reason(error)}") from None
         except (KeyError, ValidationError):
             raise Damaged(f"{name} is damaged") from None
         raise UserError(

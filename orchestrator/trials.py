@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from orchestrator.cluster import Cluster
 from orchestrator.ledger import Ledger
-from orchestrator.results import Run, Unwritable
+from orchestrator.results import Run, Unusable
 from orchestrator.stage import Record, Training
 from orchestrator.worker import (
     GRACE_SECONDS,
@@ -123,8 +123,8 @@ def run_trials(
                 taken[trial_id].report(trial_id, result["rows"])
 
         def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-            if result and result.get("unwritable"):
-                source.halt(Unwritable(result["unwritable"]))
+            if result and result.get("unusable"):
+                source.halt(Unusable(result["unusable"]))
             if not source.halted:
                 try:
                     taken.pop(trial_id).finish(trial_id, None if error else result or {})
@@ -230,8 +230,10 @@ def _train(job: Job, data: FashionMnist, training: Training, run: Run) -> None:
             compared = {COMPARED: epoch.metrics[job.compared]} if job.compared else {}
             tune.report({**compared, "rows": rows})
             started = time.perf_counter()
-    except Unwritable as error:
-        tune.report({"rows": rows, "unwritable": str(error)})
+    except Unusable as error:
+        tune.report({"rows": rows, "unusable": str(error)})
+    except (OSError, torch.AcceleratorError, torch.OutOfMemoryError):
+        raise  # the machine's fault: the training is taken up again by another worker
     except Exception:
         tune.report({"rows": rows, "error": traceback.format_exc()})
     finally:

@@ -25,6 +25,8 @@ Rows = list[dict[str, float]]
 """Metrics of the epochs so far, each with its number and seconds."""
 Arrays = dict[str, NDArray[Any]]
 """By name."""
+Checkpoint = tuple[Rows, dict[str, Any] | None, Arrays]
+"""Epochs so far, the state after the last of them, and the arrays kept until then."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,11 @@ class Job:
 def inputs_name(folder: str) -> str:
     """File in the run folder with the arrays that a stage's trainings are given beside the images."""
     return f"{folder}/inputs.safetensors"
+
+
+def record_name(folder: str, key: str) -> str:
+    """File in the run folder that says how a training went, once it is over."""
+    return f"{folder}/{key}.json"
 
 
 def checkpoint_name(folder: str, key: str) -> str:
@@ -108,8 +115,8 @@ def save_checkpoint(run: Run, job: Job, rows: Rows, state: dict[str, Any], kept:
     run.write_sealed(checkpoint_name(job.folder, job.key), content.getvalue())
 
 
-def load_checkpoint(run: Run, job: Job) -> tuple[Rows, dict[str, Any] | None, Arrays]:
-    """Where a lost worker left off: epochs, state, kept arrays; the beginning, where there is nothing of this."""
+def load_checkpoint(run: Run, job: Job) -> Checkpoint:
+    """Where a lost worker left off; the beginning, where there is nothing of this."""
     import torch
 
     try:
@@ -117,7 +124,7 @@ def load_checkpoint(run: Run, job: Job) -> tuple[Rows, dict[str, Any] | None, Ar
     except (FileNotFoundError, Damaged):
         return [], None, {}
     with contextlib.suppress(pickle.UnpicklingError, RuntimeError, KeyError):  # a stranger's, or an older program's
-        saved = torch.load(io.BytesIO(content), weights_only=True)
+        saved = torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
         if saved["config"] == job.config:
             return saved["rows"], saved["state"], {name: tensor.numpy() for name, tensor in saved["kept"].items()}
     return [], None, {}

@@ -92,6 +92,8 @@ def trainings(context: Context) -> Trainings:
     played = context.run.records(folder)
     configs: dict[str, dict[str, Any]] = {name: {} for name in REAL}
     for game in games(context.settings):
+        if game.key not in played:
+            raise StageFailed(f"the record of gan's {game.key} is gone: --force gan plays it again")
         configs[game.key] = {name: played[game.key]["config"][name] for name in ("gan", "seed")}
         generator = load(context.run.read_sealed(weights_name(folder, game.key)))
         inputs |= {f"{game.key}.{name}": array for name, array in generator.items()}

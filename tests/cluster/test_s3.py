@@ -4,14 +4,17 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from urllib.request import Request, urlopen
 
 import pytest
 
+from orchestrator import lock
 from orchestrator.compare import differences
-from orchestrator.results import Run
+from orchestrator.config import UserError
+from orchestrator.results import Run, Unusable
 from orchestrator.run import main
 from tests.orchestrator.command import REPOSITORY, Smoke, orchestrate
 
@@ -89,6 +92,34 @@ def test_expired_keys_are_one_line_with_the_mend(
     finally:
         store.shutdown()
         store.server_close()
+
+
+def test_store_that_falls_silent_is_one_line_for_whatever_was_asked_of_it(
+    bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Run(bucket).write("table", b"content")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    silent = Run(bucket)
+    asked: list[Callable[[], object]] = [
+        lambda: silent.read("table"),
+        lambda: silent.exists("table"),
+        lambda: silent.delete("table"),
+        lambda: silent.delete_folder("tables"),
+        lambda: silent.list("tables", ""),
+        lambda: list(silent.differing({"table": "digest"})),
+        lambda: silent.set_aside("table", "is damaged"),
+    ]
+    for ask in asked:
+        with pytest.raises(Unusable, match="Could not connect to server"):
+            ask()
+
+
+def test_of_two_that_lock_at_the_same_moment_one_is_refused(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = b'{"host": "elsewhere", "process": 1, "since": "just now"}'
+    monkeypatch.setattr(lock.time, "sleep", lambda seconds: Run(bucket).write("lock", other))
+    with pytest.raises(UserError, match="in use by process 1 on elsewhere since just now"), lock.locked(Run(bucket)):
+        raise AssertionError("two runs at it")
+    assert Run(bucket).read("lock") == other
 
 
 def refused(address: str, capsys: pytest.CaptureFixture[str]) -> str:

@@ -20,7 +20,7 @@ import pytest
 from orchestrator.cluster import output_to
 from orchestrator.compare import differences
 from orchestrator.manifest import Manifest
-from orchestrator.results import Run, Unwritable
+from orchestrator.results import Run, Unusable
 from orchestrator.run import main
 from orchestrator.worker import Job, load_checkpoint
 from tests.orchestrator.command import REPOSITORY, Smoke, orchestrate
@@ -89,9 +89,9 @@ def test_log_on_a_full_disk_hides_nothing() -> None:
         with output_to(Path("/dev/full")):
             print("what Ray prints")
             logging.getLogger("ray").warning("what Ray logs")
-            raise Unwritable("the reason")
+            raise Unusable("the reason")
 
-    with pytest.raises(Unwritable, match="the reason"):
+    with pytest.raises(Unusable, match="the reason"):
         fail()
 
 

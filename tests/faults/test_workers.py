@@ -14,7 +14,7 @@ import torch
 from orchestrator.cluster import Cluster
 from orchestrator.config import Resources
 from orchestrator.ddp import train_together
-from orchestrator.results import Run, Unwritable
+from orchestrator.results import Run, Unusable
 from orchestrator.stage import Trainings, Trial
 from orchestrator.trials import run_trials
 from tests.orchestrator.command import NO_IMAGES
@@ -86,7 +86,7 @@ def test_stuck_worker_of_a_group_is_ended_and_the_group_goes_on(cluster: Cluster
 
 def cannot_write(config: dict[str, Any], data: FashionMnist, **others: Any) -> Iterator[Epoch]:
     """As where a node's disk is full, or is not the driver's."""
-    raise Unwritable("there is no room here")
+    raise Unusable("there is no room here")
     yield
 
 
@@ -112,9 +112,9 @@ def test_worker_that_cannot_write_ends_the_run_and_is_no_failed_training(cluster
     ledger, records = toy(tmp_path, cannot_write, Trainings.of(trials, metric="loss"))
     source = Halting(ledger)
     run_trials(source, {"toy": cannot_write}, cluster, NO_IMAGES, Run(tmp_path))
-    assert isinstance(source.why, Unwritable)
+    assert isinstance(source.why, Unusable)
     ledger, records = toy(tmp_path, cannot_write, Trainings.of(trials[:1], metric="loss", num_workers=2))
-    with pytest.raises(Unwritable, match="there is no room here"):
+    with pytest.raises(Unusable, match="there is no room here"):
         train_together(ledger, cannot_write, cluster, NO_IMAGES, Run(tmp_path))
     assert not records
     assert not list(tmp_path.glob("records/**/*.json")), "the next command trains them"

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from orchestrator.cluster import Cluster
+from orchestrator.config import Resources
 from orchestrator.ddp import train_together
 from orchestrator.results import Run
 from orchestrator.stage import Trainings, Trial
@@ -49,7 +50,7 @@ def training(
         wrapped(torch.tensor([[float(rank + 1)]])).sum().backward()
         assert model.weight.grad is not None
         value = model.weight.grad.item()  # the mean of 1 and 2
-        if number == 2 and config.get("fault") == "diverges":
+        if number == 2 and config.get("fault") == "diverges" and not Path(config["marker"]).exists():
             value = float("nan")
         with torch.no_grad():
             model.weight += 1
@@ -63,19 +64,21 @@ def training(
 def test_every_shared_training_is_recorded_once_whatever_becomes_of_a_worker(
     cluster: Cluster, tmp_path: Path
 ) -> None:
-    marker = tmp_path / "was-killed"
+    marker, healed = tmp_path / "was-killed", tmp_path / "healed"
     configs: dict[str, dict[str, Any]] = {
         "well": {"value": 2.0},
         "killed": {"value": 1.0, "fault": "killed", "marker": str(marker)},
-        "diverges": {"value": 4.0, "fault": "diverges"},
+        "diverges": {"value": 4.0, "fault": "diverges", "marker": str(healed)},
+        "killed too": {"value": 5.0, "fault": "killed", "marker": str(tmp_path / "was-killed-too")},
     }
     trials = [Trial(key, config, EPOCHS, cost=1.0, weights=True) for key, config in configs.items()]
     trainings = Trainings.of(trials, metric="mean_rank", num_workers=2)
-    ledger, records = toy(tmp_path, training, trainings, shared=True)
+    once = Resources(slots=2, retries=1)
+    ledger, records = toy(tmp_path, training, trainings, once, shared=True)
     train_together(ledger, training, cluster, NO_IMAGES, Run(tmp_path))
 
     assert {key: record["state"] for key, record in records.items()} == {
-        "well": "complete", "killed": "complete", "diverges": "failed",
+        "well": "complete", "killed": "complete", "diverges": "failed", "killed too": "complete",
     }  # fmt: skip
     assert records["diverges"]["error"] == "diverged: mean_rank is nan after epoch 2"
     assert marker.read_text() == "2"
@@ -95,3 +98,9 @@ def test_every_shared_training_is_recorded_once_whatever_becomes_of_a_worker(
         assert {name: array.item() for name, array in kept.items()} == {
             f"epoch-{number}.weight": start + number for number in (1, 2, 3)
         }, "also what it kept before it was killed"
+
+    healed.touch()
+    ledger, records = toy(tmp_path, training, trainings, once, shared=True)
+    assert [trial.key for trial in ledger.waiting] == ["diverges"]
+    train_together(ledger, training, cluster, NO_IMAGES, Run(tmp_path))
+    assert {record["state"] for record in records.values()} == {"complete"}

@@ -13,7 +13,7 @@ from orchestrator import provenance
 from orchestrator.config import UserError
 from orchestrator.manifest import SCHEMA_VERSION, Manifest, StageState
 from orchestrator.provenance import git_commit
-from orchestrator.results import Damaged, Run, Unwritable
+from orchestrator.results import Damaged, Run, Unusable
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_on_a_failing_disk_the_old_content_stands(run: Run, monkeypatch: pytest.
     with monkeypatch.context() as broken:
         broken.setattr(os, step, disk_full)
         for name in ("a/b.json", "a/other.json"):
-            with pytest.raises(Unwritable, match=f"{name} cannot be written: No space left on device; mend that"):
+            with pytest.raises(Unusable, match=f"{name} cannot be written: No space left on device; mend that"):
                 run.write(name, b"new")
     assert run.read("a/b.json") == b"old"
     assert files(run) == ["a/b.json"]
@@ -163,7 +163,7 @@ def test_half_a_record_of_a_killed_process_is_no_record(run: Run, monkeypatch: p
     whole = record(run, "trial-000")
     monkeypatch.setattr(os, "replace", disk_full)
     monkeypatch.setattr(Path, "unlink", disk_full)
-    with pytest.raises(Unwritable):
+    with pytest.raises(Unusable):
         record(run, "trial-001")
     assert len(files(run)) == 2
     assert run.records("r") == {"trial-000": whole}
@@ -317,7 +317,7 @@ def test_a_disk_without_the_space_that_a_run_needs_is_named(run: Run) -> None:
     free = run.free_bytes()
     assert free is not None
     run.check_space(free / 2)
-    with pytest.raises(Unwritable, match=r"^the disk of .* has .* GB left and needs 1e\+06; mend that"):
+    with pytest.raises(Unusable, match=r"^the disk of .* has .* GB left and needs 1e\+06; mend that"):
         run.check_space(1e15)
 
 

@@ -121,11 +121,18 @@ def test_address_where_nothing_answers_is_refused_within_20_seconds(
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
-        for address in (f"127.0.0.1:{port}", f"ray://127.0.0.1:{port}", "192.0.2.1:6379"):
+        for address in (f"127.0.0.1:{port}", "192.0.2.1:6379"):
             started = time.monotonic()
             line = _refused(capsys, "--address", address, "--runs-dir", tmp_path)
             assert f"{address}: nothing answers there" in line
             assert time.monotonic() - started < 20
+
+
+def test_address_of_ray_s_client_is_refused_with_what_to_do_instead(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    line = _refused(capsys, "--address", "ray://127.0.0.1:10001", "--runs-dir", tmp_path)
+    assert "give host:port on one of the cluster's machines, or submit a job" in line
 
 
 def test_address_where_something_else_answers_is_refused_within_20_seconds(tmp_path: Path) -> None:

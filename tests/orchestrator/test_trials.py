@@ -39,6 +39,9 @@ def training(
         if number == 4 and config.get("fault") == "slow" and not Path(config["marker"]).exists():
             Path(config["marker"]).write_text(str(number))
             os.kill(os.getpid(), signal.SIGKILL)
+        if config.get("fault") == "no memory" and not Path(config["marker"]).exists():
+            Path(config["marker"]).touch()
+            raise torch.OutOfMemoryError("CUDA out of memory")
         if config.get("fault") == "dies":
             os.kill(os.getpid(), signal.SIGKILL)
         weights = {"weight": torch.full((2,), float(number))}
@@ -60,6 +63,7 @@ def test_every_trial_is_recorded_once_whatever_becomes_of_its_worker(cluster: Cl
         "well": {"value": 2.0},
         "raises": {"value": 3.0, "fault": "raises"},
         "diverges": {"value": 4.0, "fault": "diverges"},
+        "no memory": {"value": 6.0, "fault": "no memory", "marker": str(tmp_path / "had-no-memory")},
         "dies": {"value": 5.0, "fault": "dies"},
     }
     trials = [Trial(key, config, EPOCHS, cost=1.0, weights=True) for key, config in configs.items()]
@@ -68,7 +72,9 @@ def test_every_trial_is_recorded_once_whatever_becomes_of_its_worker(cluster: Cl
 
     assert {key: record["state"] for key, record in records.items()} == {
         "killed": "complete", "well": "complete", "raises": "failed", "diverges": "failed", "dies": "failed",
+        "no memory": "complete",
     }  # fmt: skip
+    assert (tmp_path / "had-no-memory").exists()
     assert 'raise ValueError("out of paint")' in records["raises"]["error"]
     assert records["diverges"]["error"] == "diverged: val_mse is nan after epoch 3"
     assert "worker was lost" in records["dies"]["error"]
@@ -78,7 +84,8 @@ def test_every_trial_is_recorded_once_whatever_becomes_of_its_worker(cluster: Cl
     assert killed[-1]["resumed_after"] == 2, "it went on from its checkpoint"
     folder = tmp_path / "records" / "toy" / "fingerprint"
     kept = {path.name for path in folder.iterdir()}
-    assert kept == {*(f"{key}.json" for key in configs), "killed.safetensors", "well.safetensors"}
+    complete = ("killed", "well", "no memory")
+    assert kept == {*(f"{key}.json" for key in configs), *(f"{key}.safetensors" for key in complete)}
 
     written = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
     again = Trainings.of([trial for trial in trials if trial.key in {"killed", "well"}], metric="val_mse")
