@@ -222,7 +222,7 @@ class Gan(Section):
     """Which games."""
     num_seeds: int = Field(default=3, ge=1)
     """Seeds of each, counted from the run's."""
-    epochs: int = Field(default=20, ge=1)
+    epochs: int = Field(default=24, ge=1)
     """Epochs of each."""
     architecture: Literal["paper", "stable"] = "paper"
     """paper: the author's geometry, with batch norm. stable: kernels that the stride divides, spectral norm."""

@@ -39,5 +39,5 @@ class GanSettings(BaseModel):
     generator; 0 for none, as the paper has it."""
     ema_decay: float | None = Field(default=0.995, gt=0, lt=1)
     """Of the moving average of the generator's weights, which is the generator that is scored; None for none."""
-    epochs: int = Field(default=20, ge=1)
+    epochs: int = Field(default=24, ge=1)
     """Passes over the training images."""

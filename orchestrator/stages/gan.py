@@ -47,8 +47,8 @@ COLLAPSED_RECALL = 0.01
 come near no more than this share of the real images."""
 NUM_SHOWN = 10
 """Fixed random vectors that are drawn after every epoch."""
-SECONDS = {"paper": 600e-6, "stable": 800e-6}
-"""About what an image takes in training, on one core."""
+SECONDS = {"paper": 750e-6, "stable": 1000e-6}
+"""About what an image takes in training, on one of two cores."""
 
 
 def training(
