@@ -20,7 +20,7 @@ from orchestrator.trials import Source
 from tests.orchestrator.command import NO_IMAGES
 from trainables.autoencoder_settings import PAPER_TABLE1
 
-NO_CLUSTER = Cluster(2, 1.0, 0.0, 2, None, {}, Resources(), {})
+NO_CLUSTER = Cluster(2, 1.0, 0.0, None, {}, Resources(), {})
 
 
 def _context(stage: Stage, folder: Path) -> Context:
