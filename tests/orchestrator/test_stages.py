@@ -119,9 +119,7 @@ def test_what_needs_a_stage_that_workers_share_is_trained_after_it(
 
     monkeypatch.setattr("orchestrator.trials.run_trials", with_tune)
     monkeypatch.setattr("orchestrator.ddp.train_together", lambda ledger, *others: train_one(ledger))
-    monkeypatch.setattr(
-        "orchestrator.execute.connected", lambda *arguments: Cluster(2, 1.0, 0.0, 2, None, {}, Resources(), {})
-    )
+    monkeypatch.setattr("orchestrator.execute.connected", lambda *arguments: NO_CLUSTER)
     monkeypatch.setattr("orchestrator.execute._load_images", lambda settings: NO_IMAGES)
 
     def stage(name: str, *needs: str, shared: bool = False) -> Stage:
