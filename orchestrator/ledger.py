@@ -27,8 +27,8 @@ class Standing:
     """How many are waiting, running, complete, pruned, failed; those that are not known yet wait."""
     progress: float
     """Share of all epochs that are done, between 0 and 1."""
-    epochs_per_second: float
-    """Of what runs, at the pace of each one's latest epoch."""
+    num_epochs: int
+    """That were trained in this session."""
     latest: float | None
     """The stage's metric after the latest epoch that was heard of."""
     best: float | None
@@ -66,6 +66,7 @@ class Ledger:
         self._rows: dict[str, list[dict[str, float]]] = {}
         self._num_lost: Counter[str] = Counter()
         self._latest: float | None = None
+        self._num_epochs = 0
         self._go_on()
 
     def standing(self) -> Standing:
@@ -86,7 +87,7 @@ class Ledger:
                 **{state: states[state] for state in ("complete", "pruned", "failed")},
             },
             progress=(len(records) + sum(begun)) / max(1, self.trainings.num_trials),
-            epochs_per_second=sum(1 / done[-1]["seconds"] for _, done in rows),
+            num_epochs=self._num_epochs,
             latest=self._latest,
             best=min((value for value in values if value is not None), default=None),
         )
@@ -105,6 +106,7 @@ class Ledger:
     def report(self, trial_id: str, rows: list[dict[str, float]]) -> None:
         """Take note of a running trial's epochs."""
         self._rows[trial_id] = rows
+        self._num_epochs += 1
         trial = self._running[trial_id]
         self._latest = rows[-1].get(self.trainings.metric, self._latest)
         self._bar.epoch(trial.key, len(rows) / trial.epochs, rows[-1].get(self.trainings.metric))

@@ -96,11 +96,10 @@ def test_standing_of_a_stage_counts_trainings_and_their_epochs(tmp_path: Path) -
     now = ledger.standing()
     assert now.trainings == {"waiting": 1, "running": 2, "complete": 0, "pruned": 0, "failed": 1}
     assert now.progress == (1 + 1 / 4 + 2 / 4) / 4
-    assert now.epochs_per_second == 1 / 0.25 + 1 / 0.5
     assert (now.latest, now.best) == (0.3, None)
     for key, first in (("b", 0.3), ("a", 0.9)):
         rows = [{"epoch": number, "val_mse": first / number, "seconds": 1} for number in (1, 2, 3, 4)]
         ledger.finish(key, {"rows": rows})
     now = ledger.standing()
     assert now.trainings == {"waiting": 1, "running": 0, "complete": 2, "pruned": 0, "failed": 1}
-    assert (now.epochs_per_second, now.best) == (0, 0.3 / 4)
+    assert (now.num_epochs, now.best) == (2, 0.3 / 4)
