@@ -97,4 +97,7 @@ def test_three_hosts_come_up_run_a_job_and_go_down(hosts: list[Host]) -> None:
     assert {stage.state for stage in manifest.stages.values()} == {"done"}
     assert run.table("folds")["test_mse"].notna().all()
     laptop.run(f"ray down --yes {HOME}/cluster-local.yaml", timeout=120)
-    wait(lambda: not [line for host in (head, *workers) for line in host.processes() if "ray" in line], seconds=180)
+    deadline = time.monotonic() + 240
+    while left := [f"{host.name}: {line}" for host in (head, *workers) for line in host.processes() if "ray" in line]:
+        assert time.monotonic() < deadline, left
+        time.sleep(2)
