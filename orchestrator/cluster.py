@@ -66,6 +66,13 @@ class Cluster:
         cpus, gpus = _cpus_and_gpus(self.grows_to)
         return max(1, int(gpus if self.gpus_per_training else cpus))
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no node is there yet that could train; the autoscaler starts some once trainings wait."""
+        import ray
+
+        return not ray.cluster_resources().get("GPU" if self.gpus_per_training else "CPU")
+
     def slots_now(self) -> int:
         """Trainings at once by now: nodes may have joined or left since the start."""
         return slots_for(*_cpus_and_gpus(self.grows_to), self.resources)

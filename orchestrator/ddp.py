@@ -25,6 +25,7 @@ from orchestrator.worker import (
     GRACE_SECONDS,
     Checkpoint,
     Job,
+    check_reach,
     inputs_of,
     load_checkpoint,
     record_name,
@@ -197,6 +198,7 @@ def _train(job: Job, training: Training, data: FashionMnist, run: Run, tell: Tel
     rank = train.get_context().get_world_rank()
     watch(job)
     try:
+        check_reach(run)
         found: list[Any] = [None]
         if rank == 0 and not run.exists(record_name(job.folder, job.key)):
             found = [load_checkpoint(run, job)]

@@ -13,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from orchestrator.config import UserError
 from orchestrator.results import Run
+from orchestrator.worker import UNSEEN
 
 SHARED_MEMORY = "/dev/shm"
 MIN_SHARED_GIGABYTES = 0.5
@@ -49,7 +50,7 @@ def look(location: str, probe: str, gpus: int) -> Node:
         run.read(f"{probe}/driver")
         run.write(f"{probe}/{uuid.uuid4()}", b"")
     except FileNotFoundError:
-        storage = "does not see the run folder: it must lie on a disk that all nodes share, or on s3://"
+        storage = UNSEEN
     except (OSError, UserError) as error:
         storage = f"cannot use the run folder: {error}"
     return Node(socket.gethostname(), versions, gpus, shared, storage)

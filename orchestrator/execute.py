@@ -28,6 +28,10 @@ from trainables.fashion_mnist import CHECKSUM
 if TYPE_CHECKING:
     from trainables.fashion_mnist import FashionMnist
 
+WAITS = (
+    "Ray: no machine is there yet that trains; the autoscaler starts some, which takes minutes (ray status: which)"
+)
+
 
 def execute(plan: Plan, settings: CommandLine, run: Run) -> Manifest:
     """Do the stages in the order of their needs; the manifest then says how each of them went.
@@ -101,4 +105,6 @@ def connected(stack: ExitStack, settings: CommandLine, run: Run, progress: Progr
         check(run)
     where = f"; dashboard {cluster.dashboard_url} (its token: ray get-auth-token)" if cluster.dashboard_url else ""
     progress.say(f"Ray: {cluster.slots} trainings at once{where}")
+    if cluster.is_empty:
+        progress.say(WAITS)
     return cluster

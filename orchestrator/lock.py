@@ -38,8 +38,11 @@ def locked(run: Run) -> Iterator[None]:
         yield
 
 
-def holder(run: Run) -> str | None:
-    """Who is at the run folder, in words; None where nobody is."""
+def holder(run: Run, *, watch: bool = False) -> str | None:
+    """Who is at the run folder, in words; None where nobody is.
+
+    How old a lock on S3 is depends on this host's clock. With `watch`, a stale one is seen not to be written.
+    """
     try:
         content = run.read(NAME)
     except FileNotFoundError:
@@ -51,15 +54,14 @@ def holder(run: Run) -> str | None:
                 return None
             except OSError:
                 pass
-    elif (run.age_seconds(NAME) or STALE_SECONDS) >= STALE_SECONDS:
-        return None
     try:
         who = json.loads(content)
         if who["host"] == socket.gethostname() and not _lives(who["process"]):
             return None
-        return "process {process} on {host} since {since}".format(**who)
+        found = "process {process} on {host} since {since}".format(**who)
     except (ValueError, KeyError, TypeError):
-        return "another process"
+        found = "another process"
+    return found if run.is_local or not _is_stale(run, watch=watch) else None
 
 
 @contextlib.contextmanager
@@ -77,7 +79,7 @@ def _on_disk(run: Run) -> Iterator[None]:
             file.write(_me())
             file.flush()
         except BlockingIOError:
-            raise _in_use(run) from None
+            raise _in_use(run, holder(run)) from None
         except OSError as error:
             raise UserError(f"the run folder {run.location} cannot be locked: {error.strerror}") from None
         for leftover in Path(run.absolute).rglob(f"{WRITING}*"):
@@ -88,12 +90,12 @@ def _on_disk(run: Run) -> Iterator[None]:
 @contextlib.contextmanager
 def _on_s3(run: Run) -> Iterator[None]:
     mine, over = _me().encode(), threading.Event()
-    if holder(run):
-        raise _in_use(run)
+    if who := holder(run, watch=True):
+        raise _in_use(run, who)
     run.write(NAME, mine)
     time.sleep(SETTLE_SECONDS)
     if run.read(NAME) != mine:
-        raise _in_use(run)
+        raise _in_use(run, holder(run))
 
     def beat() -> None:
         while not over.wait(BEAT_SECONDS):
@@ -111,6 +113,16 @@ def _on_s3(run: Run) -> Iterator[None]:
             run.delete(NAME)
 
 
+def _is_stale(run: Run, *, watch: bool) -> bool:
+    age = run.age_seconds(NAME)
+    if not watch or age is None or age < STALE_SECONDS:
+        return age is None or age >= STALE_SECONDS
+    watched = 1.5 * BEAT_SECONDS
+    time.sleep(watched)
+    later = run.age_seconds(NAME)
+    return later is None or later - age > watched / 2
+
+
 def _lives(process: int) -> bool:
     try:
         os.kill(process, 0)
@@ -126,5 +138,5 @@ def _me() -> str:
     return json.dumps({"host": socket.gethostname(), "process": os.getpid(), "since": since})
 
 
-def _in_use(run: Run) -> UserError:
-    return UserError(f"{run.location} is in use by {holder(run)}: wait for it or end it, or choose another --name")
+def _in_use(run: Run, who: str | None) -> UserError:
+    return UserError(f"{run.location} is in use by {who}: wait for it or end it, or choose another --name")

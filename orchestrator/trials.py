@@ -14,6 +14,7 @@ from orchestrator.stage import Record, Training
 from orchestrator.worker import (
     GRACE_SECONDS,
     Job,
+    check_reach,
     inputs_of,
     load_checkpoint,
     save_checkpoint,
@@ -211,9 +212,11 @@ def _train(job: Job, data: FashionMnist, training: Training, run: Run) -> None:
     device = "cuda" if ray.get_runtime_context().get_accelerator_ids().get("GPU") else "cpu"
     torch.set_num_threads(1)
     watch(job)
-    rows, resume, _ = load_checkpoint(run, job)
-    checkpointed = started = time.perf_counter()
+    rows: list[dict[str, float]] = []
     try:
+        check_reach(run)
+        rows, resume, _ = load_checkpoint(run, job)
+        checkpointed = started = time.perf_counter()
         for epoch in training(job.config, data, device=device, resume=resume, **inputs_of(run, job)):
             watch(job)
             now = time.perf_counter()

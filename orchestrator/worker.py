@@ -7,13 +7,14 @@ import faulthandler
 import io
 import math
 import pickle
+import socket
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from numpy.typing import NDArray
 
-from orchestrator.results import Damaged, Run
+from orchestrator.results import Damaged, Run, Unusable
 
 if TYPE_CHECKING:
     from orchestrator.stage import Context, Trial
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 GRACE_SECONDS = 15
 """That a stuck worker has to end itself before it is ended."""
+UNSEEN = "does not see the run folder: it must lie on a disk that all nodes share, or on s3://"
+"""What a node is told of."""
 Rows = list[dict[str, float]]
 """Metrics of the epochs so far, each with its number and seconds."""
 Arrays = dict[str, NDArray[Any]]
@@ -140,6 +143,16 @@ def save_results(run: Run, job: Job, state: dict[str, Any], kept: Arrays | None 
         run.write_sealed(weights_name(job.folder, job.key), save_tensors(tensors))
     if kept:
         run.write_sealed(arrays_name(job.folder, job.key), save_arrays(kept))
+
+
+def check_reach(run: Run) -> None:
+    """See that this node sees the run folder, in which the driver has written a manifest before anything else.
+
+    Raises:
+        Unusable: it does not.
+    """
+    if not run.exists("manifest.json"):
+        raise Unusable(f"{socket.gethostname()} {UNSEEN} (--runs-dir)")
 
 
 def watch(job: Job) -> None:

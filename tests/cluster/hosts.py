@@ -124,7 +124,7 @@ def _host(folder: Path, number: int, name: str) -> Iterator[Host]:
             "mkdir /run/sshd",
             f"mount --bind {folder}/shared {SHARED}",
             f"mount --bind {own}/hosts /etc/hosts",
-            *(line for path in seen for line in _keep(path, own)),
+            *(line for path in seen if path.exists() for line in _keep(path, own)),
             *(_bind(Path(sys.prefix), installed) if number > 1 else []),
             f"mount --rbind {home} {HOME}",
             f"cd {HOME}",

@@ -86,6 +86,7 @@ def test_cluster_grows_from_the_head_to_what_six_folds_ask_for_and_shrinks(tmp_p
                 time.sleep(1)
         assert run.poll() == 0, (tmp_path / "log").read_text()
         assert most == 1 + 3
+        assert "no machine is there yet that trains" in (tmp_path / "log").read_text()
         folds = Run(tmp_path / "shared" / "smoke").table("folds")
         assert set(folds["fold"]) == set(range(6))
         while num_nodes(head) > 1:

@@ -122,6 +122,21 @@ def test_of_two_that_lock_at_the_same_moment_one_is_refused(bucket: str, monkeyp
     assert Run(bucket).read("lock") == other
 
 
+def test_lock_that_is_written_anew_is_none_of_a_killed_process_whatever_the_clock_says(
+    bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lock, "BEAT_SECONDS", 3)
+    here = time.time
+    with lock.locked(Run(bucket)):
+        monkeypatch.setattr("orchestrator.results.time.time", lambda: here() + 3600)
+        assert lock.holder(Run(bucket)) is None  # an hour ago, by this clock
+        with pytest.raises(UserError, match="in use by process"), lock.locked(Run(bucket)):
+            raise AssertionError("two runs at it")
+    Run(bucket).write("lock", b'{"host": "elsewhere", "process": 1, "since": "just now"}')
+    with lock.locked(Run(bucket)):
+        pass
+
+
 def refused(address: str, capsys: pytest.CaptureFixture[str]) -> str:
     """The one line that a run on this store ends with."""
     assert main(["search", "--preset", "smoke", "--runs-dir", address]) == 2

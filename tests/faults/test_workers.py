@@ -107,15 +107,22 @@ class Halting(OneStage):
         self.why = error
 
 
-def test_worker_that_cannot_write_ends_the_run_and_is_no_failed_training(cluster: Cluster, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("folder", "said"), [(".", "there is no room here"), ("elsewhere", "does not see the run folder")]
+)
+def test_worker_that_cannot_write_ends_the_run_and_is_no_failed_training(
+    cluster: Cluster, tmp_path: Path, folder: str, said: str
+) -> None:
+    workers_run = Run(tmp_path / folder)
     trials = [Trial(f"trial-{number}", {}, 1, cost=1) for number in range(3)]
     ledger, records = toy(tmp_path, cannot_write, Trainings.of(trials, metric="loss"))
     source = Halting(ledger)
-    run_trials(source, {"toy": cannot_write}, cluster, NO_IMAGES, Run(tmp_path))
+    run_trials(source, {"toy": cannot_write}, cluster, NO_IMAGES, workers_run)
     assert isinstance(source.why, Unusable)
+    assert said in str(source.why)
     ledger, records = toy(tmp_path, cannot_write, Trainings.of(trials[:1], metric="loss", num_workers=2))
-    with pytest.raises(Unusable, match="there is no room here"):
-        train_together(ledger, cannot_write, cluster, NO_IMAGES, Run(tmp_path))
+    with pytest.raises(Unusable, match=said):
+        train_together(ledger, cannot_write, cluster, NO_IMAGES, workers_run)
     assert not records
     assert not list(tmp_path.glob("records/**/*.json")), "the next command trains them"
 

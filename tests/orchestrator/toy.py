@@ -21,7 +21,9 @@ def toy(
     """The ledger of a stage in a run folder, and its records, which are there once all is trained."""
     stage = Stage("toy", decides=lambda _: [], finish=lambda *_: None, training=training, **options)
     settings = smoke().model_copy(update={"resources": resources or Resources()})
-    context = Context(stage, settings, Run(folder), Manifest.empty("toy", "none"), "fingerprint", NO_IMAGES)
+    run, manifest = Run(folder), Manifest.empty("toy", "none")
+    run.write_manifest(manifest)
+    context = Context(stage, settings, run, manifest, "fingerprint", NO_IMAGES)
     records: dict[str, Record] = {}
     bar = Bar(Progress(Console(file=io.StringIO())), "toy")
     return Ledger(context, trainings, bar=bar, when_done=records.update), records
