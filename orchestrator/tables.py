@@ -375,6 +375,22 @@ TABLES: dict[str, pa.Schema] = {
             _SECONDS,
         ]
     ),
+    "claims": pa.schema(
+        [
+            _column("claim", _INT, "in the order of the paper's text"),
+            _column("statement", _TEXT, "what the paper says"),
+            _column("paper", _TEXT, "its number or word; (a) from its author's repository"),
+            _column("quantity", _TEXT, "what is measured, with its unit"),
+            _column("measured", _FLOAT, "the quantity in this run"),
+            _column("low", _FLOAT, "lower end of its 95 % interval, or of a range where the reason says so"),
+            _column("high", _FLOAT, "upper end of it"),
+            _column("seconds", _FLOAT, "the time that the claim is about: of an epoch, over all workers", "s"),
+            _column("verdict", CATEGORY, "supported, partly, contradicted, inconclusive or not_tested"),
+            _column("scale", CATEGORY, "full, or reduced where what it is judged by is less than the paper's"),
+            _column("reason", _TEXT, "the rule of the verdict, and what else is to be known"),
+            _column("evidence", _TEXT, "tables that it is judged by"),
+        ]
+    ),
     "stages": pa.schema(
         [
             _column("stage", CATEGORY, "name of the stage"),

@@ -1,13 +1,17 @@
-"""report: one self-contained page of what the run found. Reads every table and figure; writes report.html."""
+"""report: one self-contained page of what the run found. Reads every table and figure; writes the table claims and
+report.html."""
 
 from __future__ import annotations
 
 import base64
+from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import jinja2
 import pandas as pd
 
+from orchestrator.claims import judged
 from orchestrator.config import Settings, paper
 from orchestrator.findings import FINDINGS
 from orchestrator.stage import Context, Record, Stage
@@ -116,7 +120,10 @@ SECTIONS: tuple[tuple[str, str, tuple[str, ...], dict[str, str]], ...] = (
 
 def finish(context: Context, records: dict[str, Record]) -> None:
     """Write the page from what there is."""
-    tables = context.run.tables()
+    tables = {name: table for name, table in context.run.tables().items() if name != "claims"}
+    less = _less(context.settings)
+    claims = judged(tables, _scales(context, less))
+    context.write_table("claims", claims)
     sections = []
     for name, title, table_names, captions in SECTIONS:
         shown = [_table(table, tables[table]) for table in table_names if table in tables and len(tables[table])]
@@ -137,37 +144,65 @@ def finish(context: Context, records: dict[str, Record]) -> None:
         loader=jinja2.PackageLoader("orchestrator"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     page = environment.get_template("report.html.j2").render(
-        manifest=context.manifest, sections=sections, reduced=_reduced(context.settings)
+        manifest=context.manifest,
+        sections=sections,
+        claims=[claim | {"measured": _measured(claim)} for claim in claims],
+        verdicts=Counter(claim["verdict"] for claim in claims).most_common(),
+        reduced=f"This run used {', '.join(what for what, _ in less)}." if less else "",
     )
     context.write("report.html", page.encode())
 
 
-def _reduced(settings: Settings) -> str:
-    """What is less than the paper's scale, in a sentence; empty where nothing is."""
+def _measured(claim: dict[str, Any]) -> str:
+    """What was measured, with its interval, as people write it."""
+    if claim["measured"] is None:
+        return "" if claim["seconds"] is None else f"{claim['seconds']:.3g} s"
+    ends = "" if claim["low"] is None else f" ({claim['low']:.3g} to {claim['high']:.3g})"
+    return f"{_cell(claim['measured'])}{ends}"
+
+
+def _scales(context: Context, less: list[tuple[str, tuple[str, ...]]]) -> dict[str, str]:
+    """full or reduced, by table."""
+    reduced = {stage for _, stages in less for stage in stages}
+    return {
+        table: "reduced" if stage in reduced else "full"
+        for stage, entry in context.manifest.stages.items()
+        for table in (Path(name).stem for name in entry.files if name.startswith("tables/"))
+    }
+
+
+_REFITTED = ("refit", "denoise", "classify", "embed")
+_SEARCHED = ("search", "kfold", *_REFITTED)
+"""Stages whose outcome hangs on the final models, and on the search."""
+
+
+def _less(settings: Settings) -> list[tuple[str, tuple[str, ...]]]:
+    """What is less than the paper's scale, in words, and the stages whose outcome that decides."""
     full = paper()
-    less = [
-        f"{mine:,} instead of {theirs:,} {what}"
-        for mine, theirs, what in (
-            (settings.data.num_train, full.data.num_train, "training images"),
-            (settings.data.num_test, full.data.num_test, "test images"),
-            (settings.search.num_trials, full.search.num_trials, "trials"),
-            (settings.search.epochs, full.search.epochs, "epochs a trial"),
-            (settings.kfold.num_folds, full.kfold.num_folds, "folds"),
-            (settings.kfold.epochs, full.kfold.epochs, "epochs a fold"),
-            (len(settings.kfold.orders), len(full.kfold.orders), "orders of the images"),
-            (settings.refit.epochs, full.refit.epochs, "epochs a final model"),
-            (settings.capacity.epochs, full.capacity.epochs, "epochs a latent size"),
-            (len(settings.capacity.latent_dims), len(full.capacity.latent_dims), "latent sizes"),
-            (settings.capacity.num_seeds, full.capacity.num_seeds, "seeds of each"),
-            (settings.classify.epochs, full.classify.epochs, "epochs a classifier"),
-            (settings.classify.num_seeds, full.classify.num_seeds, "seeds of each classifier"),
-            (settings.embed.num_fitted, full.embed.num_fitted, "training images for t-SNE"),
-            (settings.gan.epochs, full.gan.epochs, "epochs a game"),
-            (settings.gan.num_seeds, full.gan.num_seeds, "seeds of each game"),
+    everything = tuple(name for name, *_ in SECTIONS)
+    return [
+        (f"{mine:,} instead of {theirs:,} {what}", stages)
+        for mine, theirs, what, stages in (
+            (settings.data.num_train, full.data.num_train, "training images", everything),
+            (settings.data.num_test, full.data.num_test, "test images", everything),
+            (settings.search.num_trials, full.search.num_trials, "trials", _SEARCHED),
+            (settings.search.epochs, full.search.epochs, "epochs a trial", _SEARCHED),
+            (settings.kfold.num_folds, full.kfold.num_folds, "folds", ("kfold",)),
+            (settings.kfold.epochs, full.kfold.epochs, "epochs a fold", ("kfold",)),
+            (len(settings.kfold.orders), len(full.kfold.orders), "orders of the images", ("kfold",)),
+            (settings.refit.epochs, full.refit.epochs, "epochs a final model", _REFITTED),
+            (settings.capacity.epochs, full.capacity.epochs, "epochs a latent size", ("capacity",)),
+            (len(settings.capacity.latent_dims), len(full.capacity.latent_dims), "latent sizes", ("capacity",)),
+            (settings.capacity.num_seeds, full.capacity.num_seeds, "seeds of each", ("capacity",)),
+            (settings.classify.epochs, full.classify.epochs, "epochs a classifier", ("classify", "gan")),
+            (settings.classify.num_seeds, full.classify.num_seeds, "seeds of each classifier", ("classify",)),
+            (settings.embed.num_fitted, full.embed.num_fitted, "training images for t-SNE", ("embed",)),
+            (settings.gan.search_trials, full.gan.search_trials, "trials of each game", ("gan_search",)),
+            (settings.gan.epochs, full.gan.epochs, "epochs a game", ("gan",)),
+            (settings.gan.num_seeds, full.gan.num_seeds, "seeds of each game", ("gan",)),
         )
         if mine < theirs
     ]
-    return f"This run used {', '.join(less)}." if less else ""
 
 
 def _table(name: str, table: pd.DataFrame) -> dict[str, Any]:

@@ -1,0 +1,40 @@
+"""Tables -> a verdict for each of the paper's claims, in the order of its text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from orchestrator.claims import architecture, denoising, folds, games, introduction, latent  # noqa: F401  (they state them)
+from orchestrator.claims.claim import CLAIMS, Tables
+
+
+def judged(tables: Tables, scales: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Rows of the table claims.
+
+    Args:
+        tables: of a run.
+        scales: full or reduced, by table.
+    """
+    found = []
+    for claim in sorted(CLAIMS, key=lambda it: it.number):
+        answer = claim.answer(tables)
+        measured = answer.measured
+        reduced = "reduced" in {scales.get(name) for name in claim.evidence}
+        found.append(
+            {
+                "claim": claim.number,
+                "statement": claim.statement,
+                "paper": claim.paper or None,
+                "quantity": claim.quantity or None,
+                "measured": measured.value if measured else None,
+                "low": measured.low if measured else None,
+                "high": measured.high if measured else None,
+                "seconds": answer.seconds,
+                "verdict": answer.verdict,
+                "scale": "reduced" if reduced else "full",
+                "reason": answer.reason,
+                "evidence": ", ".join(claim.evidence) or None,
+            }
+        )
+    return found

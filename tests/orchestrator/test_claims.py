@@ -1,0 +1,211 @@
+"""Each verdict follows from the tables by its rule; tables are made up here, with known answers."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from orchestrator.claims import judged
+from orchestrator.claims.claim import (
+    CLAIMS,
+    Answer,
+    Interval,
+    deviation,
+    difference_of_shares,
+    mean,
+    ratio_of_deviations,
+)
+from tests.orchestrator.command import Smoke
+
+Made = dict[str, Any]
+
+
+def table(rows: Sequence[Made], **same: Any) -> pd.DataFrame:
+    return pd.DataFrame([same | row for row in rows])
+
+
+def answer(number: int, **tables: pd.DataFrame) -> Answer:
+    """What the judge of a claim says."""
+    (found,) = [claim for claim in CLAIMS if claim.number == number]
+    return found.answer(tables)
+
+
+def folds(sequential: Sequence[float], sorted_by_class: Sequence[float]) -> pd.DataFrame:
+    orders = {"sequential": sequential, "class_sorted": sorted_by_class}
+    return table(
+        [
+            {"order": order, "fold": fold, "val_mse": value, "test_mse": value, "train_mse": 0.02}
+            for order, values in orders.items()
+            for fold, value in enumerate(values)
+        ],
+        seed=1,
+        state="complete",
+    )
+
+
+def denoising(gains: dict[str, Sequence[float]], ratio: float = 1.0) -> pd.DataFrame:
+    """Of each model its gain at p = .1 and .5, give or take .001; Gaussian noise is `ratio` times as bad."""
+    rows = []
+    for model, of_model in gains.items():
+        for level, gain in zip((0.1, 0.5), of_model, strict=True):
+            after = 0.2 - gain
+            ends = {"gain": gain, "gain_low": gain - 0.001, "gain_high": gain + 0.001}
+            rows += [
+                {"model": model, "noise": "zeroed", "level": level, "reconstructed_mse": after} | ends,
+                {"model": model, "noise": "gaussian_matched", "level": level, "reconstructed_mse": ratio * after}
+                | ends,
+            ]
+    return table(rows, noisy_mse=0.2, fraction_improved=0.7)
+
+
+def reconstruction(method: str, ratios: Sequence[float]) -> pd.DataFrame:
+    """Table 1's network and one of its ablations, whose error is so many times as large, seed by seed."""
+    rows = [{"method": "table1", "seed": seed, "test_mse": 0.02 + 0.001 * seed} for seed in range(len(ratios))]
+    rows += [
+        {"method": method, "seed": seed, "test_mse": ratio * (0.02 + 0.001 * seed)}
+        for seed, ratio in enumerate(ratios)
+    ]
+    return table(rows, state="complete")
+
+
+def linear(angle: float, ratio: float) -> pd.DataFrame:
+    return table(
+        [{"largest_angle_degrees": angle, "pca_ratio": ratio}],
+        **{"method": "linear_autoencoder", "latent_dim": 2, "seed": 1, "state": "complete"},
+    )
+
+
+def correlations(uniform: float, foreground: float) -> pd.DataFrame:
+    rows = [
+        {"noise": noise, "level": level, "spearman_zero_fraction": value}
+        for noise, value in (("zeroed", uniform), ("zeroed_foreground", foreground))
+        for level in (0.1, 0.5)
+    ]
+    return table(rows, model="best", partial_spearman_zero_fraction=0.0)
+
+
+def difference(value: float, low: float | None, high: float | None, num_seeds: int = 3) -> pd.DataFrame:
+    ends = {"frechet_distance": value, "low": low, "high": high}
+    return table([{"loss": "difference", "num_seeds": num_seeds} | ends])
+
+
+def trials(generator: Sequence[float], distances: Sequence[float]) -> pd.DataFrame:
+    """Of both games: the discriminator's loss is 0, 1, 2, ..."""
+    return table(
+        [
+            {"loss": loss, "d_loss": float(number), "g_loss": value, "val_frechet_distance": distance}
+            for loss in ("minimax", "non_saturating")
+            for number, (value, distance) in enumerate(zip(generator, distances, strict=True))
+        ],
+        state="complete",
+    )
+
+
+RISING, FALLING = [float(number) for number in range(6)], [float(-number) for number in range(6)]
+SCATTERED = [2.0, 0.0, 3.0, 1.0, 4.0, 2.5]
+
+
+@pytest.mark.parametrize(
+    ("number", "verdict", "tables"),
+    [
+        (8, "supported", {"reconstruction": linear(0.1, 1.0001)}),
+        (8, "contradicted", {"reconstruction": linear(40.0, 1.0001)}),
+        (8, "contradicted", {"reconstruction": linear(0.1, 1.1)}),
+        (13, "supported", {"gan_intervals": difference(1.0, 0.5, 1.5)}),
+        (13, "contradicted", {"gan_intervals": difference(-1.0, -1.5, -0.5)}),
+        (13, "inconclusive", {"gan_intervals": difference(0.31, -0.07, 0.7)}),
+        (13, "inconclusive", {"gan_intervals": difference(9.0, None, None, 1)}),
+        (13, "not_tested", {"gan_intervals": difference(math.nan, None, None, 0)}),
+        (18, "supported", {"reconstruction": reconstruction("table1_no_batch_norm", [1.12, 1.1, 1.13])}),
+        (18, "contradicted", {"reconstruction": reconstruction("table1_no_batch_norm", [0.9, 0.91, 0.92])}),
+        (18, "inconclusive", {"reconstruction": reconstruction("table1_no_batch_norm", [1.1, 0.9, 1.2])}),
+        (18, "inconclusive", {"reconstruction": reconstruction("table1_no_batch_norm", [1.12])}),
+        (24, "supported", {"reconstruction": reconstruction("table1_kernel_5", [1.01, 1.0, 1.005])}),
+        (24, "contradicted", {"reconstruction": reconstruction("table1_kernel_5", [0.8, 0.81, 0.82])}),
+        (24, "inconclusive", {"reconstruction": reconstruction("table1_kernel_5", [0.8, 1.1, 1.0])}),
+        (24, "not_tested", {"reconstruction": reconstruction("table1_no_relu", [0.8, 1.1, 1.0])}),
+        (33, "supported", {"gan_trials": trials(FALLING, SCATTERED)}),
+        (33, "contradicted", {"gan_trials": trials(RISING, SCATTERED)}),
+        (33, "inconclusive", {"gan_trials": trials(SCATTERED, RISING)}),
+        (32, "contradicted", {"gan_trials": trials(RISING, [1.0, 5.0, 6.0, 7.0, 8.0, 9.0])}),
+        (32, "inconclusive", {"gan_trials": trials(RISING, [7.0] * 6)}),
+        (40, "supported", {"folds": folds([0.0199, 0.0201, 0.02, 0.0202, 0.02, 0.0198], [])}),
+        (40, "contradicted", {"folds": folds([0.01, 0.03, 0.02, 0.04, 0.05, 0.01], [])}),
+        (40, "inconclusive", {"folds": folds([0.019, 0.021, 0.02], [])}),
+        (41, "supported", {"folds": folds([0.0199, 0.0201, 0.02] * 2, [0.01, 0.03, 0.02] * 2)}),
+        (41, "contradicted", {"folds": folds([0.01, 0.03, 0.02] * 2, [0.0199, 0.0201, 0.02] * 2)}),
+        (41, "not_tested", {"folds": folds([0.01, 0.03, 0.02] * 2, [])}),
+        (46, "supported", {"denoising": denoising({"best": [0.01, 0.05], "paper_table1": [0.01, 0.02]})}),
+        (46, "partly", {"denoising": denoising({"best": [0.01, 0.05], "paper_table1": [-0.01, 0.02]})}),
+        (46, "contradicted", {"denoising": denoising({"best": [-0.01, -0.05], "paper_table1": [-0.01, -0.02]})}),
+        (49, "supported", {"denoising_correlations": correlations(-0.7, 0.1)}),
+        (49, "partly", {"denoising_correlations": correlations(-0.7, -0.35)}),
+        (49, "contradicted", {"denoising_correlations": correlations(-0.7, -0.6)}),
+        (50, "contradicted", {"denoising": denoising({"best": [0.01, 0.05]}, ratio=0.6)}),
+        (50, "supported", {"denoising": denoising({"best": [0.01, 0.05]}, ratio=1.3)}),
+    ],
+)
+def test_verdict_follows_from_the_tables(number: int, verdict: str, tables: dict[str, pd.DataFrame]) -> None:
+    assert answer(number, **tables).verdict == verdict
+
+
+def test_trainings_that_failed_are_left_out() -> None:
+    whole = folds([0.0199, 0.0201, 0.02, 0.0202, 0.02, 0.0198], [])
+    wrong = whole.assign(val_mse=[0.0199, 0.0201, 0.02, 0.0202, 0.02, 9.0], state=["complete"] * 5 + ["failed"])
+    assert answer(40, folds=wrong).verdict == "supported"
+    assert answer(40, folds=wrong.assign(state="failed")).verdict == "not_tested"
+
+
+def test_without_its_tables_a_claim_is_not_tested_and_says_which_are_missing() -> None:
+    found = judged({}, {})
+    assert [row["claim"] for row in found] == list(range(1, 53))
+    assert {row["verdict"] for row in found} == {"not_tested"}
+    assert answer(40).reason == "This run has no table folds."
+
+
+def test_scale_is_that_of_the_least_of_its_tables() -> None:
+    scales = {row["claim"]: row["scale"] for row in judged({}, {"folds": "reduced", "fold_epochs": "full"})}
+    assert (scales[40], scales[42], scales[25], scales[1]) == ("reduced", "full", "reduced", "full")
+
+
+def test_intervals_are_those_of_the_textbook() -> None:
+    t = mean([1.0, 2.0, 3.0])  # t(.975; 2) = 4.303
+    assert (t.value, t.low, t.high) == pytest.approx(
+        (2, 2 - 4.303 / math.sqrt(3), 2 + 4.303 / math.sqrt(3)), abs=1e-3
+    )
+    s = deviation([1.0, 2.0, 3.0], unit=2)  # chi-squared(2): .0506 and 7.378
+    assert (s.value, s.low, s.high) == pytest.approx(
+        (0.5, 0.5 * math.sqrt(2 / 7.378), 0.5 * math.sqrt(2 / 0.05064)), abs=1e-3
+    )
+    f = ratio_of_deviations([0.0, 4.0, 8.0], [1.0, 2.0, 3.0])  # F(.975; 2, 2) = 39
+    assert (f.value, f.low, f.high) == pytest.approx((4, 4 / math.sqrt(39), 4 * math.sqrt(39)), abs=1e-3)
+    d = difference_of_shares(0.5, 0.4, 100)
+    assert (d.value, d.low, d.high) == pytest.approx((0.1, 0.1 - 0.1372, 0.1 + 0.1372), abs=1e-4)
+
+
+def test_a_bound_within_the_interval_decides_nothing() -> None:
+    found = Interval(2.0, 1.0, 3.0)
+    assert [found.is_above(bound) for bound in (0.5, 2.0, 3.5)] == ["supported", "inconclusive", "contradicted"]
+    assert [found.is_below(bound, "partly") for bound in (0.5, 2.0, 3.5)] == ["contradicted", "partly", "supported"]
+    assert Interval(2.0).is_above(0.0) == "inconclusive"
+    assert found.is_within(0.5, 3.5)
+    assert not found.is_within(1.5, 3.5)
+
+
+def test_run_judges_every_claim_and_shows_it_on_the_page(smoke: Smoke) -> None:
+    claims = smoke.run.table("claims")
+    assert list(claims["claim"]) == list(range(1, 53))
+    assert set(claims["scale"][claims["evidence"].notna()]) == {"reduced"}
+    tested = claims[claims["verdict"] != "not_tested"]
+    assert len(tested) >= 40
+    missing = claims[claims["reason"].str.startswith("This run has no")]
+    assert set(missing["claim"]) <= {29, 32, 33, 35, 42, 43}, "what a run as small as this cannot tell"
+    row = claims.set_index("claim").loc[26]
+    sequential = smoke.run.table("folds").query("order == 'sequential'")
+    of_first = sequential[sequential["seed"] == sequential["seed"].iloc[0]]["test_mse"]
+    assert row["measured"] == pytest.approx(of_first.mean())
+    page = smoke.run.read("report.html").decode()
+    assert 'id="claims"' in page
+    assert all(f"<td>{statement}" in page for statement in ("The title calls this", "The model struggles more"))
