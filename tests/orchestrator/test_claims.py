@@ -103,6 +103,31 @@ def trials(generator: Sequence[float], distances: Sequence[float]) -> pd.DataFra
     )
 
 
+def curves(fall: float, epochs: int = 20, **rough: float) -> pd.DataFrame:
+    """Curves of three folds that fall by this share an epoch; some go up and down besides."""
+    rows = [
+        {"fold": fold, "epoch": epoch}
+        | {
+            name: 0.02 * (1 - fall - fold * 1e-4) ** epoch + rough.get(name, 0.0) * (-1) ** epoch
+            for name in ("last_batch_mse", "train_mse", "val_mse")
+        }
+        for fold in range(3)
+        for epoch in range(1, epochs + 1)
+    ]
+    return table(rows, order="sequential", seed=1)
+
+
+def minimax(gradients: Sequence[float]) -> pd.DataFrame:
+    """Of a game in which d(g(z)) goes from 1/2 to 0."""
+    return table(
+        [{"d_fake": d, "g_logit_grad": it} for d, it in zip((0.5, 0.1, 0.0), gradients, strict=True)], loss="minimax"
+    )
+
+
+def identity(passed: Sequence[float]) -> pd.DataFrame:
+    return table([{"noise_passed": value} for value in passed], latent_dim=784)
+
+
 RISING, FALLING = [float(number) for number in range(6)], [float(-number) for number in range(6)]
 SCATTERED = [2.0, 0.0, 3.0, 1.0, 4.0, 2.5]
 
@@ -110,9 +135,15 @@ SCATTERED = [2.0, 0.0, 3.0, 1.0, 4.0, 2.5]
 @pytest.mark.parametrize(
     ("number", "verdict", "tables"),
     [
+        (5, "supported", {"identity": identity([0.9, 1.0])}),
+        (5, "partly", {"identity": identity([0.4, 1.0])}),
+        (5, "contradicted", {"identity": identity([0.1, 0.4])}),
+        (5, "not_tested", {"identity": identity([0.1]).assign(latent_dim=14)}),
         (8, "supported", {"reconstruction": linear(0.1, 1.0001)}),
         (8, "contradicted", {"reconstruction": linear(40.0, 1.0001)}),
         (8, "contradicted", {"reconstruction": linear(0.1, 1.1)}),
+        (12, "partly", {"gan_epochs": minimax([0.5, 0.1, 0.0])}),
+        (12, "inconclusive", {"gan_epochs": minimax([0.5, 0.9, 1.0])}),
         (13, "supported", {"gan_intervals": difference(1.0, 0.5, 1.5)}),
         (13, "contradicted", {"gan_intervals": difference(-1.0, -1.5, -0.5)}),
         (13, "inconclusive", {"gan_intervals": difference(0.31, -0.07, 0.7)}),
@@ -137,6 +168,13 @@ SCATTERED = [2.0, 0.0, 3.0, 1.0, 4.0, 2.5]
         (41, "supported", {"folds": folds([0.0199, 0.0201, 0.02] * 2, [0.01, 0.03, 0.02] * 2)}),
         (41, "contradicted", {"folds": folds([0.01, 0.03, 0.02] * 2, [0.0199, 0.0201, 0.02] * 2)}),
         (41, "not_tested", {"folds": folds([0.01, 0.03, 0.02] * 2, [])}),
+        (42, "partly", {"fold_epochs": curves(0.01, last_batch_mse=1e-3)}),
+        (42, "supported", {"fold_epochs": curves(0.01, last_batch_mse=1e-3, train_mse=1e-3)}),
+        (42, "contradicted", {"fold_epochs": curves(0.01, val_mse=1e-3)}),
+        (43, "supported", {"fold_epochs": curves(0.001)}),
+        (43, "contradicted", {"fold_epochs": curves(0.02)}),
+        (43, "inconclusive", {"fold_epochs": curves(0.001, epochs=10)}),
+        (43, "not_tested", {"fold_epochs": curves(0.001, epochs=5)}),
         (46, "supported", {"denoising": denoising({"best": [0.01, 0.05], "paper_table1": [0.01, 0.02]})}),
         (46, "partly", {"denoising": denoising({"best": [0.01, 0.05], "paper_table1": [-0.01, 0.02]})}),
         (46, "contradicted", {"denoising": denoising({"best": [-0.01, -0.05], "paper_table1": [-0.01, -0.02]})}),
