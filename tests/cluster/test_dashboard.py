@@ -115,7 +115,7 @@ def test_run_is_seen_in_prometheus_and_in_the_dashboard(
         }
 
     trainings = most("orchestrator_trainings", "stage", "state")
-    assert trainings["classify", "running"] == 2
+    assert max(number for (_, state), number in trainings.items() if state == "running") == 2  # there are two cores
     assert trainings["gan", "complete"] + trainings["gan", "running"] >= 2
     assert all(number == 0 for (_, state), number in trainings.items() if state == "failed")
     progress = most("orchestrator_progress", "stage")
