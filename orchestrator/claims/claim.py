@@ -74,7 +74,8 @@ class Claim:
         """The judge's, or that it cannot be judged."""
         missing = [name for name in self.evidence if name not in tables or tables[name].empty]
         if missing:
-            return Answer("not_tested", f"This run has no table {', '.join(missing)}.")
+            how = " (--gan.search makes it)" if "gan_trials" in missing else ""
+            return Answer("not_tested", f"This run has no table {', '.join(missing)}{how}.")
         try:
             return self.judge(tables)
         except NotTested as error:

@@ -72,8 +72,8 @@ def _(tables: Tables) -> Answer:
     found = spread(wide["test_mse"] / narrow["test_mse"].min())
     return Answer(
         found.is_below(0.1, "partly"),
-        f"Supported up to a tenth. Trained for {wide['epochs'].max()} epochs: what it would come to in the end is "
-        "not known. The ends are the range over latent sizes.",
+        f"Supported up to a tenth. Trained for {wide['epochs'].max():.0f} epochs: what it would come to in the end "
+        "is not known. The ends are the range over latent sizes.",
         found,
     )
 

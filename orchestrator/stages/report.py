@@ -157,7 +157,8 @@ def _measured(claim: dict[str, Any]) -> str:
     """What was measured, with its interval, as people write it."""
     if claim["measured"] is None:
         return "" if claim["seconds"] is None else f"{claim['seconds']:.3g} s"
-    ends = "" if claim["low"] is None else f" ({claim['low']:.3g} to {claim['high']:.3g})"
+    low, high = claim["low"], claim["high"]
+    ends = "" if low is None or low == high else f" ({_cell(low)} to {_cell(high)})"
     return f"{_cell(claim['measured'])}{ends}"
 
 
