@@ -17,7 +17,8 @@ from orchestrator.stage import Trainings, Trial
 from orchestrator.worker import Job, load_checkpoint, save_checkpoint
 from tests.orchestrator.command import Smoke
 from tests.orchestrator.toy import toy
-from trainables.fashion_mnist import DataError, load, user_cache_dir
+from trainables.fashion_mnist import _FILES as FILES
+from trainables.fashion_mnist import DataError, load
 
 NUM_MUTATIONS = int(os.environ.get("FAULTS_MUTATIONS", "40"))
 """`make test-faults` has 200."""
@@ -143,12 +144,13 @@ def test_damaged_checkpoint_is_set_aside_and_its_training_starts_anew(
 
 @pytest.mark.parametrize("packed", [False, True])
 def test_every_damage_to_the_images_is_named_or_makes_no_difference(tmp_path: Path, packed: bool) -> None:
-    whole, dice = load().checksum, random.Random(7)
-    for path in user_cache_dir().iterdir():
-        if packed:
-            (tmp_path / f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes(), compresslevel=1))
-        else:
-            shutil.copy(path, tmp_path)
+    data, dice = load(), random.Random(7)
+    whole = data.checksum
+    arrays = (data.train_images, data.train_labels, data.test_images, data.test_labels)
+    for file, array in zip(FILES, arrays, strict=True):
+        content = file.header + array.tobytes()
+        name = f"{file.name}.gz" if packed else file.name
+        (tmp_path / name).write_bytes(gzip.compress(content, compresslevel=1) if packed else content)
     paths = sorted(tmp_path.iterdir())
     for number in range(NUM_MUTATIONS // 4):
         before = {path: path.read_bytes() for path in paths}
