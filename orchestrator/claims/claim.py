@@ -24,15 +24,15 @@ class Interval:
 
     def is_above(self, bound: float, otherwise: Verdict = "inconclusive") -> Verdict:
         """Supported where the whole interval is, contradicted where all of it is below."""
-        if self.low is None or self.high is None or self.low <= bound <= self.high:
-            return otherwise
-        return "supported" if self.low > bound else "contradicted"
+        if self.low is not None and self.low > bound:
+            return "supported"
+        return "contradicted" if self.high is not None and self.high < bound else otherwise
 
     def is_below(self, bound: float, otherwise: Verdict = "inconclusive") -> Verdict:
         """Supported where the whole interval is, contradicted where all of it is above."""
-        if self.low is None or self.high is None or self.low <= bound <= self.high:
-            return otherwise
-        return "supported" if self.high < bound else "contradicted"
+        if self.high is not None and self.high < bound:
+            return "supported"
+        return "contradicted" if self.low is not None and self.low > bound else otherwise
 
     def is_within(self, low: float, high: float) -> bool:
         """Whether the whole interval is."""
@@ -172,6 +172,12 @@ def difference_of_shares(share: float, other: float, count: int) -> Interval:
     """Of two shares, each of `count` images, with the normal 95 % interval as of independent images."""
     margin = 1.96 * math.sqrt((share * (1 - share) + other * (1 - other)) / count)
     return Interval(share - other, share - other - margin, share - other + margin)
+
+
+def difference_in_the_plane(embeddings: pd.DataFrame, method: str, other: str) -> Interval:
+    """Accuracy of the nearest neighbours in one method's plane less that in the other's."""
+    one, two = (rows(embeddings, f"plane of {name}", method=name).iloc[0] for name in (method, other))
+    return difference_of_shares(one["knn_accuracy"], two["knn_accuracy"], one["num_points"])
 
 
 def paired_ratio(table: pd.DataFrame, value: str, by: str, one: str, other: str) -> Interval:

@@ -9,6 +9,7 @@ from orchestrator.claims.claim import (
     Tables,
     Verdict,
     claim,
+    difference_in_the_plane,
     difference_of_shares,
     mean,
     rows,
@@ -160,10 +161,7 @@ def _(tables: Tables) -> Answer:
     quantity="accuracy of the nearest neighbours in t-SNE's plane less that in the autoencoder's",
 )  # fmt: skip
 def _(tables: Tables) -> Answer:
-    tsne, autoencoder = (
-        rows(tables["embeddings"], method, method=method).iloc[0] for method in ("tsne", "autoencoder")
-    )
-    found = difference_of_shares(tsne["knn_accuracy"], autoencoder["knn_accuracy"], tsne["num_points"])
+    found = difference_in_the_plane(tables["embeddings"], "tsne", "autoencoder")
     return Answer(
         found.is_above(0), "Supported where its plane keeps the classes apart better than the autoencoder's.", found
     )

@@ -10,7 +10,7 @@ from orchestrator.claims.claim import (
     NotTested,
     Tables,
     claim,
-    difference_of_shares,
+    difference_in_the_plane,
     mean,
     rows,
     spread,
@@ -78,10 +78,7 @@ def _(tables: Tables) -> Answer:
     quantity="accuracy of the nearest neighbours in the autoencoder's plane less that in PCA's",
 )  # fmt: skip
 def _(tables: Tables) -> Answer:
-    autoencoder, pca = (
-        rows(tables["embeddings"], method, method=method).iloc[0] for method in ("autoencoder", "pca")
-    )
-    found = difference_of_shares(autoencoder["knn_accuracy"], pca["knn_accuracy"], autoencoder["num_points"])
+    found = difference_in_the_plane(tables["embeddings"], "autoencoder", "pca")
     return Answer(
         found.is_above(0),
         "Supported where it keeps the classes apart better than PCA. In the author's plane of PCA the labels were "

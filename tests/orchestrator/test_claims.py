@@ -177,6 +177,7 @@ SCATTERED = [2.0, 0.0, 3.0, 1.0, 4.0, 2.5]
         (43, "not_tested", {"fold_epochs": curves(0.001, epochs=5)}),
         (46, "supported", {"denoising": denoising({"best": [0.01, 0.05], "paper_table1": [0.01, 0.02]})}),
         (46, "partly", {"denoising": denoising({"best": [0.01, 0.05], "paper_table1": [-0.01, 0.02]})}),
+        (46, "not_tested", {"denoising": denoising({"paper_table1": [0.01, 0.02]})}),
         (46, "contradicted", {"denoising": denoising({"best": [-0.01, -0.05], "paper_table1": [-0.01, -0.02]})}),
         (49, "supported", {"denoising_correlations": correlations(-0.7, 0.1)}),
         (49, "partly", {"denoising_correlations": correlations(-0.7, -0.35)}),
@@ -228,6 +229,8 @@ def test_a_bound_within_the_interval_decides_nothing() -> None:
     assert [found.is_above(bound) for bound in (0.5, 2.0, 3.5)] == ["supported", "inconclusive", "contradicted"]
     assert [found.is_below(bound, "partly") for bound in (0.5, 2.0, 3.5)] == ["contradicted", "partly", "supported"]
     assert Interval(2.0).is_above(0.0) == "inconclusive"
+    assert Interval(math.nan, math.nan, math.nan).is_above(0.0) == "inconclusive"
+    assert Interval(math.nan, math.nan, math.nan).is_below(0.0, "partly") == "partly"
     assert found.is_within(0.5, 3.5)
     assert not found.is_within(1.5, 3.5)
 
@@ -247,3 +250,13 @@ def test_run_judges_every_claim_and_shows_it_on_the_page(smoke: Smoke) -> None:
     page = smoke.run.read("report.html").decode()
     assert 'id="claims"' in page
     assert all(f"<td>{statement}" in page for statement in ("The title calls this", "The model struggles more"))
+
+
+def test_every_claim_has_an_answer_whatever_trainings_failed(smoke: Smoke) -> None:
+    tables = smoke.run.tables()
+    for name, whole in tables.items():
+        kinds = [column for column in ("method", "model", "order", "loss", "noise", "input") if column in whole]
+        fewer = [whole[whole[column] != kind] for column in kinds for kind in whole[column].unique()]
+        fewer += [whole.assign(state="failed")] if "state" in whole else []
+        for table in fewer:
+            assert len(judged(tables | {name: table}, {})) == 52
