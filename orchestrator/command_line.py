@@ -2,50 +2,54 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import tyro
 import yaml
-from pydantic import ValidationError
+from pydantic import Field, ValidationError, create_model
 
-from orchestrator.config import PRESETS, Settings, UserError
+from orchestrator.engine.settings import RunSettings, UserError, merged
+from orchestrator.engine.suite import Suite
 
+HELP = """Run the paper's experiments; everything finished is kept, and the same command goes on where it stopped.
 
-class CommandLine(Settings):
-    """Run the paper's experiments; everything finished is kept, and the same command goes on where it stopped.
-
-    plan prints what would run and about how long; status prints what is done; compare A B tells whether two runs have
-    the same tables and models, times aside. None of these starts anything. doctor connects to Ray, or starts it, and
-    tells whether every node can do its part.
-    """
-
-    stages: tyro.conf.Positional[tuple[str, ...]] = ("all",)
-    """all, or names of stages (what they need is brought in), also after plan, status or doctor; or compare and two
-    runs."""
+plan prints what would run and about how long; status prints what is done; compare A B tells whether two runs have the
+same tables and models, times aside. None of these starts anything. doctor connects to Ray, or starts it, and tells
+whether every node can do its part. report writes the page anew from what there is; clean removes records of trainings
+that nothing uses any more."""
+WORDS = """all, or names of stages (what they need is brought in), also after plan, status or doctor; or report, or
+clean; or compare and two runs."""
 
 
-def parse(arguments: list[str]) -> CommandLine:
-    """Settings from the preset, then the YAML file, then the flags.
+def parse(arguments: list[str], suite: Suite) -> tuple[RunSettings, tuple[str, ...]]:
+    """Settings from the preset, then the YAML file, then the flags; and the words that are no flags.
 
     Raises:
         UserError: for an unknown setting, a value out of range, or a file that is not YAML.
         SystemExit: with status 0 after --help.
     """
-    preset = _early("--preset", arguments) or "laptop"
-    if preset not in PRESETS:
-        raise UserError(f"--preset: {preset!r} is none of {', '.join(PRESETS)}")
-    default = PRESETS[preset]().model_dump()
+    preset = _early("--preset", arguments) or next(iter(suite.presets))
+    if preset not in suite.presets:
+        raise UserError(f"--preset: {preset!r} is none of {', '.join(suite.presets)}")
+    default = suite.preset(preset).model_dump()
     path = _early("--config", arguments)
     if path is not None:
-        default = _merge(default, _read_yaml(Path(path)), where=path)
+        content = _read_yaml(Path(path))
+        default = merged(default, _checked(default, content, where=path))
+    words = (tyro.conf.Positional[tuple[str, ...]], Field(("all",), description=WORDS))
+    kind: Any = create_model("CommandLine", __base__=suite.settings, __doc__=HELP, stages=words)
     try:
-        command_line = CommandLine.model_validate(default)
+        command_line = kind.model_validate(default)
     except ValidationError as error:
         raise UserError(f"{path}: {_first_error(error)}") from None
-    return _tyro(arguments, command_line)
+    parsed = _tyro(arguments, kind, command_line)
+    return suite.settings.model_validate(parsed.model_dump(exclude={"stages"})), parsed.stages
 
 
 def _early(flag: str, arguments: list[str]) -> str | None:
@@ -73,25 +77,24 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return content
 
 
-def _merge(default: dict[str, Any], change: dict[Any, Any], where: str, prefix: str = "") -> dict[str, Any]:
-    merged = dict(default)
+def _checked(known: Mapping[str, Any], change: Mapping[Any, Any], where: str, prefix: str = "") -> dict[str, Any]:
+    """What a file changes, its names seen to be settings, with underscores."""
+    checked = {}
     for raw_key, value in change.items():
         key = str(raw_key).replace("-", "_")
-        if key not in default or (not prefix and key in {"config", "preset"}):
-            rule = "is given on the command line only" if key in default else f"is unknown{similar(key, default)}"
+        if key not in known or (not prefix and key in {"config", "preset"}):
+            rule = "is given on the command line only" if key in known else f"is unknown{similar(key, known)}"
             raise UserError(f"{where}: the setting {prefix}{raw_key} {rule}")
-        if isinstance(default[key], dict):
+        if isinstance(known[key], dict):
             if not isinstance(value, dict):
                 raise UserError(f"{where}: {prefix}{key} is a section; write its settings below it, indented")
-            value = _merge(default[key], value, where, f"{prefix}{key}.")
-        merged[key] = value
-    return merged
+            value = _checked(known[key], value, where, f"{prefix}{key}.")
+        checked[key] = value
+    return checked
 
 
 def similar(name: str, known: Iterable[str]) -> str:
     """A hint at the known name that was probably meant; empty where none is near."""
-    from difflib import get_close_matches
-
     close = get_close_matches(name, list(known), n=1)
     return f"; did you mean {close[0]}?" if close else ""
 
@@ -105,15 +108,12 @@ def _first_error(error: ValidationError) -> str:
     return f"{where}: {rule}{got}" if where else rule
 
 
-def _tyro(arguments: list[str], default: CommandLine) -> CommandLine:
+def _tyro(arguments: list[str], kind: Any, default: Any) -> Any:
     """tyro parses; its boxed errors become one line."""
-    import contextlib
-    import io
-
     boxed = io.StringIO()
     try:
         with contextlib.redirect_stderr(boxed):
-            return tyro.cli(CommandLine, args=arguments, default=default, prog="python -m orchestrator.run")
+            return tyro.cli(kind, args=arguments, default=default, prog="python -m orchestrator.run")
     except SystemExit as stop:
         if stop.code in (0, None):
             raise
@@ -121,7 +121,10 @@ def _tyro(arguments: list[str], default: CommandLine) -> CommandLine:
 
 
 def _one_line(boxed: str) -> str:
-    """tyro's error box as one line: title, frame and pydantic's advice away; the frame is ASCII on some terminals."""
+    """tyro's error box as one line: title, frame and pydantic's advice away; the frame is ASCII on some terminals.
+
+    Written against the boxes of the version that constraints.txt names; with another one, test_config.py tells.
+    """
     text = re.sub(r"\x1b\[[0-9;]*m", "", boxed)
     parts = [" ".join(re.sub(r"[│|╭╮╰╯]", " ", part).split()) for part in re.split(r"[─-]{8,}", text)]
     message = next(iter(parts[1:]), parts[0])

@@ -1,4 +1,4 @@
-"""The command line: `python -m orchestrator.run [STAGE ...]`, in the order of the paper."""
+"""The command line: `python -m orchestrator.run [STAGE ...]`, and the commands beside that."""
 
 from __future__ import annotations
 
@@ -6,51 +6,23 @@ import os
 import shlex
 import signal
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
+from typing import Any
 
-from orchestrator.command_line import CommandLine, parse, similar
-from orchestrator.compare import differences
-from orchestrator.config import Settings, UserError
-from orchestrator.doctor import check
-from orchestrator.execute import connected, execute
-from orchestrator.flow import write_stages
-from orchestrator.lock import locked
-from orchestrator.manifest import Manifest
-from orchestrator.plan import Plan, damage, print_plan, print_status
-from orchestrator.progress import Progress
-from orchestrator.results import Damaged, Run
-from orchestrator.stage import Stage
-from orchestrator.stages import (
-    capacity,
-    classify,
-    denoise,
-    embed,
-    gan,
-    gan_inception,
-    gan_search,
-    kfold,
-    refit,
-    report,
-    search,
-)
+from orchestrator.command_line import parse, similar
+from orchestrator.engine.book import Book
+from orchestrator.engine.folder import Damaged
+from orchestrator.engine.lock import locked
+from orchestrator.engine.manifest import Manifest
+from orchestrator.engine.plan import Plan, damage, print_plan, print_status, unused_records
+from orchestrator.engine.results import Run
+from orchestrator.engine.settings import RunSettings, UserError
+from orchestrator.engine.stage import own_section
+from orchestrator.paper import suite
 
-STAGES: tuple[Stage, ...] = (
-    search.STAGE,
-    kfold.STAGE,
-    refit.STAGE,
-    denoise.STAGE,
-    capacity.STAGE,
-    classify.STAGE,
-    embed.STAGE,
-    gan_search.STAGE,
-    gan.STAGE,
-    gan_inception.STAGE,
-    report.STAGE,
-)
-COMMANDS = ("plan", "status", "compare", "doctor")
+COMMANDS = ("plan", "status", "compare", "doctor", "report", "clean")
 INTERRUPTED = 130
-VERSIONS = {"python": 10, "ray": 10, "torch": 12}
-"""Columns of `doctor`, with their widths."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -58,20 +30,23 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        settings = parse(arguments)
-        command, names = _words(settings)
+        settings, words = parse(arguments, suite())
+        command, words = (words[0], words[1:]) if words and words[0] in COMMANDS else ("run", words)
         if command == "compare":
-            return _compare(settings, names)
+            return _compare(settings, words)
         run = Run(_location(settings, settings.run_name))
+        names = _stage_names(settings, words)
+        if command in {"plan", "status"}:
+            manifest = _manifest(run)
+            book = Book(suite(), settings, run, set_aside=False)
+            plan = Plan.make(book, names, manifest, damage(run, manifest))
+            print_plan(plan) if command == "plan" else print_status(plan)
+            return 0
+        book = Book(suite(), settings, run, set_aside=True)
         if command == "doctor":
-            return _doctor(names, settings, run)
-        if command == "run":
-            with locked(run):
-                return _run(names, settings, run)
-        manifest = _manifest(run)
-        plan = Plan.make(wanted_stages(settings), names, settings, manifest, damage(run, manifest))
-        (print_plan if command == "plan" else print_status)(plan, run)
-        return 0
+            return _doctor(book, names)
+        with locked(run):
+            return {"run": _run, "report": _report, "clean": _clean}[command](book, names)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -81,30 +56,24 @@ def main(arguments: list[str] | None = None) -> int:
         return INTERRUPTED
 
 
-def wanted_stages(settings: Settings) -> tuple[Stage, ...]:
-    """The stages of a run with these settings, in the paper's order."""
-    return tuple(stage for stage in STAGES if stage.wanted(settings))
+def _stage_names(settings: RunSettings, words: Sequence[str]) -> list[str]:
+    """The stages that are asked for.
 
-
-def _words(settings: CommandLine) -> tuple[str, list[str]]:
-    """The command, and the names of stages or runs that come with it."""
-    words = list(settings.stages)
-    command = words.pop(0) if words and words[0] in COMMANDS else "run"
-    if command == "compare":
-        return command, words
-    known = [stage.name for stage in wanted_stages(settings)]
-    flags = {stage.name: stage.flag for stage in STAGES if stage.name not in known}
+    Raises:
+        UserError: a word is no stage, or one that these settings have not.
+    """
+    known = [stage.name for stage in suite().wanted(settings)]
+    flags = {stage.name: stage.flag for stage in suite().stages if stage.name not in known}
     for name in [*words, *settings.force]:
         if name in flags:
             raise UserError(f"{name} is not among the stages of this run: {flags[name]} brings it in")
         if name not in {"all", *known}:
             hint = similar(name, ["all", *known, *COMMANDS])
             raise UserError(f"{name!r} is no stage{hint}; there are: all, {', '.join(known)}")
-    names = known if not words or "all" in words else words
-    return command, [*names, *settings.force]
+    return [*(known if not words or "all" in words else words), *settings.force]
 
 
-def _location(settings: CommandLine, name: str) -> str:
+def _location(settings: RunSettings, name: str) -> str:
     return f"{settings.runs_dir.rstrip('/')}/{name}"
 
 
@@ -116,7 +85,9 @@ def _manifest(run: Run) -> Manifest | None:
         return None
 
 
-def _compare(settings: CommandLine, names: list[str]) -> int:
+def _compare(settings: RunSettings, names: Sequence[str]) -> int:
+    from orchestrator.engine.compare import differences
+
     if len(names) != 2:
         raise UserError("compare takes two names of runs, or their folders")
     one, other = (Run(name if "/" in name else _location(settings, name)) for name in names)
@@ -125,48 +96,41 @@ def _compare(settings: CommandLine, names: list[str]) -> int:
     return 1 if lines else 0
 
 
-def _doctor(names: list[str], settings: CommandLine, run: Run) -> int:
-    run.check_space(settings.resources.free_gigabytes * 1e9)
+def _doctor(book: Book, names: Sequence[str]) -> int:
+    from orchestrator.engine.doctor import check, print_examination
+    from orchestrator.engine.execute import connected
+    from orchestrator.engine.progress import Progress
+
+    book.run.check_space(book.settings.resources.free_gigabytes * 1e9)
     with ExitStack() as stack:
-        cluster = connected(stack, settings, run, stack.enter_context(Progress()))
-        nodes = check(run)
-    print(f"{'node':<24} {'python':<10} {'ray':<10} {'torch':<12} {'GPUs':>4} {'shared memory':>14}")
-    for node in nodes:
-        columns = " ".join(f"{node.versions.get(name, ''):<{width}}" for name, width in VERSIONS.items())
-        print(f"{node.host:<24} {columns} {node.gpus:>4} {node.shared_gigabytes or 0:>11.1f} GB")
-    free = run.free_bytes()
-    print(f"run folder {run.location}: every node reads and writes it", end="")
-    print(f"; {free / 1e9:.0f} GB free\n" if free is not None else "\n")
-    for stage in wanted_stages(settings):
-        if stage.work and stage.name in names:
-            units, slots = stage.work(settings).units, cluster.slots
-            rounds = "each by several workers" if stage.shared else f"{slots} at once: {-(-units // slots)} rounds"
-            print(f"{stage.name:<13} {units:>4} trainings, {rounds}")
+        cluster = connected(stack, book, stack.enter_context(Progress()))
+        nodes = check(book.run)
+    trained = {name: stage for name, stage in book.stages.items() if name in names and stage.config}
+    stages = {name: (book.study(name).num_trials, stage.shared) for name, stage in trained.items()}
+    print_examination(nodes, book.run, cluster, stages)
     return 0
 
 
-def _run(names: list[str], settings: CommandLine, run: Run) -> int:
+def _run(book: Book, names: Sequence[str]) -> int:
+    from orchestrator.engine.execute import execute, write_report
+    from orchestrator.engine.stage_run import write_stages
+
+    run, settings = book.run, book.settings
     run.check_space(settings.resources.free_gigabytes * 1e9)
-    try:
-        manifest = run.manifest()
-    except Damaged:
-        run.set_aside("manifest.json", "is damaged")
-        manifest = None
+    manifest = _usable_manifest(run)
     damaged = damage(run, manifest)
-    plan = Plan.make(wanted_stages(settings), names, settings, manifest, damaged)
+    plan = Plan.make(book, names, manifest, damaged)
     for stage in plan.to_do:
-        stage.check(settings)
-    for name in (name for stage in plan.to_do for name in damaged.get(stage.name, [])):
-        if run.exists(name):
-            run.set_aside(name, "is damaged")
-        else:
-            run.say(f"{name} is missing; it is made again")
+        stage.check(own_section(stage, settings))
+    _set_aside(run, [name for stage in plan.to_do for name in damaged.get(stage.name, [])])
     if manifest:
-        write_stages(run, manifest, plan)
-    if not plan.to_do:
+        _set_aside(run, list(run.differing(manifest.report)))
+        write_stages(book, manifest)
+    if manifest and not plan.to_do:
+        write_report(book, manifest)
         print(f"everything is done: {run.location}/report.html (--force STAGE does a stage again)")
         return 0
-    manifest = execute(plan, settings, run)
+    manifest = execute(plan)
     failed = [stage.name for stage in plan.selected if manifest.stages[stage.name].state != "done"]
     for name in failed:
         error = (manifest.stages[name].error or "").strip().splitlines()[-1:]
@@ -175,10 +139,49 @@ def _run(names: list[str], settings: CommandLine, run: Run) -> int:
     return 1 if failed else 0
 
 
-if __name__ == "__main__":
-    status = main()
+def _usable_manifest(run: Run) -> Manifest | None:
+    try:
+        return run.manifest()
+    except Damaged:
+        run.set_aside("manifest.json", "is damaged")
+        return None
+
+
+def _set_aside(run: Run, names: Sequence[str]) -> None:
+    for name in names:
+        if run.exists(name):
+            run.set_aside(name, "is damaged")
+        else:
+            run.say(f"{name} is missing; it is made again")
+
+
+def _report(book: Book, names: Sequence[str]) -> int:
+    from orchestrator.engine.execute import write_report
+
+    manifest = _usable_manifest(book.run) or Manifest(name=book.settings.run_name)
+    manifest.report_of = ""
+    write_report(book, manifest)
+    print(f"report: {book.run.location}/report.html")
+    return 0
+
+
+def _clean(book: Book, names: Sequence[str]) -> int:
+    removed = unused_records(book, _usable_manifest(book.run))
+    for name, addresses in removed.items():
+        for address in addresses:
+            book.records(name).delete(address)
+    number = sum(map(len, removed.values()))
+    print(f"{number} records that nothing uses were removed from {book.run.location}/records")
+    return 0
+
+
+def _exit(status: int) -> Any:
     if status == INTERRUPTED:  # without waiting for what threads still compute; every file is whole or not there
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)
     sys.exit(status)
+
+
+if __name__ == "__main__":
+    _exit(main())

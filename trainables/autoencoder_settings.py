@@ -1,4 +1,4 @@
-"""Sizes and training of an autoencoder, and the paper's Table 1 among them; loads no torch."""
+"""Sizes and training of autoencoders, and the paper's Table 1 among them; loads no torch."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
+from trainables.images import NUM_PIXELS
+
+VERSION = 1
+"""Raised whenever training an autoencoder, a linear one too, gives another result for the same settings: no record of the older code counts then."""
 ENCODED_SIZE = 3
 """Height and width after the third convolution: 28 -> 14 -> 7 -> 3."""
 
@@ -41,7 +45,7 @@ class AutoencoderSettings(BaseModel):
     epochs: int = Field(default=20, ge=1)
     """Passes over the training images."""
     noise: Literal["none", "zeroed", "gaussian"] = "none"
-    """What the training images are spoilt with: pixels set to zero, or Gaussian noise, clipped. The level of each
+    """What the training images are corrupted with: pixels set to zero, or Gaussian noise, clipped. The level of each
     image is drawn anew each epoch, evenly from 0 to `max_noise`; the target stays the clean image."""
     max_noise: float = Field(default=0.5, ge=0, le=1)
     """Highest probability of zeroing a pixel, or highest standard deviation."""
@@ -65,6 +69,26 @@ class AutoencoderSettings(BaseModel):
         convolutions = sum(self.kernel_size**2 * before * after + after for before, after in pairwise(channels))
         batch_norms = 2 * 2 * (f1 + f2 + f3) * self.batch_norm
         return linear + convolutions + batch_norms
+
+
+class LinearSettings(BaseModel):
+    """Size and training of a linear autoencoder."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    latent_dim: int = Field(ge=1)
+    """Size of the latent vector."""
+    learning_rate: float = Field(default=4e-3, gt=0)
+    """Step size of the first step; annealed to zero."""
+    batch_size: int = Field(default=256, ge=2)
+    """Images per step."""
+    epochs: int = Field(default=15, ge=1)
+    """Passes over the training images."""
+
+    @property
+    def num_parameters(self) -> int:
+        """Trainable numbers of the model with these sizes."""
+        return 2 * NUM_PIXELS * self.latent_dim
 
 
 PAPER_TABLE1 = AutoencoderSettings(filters=(7, 10, 16), neurons=32, latent_dim=3)

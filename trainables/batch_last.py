@@ -15,6 +15,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 
+def run_layers(layers: nn.Sequential, inputs: Tensor) -> Tensor:
+    """What `layers` gives for inputs whose first axis is the batch, with gradients; by `batch_last` on a CPU."""
+    if inputs.device.type == "cpu":
+        return batch_last(layers, inputs.movedim(0, -1).contiguous()).movedim(-1, 0)
+    outputs: Tensor = layers(inputs)
+    return outputs
+
+
 def batch_last(layers: nn.Sequential, x: Tensor) -> Tensor:
     """What `layers` gives for a batch whose images are the last axis, with gradients.
 
@@ -69,17 +77,16 @@ def _convolution(x: Tensor, layer: nn.Conv2d) -> Tensor:
     assert layer.bias is not None
     kernel, stride, padding = _geometry(layer)
     size = (x.shape[1] + 2 * padding - kernel) // stride + 1
-    product = _Convolution.apply(x, layer.weight, layer.bias, (kernel, stride, padding), size)
-    return product.view(-1, size, size, x.shape[-1])  # type: ignore[no-any-return]
+    product: Tensor = _Convolution.apply(x, layer.weight, layer.bias, (kernel, stride, padding), size)
+    return product.view(-1, size, size, x.shape[-1])
 
 
 def _transposed_convolution(x: Tensor, layer: nn.ConvTranspose2d) -> Tensor:
     assert layer.bias is not None
     kernel, stride, padding = _geometry(layer)
     size = (x.shape[1] - 1) * stride - 2 * padding + kernel + layer.output_padding[0]
-    return _TransposedConvolution.apply(  # type: ignore[no-any-return]
-        x, layer.weight, layer.bias, (kernel, stride, padding), size
-    )
+    image: Tensor = _TransposedConvolution.apply(x, layer.weight, layer.bias, (kernel, stride, padding), size)
+    return image
 
 
 def _batch_norm(x: Tensor, layer: nn.BatchNorm2d) -> Tensor:

@@ -4,51 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise, product
-from typing import Any, Literal
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainables.autoencoder import IMAGE_SIZE, as_pixels, as_tensor
-from trainables.batch_last import batch_last
+from trainables.batch_last import run_layers
+from trainables.classifier_settings import ClassifierSettings
 from trainables.epoch import Epoch
-from trainables.optimizers import annealed, make_optimizer, resumed, shuffled, snapshot
+from trainables.images import IMAGE_SIZE, as_pixels, as_tensor
+from trainables.loop import evaluated, passes
+from trainables.optimizers import Descent
 
-Architecture = Literal["cnn", "mlp", "linear"]
 NUM_CLASSES = 10
 CHANNELS = (32, 64)
-"""Of a CNN's two convolutions."""
-
-
-class ClassifierSettings(BaseModel):
-    """What is classified, by what, and how that is trained."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    input: Literal["latent", "raw"]
-    """Latent vectors, or images."""
-    num_features: int = Field(ge=1)
-    """Numbers of an input: the latent size, or 784."""
-    architecture: Architecture
-    """cnn: two convolutions (of one dimension along a latent vector, of two on an image) and two linear layers.
-    mlp: the author's, with layers of 20, 120 and 100. linear: a linear probe."""
-    learning_rate: float = Field(default=1e-3, gt=0)
-    """Step size; of the first step, where it is annealed."""
-    schedule: Literal["constant", "cosine"] = "cosine"
-    """How the step size goes on: as it is, or down to zero at the last step along half a cosine."""
-    weight_decay: float = Field(default=1e-5, ge=0)
-    """L2 penalty, added to the gradient."""
-    dropout: float = Field(default=0.3, ge=0, lt=1)
-    """Share of hidden activations that are left out in training."""
-    batch_size: int = Field(default=256, ge=2)
-    """Inputs per step."""
-    epochs: int = Field(default=50, ge=1)
-    """Passes over the training inputs."""
+"""Output channels of a CNN's two convolutions."""
 
 
 class Classifier(nn.Module):
@@ -67,21 +41,20 @@ class Classifier(nn.Module):
 
     def features(self, inputs: Tensor) -> Tensor:
         """Feature vectors, shape (batch, 128) for a CNN."""
-        if self.settings.architecture != "cnn":
-            return self.body(inputs.flatten(1))  # type: ignore[no-any-return]
-        if self.settings.input == "latent":
-            return self.body(inputs.unsqueeze(1))  # type: ignore[no-any-return]
-        if inputs.device.type != "cpu":
-            return self.body(inputs)  # type: ignore[no-any-return]
-        return batch_last(self.body, inputs.permute(1, 2, 3, 0).contiguous()).t()
+        convolves = self.settings.architecture == "cnn"
+        if convolves and self.settings.input == "raw":
+            return run_layers(self.body, inputs)
+        features: Tensor = self.body(inputs.unsqueeze(1) if convolves else inputs.flatten(1))
+        return features
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Logits, shape (batch, 10)."""
-        return self.head(self.features(inputs))  # type: ignore[no-any-return]
+        logits: Tensor = self.head(self.features(inputs))
+        return logits
 
 
 def _widths(settings: ClassifierSettings) -> tuple[int, ...]:
-    """Of the layers between the convolutions, if there are any, and the last one."""
+    """How many numbers the linear layers take and give, from the first one's input to the feature vector."""
     if settings.architecture == "linear":
         return (settings.num_features,)
     if settings.architecture == "mlp":
@@ -136,71 +109,45 @@ def train_classifier(
     """Train on `examples.train`, one epoch at a time; the loss is the mean cross-entropy.
 
     Metrics of an epoch: train_loss (mean over the epoch's batches, while the weights move and with dropout),
-    test_loss and test_accuracy at its end, and after the last epoch `confusion_L_P`, the number of test inputs of
-    class L that are taken for class P.
+    test_loss and test_accuracy at its end. The last epoch has the array `confusion` beside them: int64 of shape
+    (10, 10), how many test inputs of a true class (row) are taken for each class (column).
 
-    Args:
-        settings: the classifier and its training.
-        examples: what to learn from and to be tested on.
-        device: where to train.
-        seed: decides the initial weights, the order of the batches and what dropout leaves out.
-        resume: the state of an earlier epoch; training goes on after it, bit for bit on the CPU as if it had
-            never stopped.
+    The arguments are those of `train_autoencoder`; the seed decides what dropout leaves out too.
     """
     model = build(settings, seed=seed).to(device)
-    optimizer, step = make_optimizer(
-        "adam",
-        model,
-        learning_rate=settings.learning_rate,
-        weight_decay=settings.weight_decay,
-        device=device,
-    )
-    first = resumed(model, optimizer, resume)
+    descent = Descent("adam", model, settings.learning_rate, settings.schedule, weight_decay=settings.weight_decay)
     inputs, labels = as_tensor(examples.train).to(device), _labels(examples.train_labels, device)
     test_inputs, test_labels = as_tensor(examples.test).to(device), _labels(examples.test_labels, device)
+    train = torch.arange(len(inputs), device=device)
 
-    def train_epoch(number: int) -> float:
-        model.train()
-        total = torch.zeros((), dtype=torch.float64, device=device)
-        parts = shuffled(torch.arange(len(inputs), device=device), settings.batch_size, seed, number)
-        with torch.random.fork_rng(devices=[device] if torch.device(device).type == "cuda" else []):
-            torch.manual_seed(int(np.random.SeedSequence((seed, number, 1)).generate_state(1)[0]))
-            for position, batch in enumerate(parts):
-                if settings.schedule == "cosine":
-                    progress = (number - 1 + position / len(parts)) / settings.epochs
-                    optimizer.param_groups[0]["lr"] = annealed(settings.learning_rate, progress)
-                loss = functional.cross_entropy(model(prepared(inputs.index_select(0, batch))), labels[batch])
-                optimizer.zero_grad()
-                loss.backward()
-                step()
-                total += loss.detach() * len(batch)
-        return total.item() / len(inputs)
+    def batch_loss(batch: Tensor) -> Tensor:
+        return functional.cross_entropy(model(prepared(inputs.index_select(0, batch))), labels[batch])
 
-    for number in range(first, settings.epochs + 1):
-        train_loss = train_epoch(number)
+    for number, train_loss, _, state in passes(descent, train, batch_loss, settings, seed=seed, resume=resume):
         logits = predict(model, test_inputs)
+        guesses = logits.argmax(1)
         metrics = {
             "train_loss": train_loss,
             "test_loss": functional.cross_entropy(logits, test_labels).item(),
-            "test_accuracy": (logits.argmax(1) == test_labels).double().mean().item(),
+            "test_accuracy": (guesses == test_labels).double().mean().item(),
         }
-        if number == settings.epochs:
-            counts = torch.bincount(test_labels * NUM_CLASSES + logits.argmax(1), minlength=NUM_CLASSES**2).tolist()
-            pairs = product(range(NUM_CLASSES), repeat=2)
-            metrics |= {f"confusion_{true}_{guess}": n for (true, guess), n in zip(pairs, counts, strict=True)}
-        yield Epoch(number, metrics, snapshot(model, optimizer, number))
+        arrays = {"confusion": _confusion(test_labels, guesses)} if number == settings.epochs else {}
+        yield Epoch(number, metrics, state, arrays)
+
+
+def _confusion(labels: Tensor, guesses: Tensor) -> NDArray[np.int64]:
+    counts = torch.bincount(labels * NUM_CLASSES + guesses, minlength=NUM_CLASSES**2)
+    return counts.view(NUM_CLASSES, NUM_CLASSES).cpu().numpy()
 
 
 def prepared(inputs: Tensor) -> Tensor:
     """Inputs as a classifier takes them: images as pixels in [0, 1], latent vectors as they are."""
-    return as_pixels(inputs.reshape(len(inputs), -1)) if inputs.dtype == torch.uint8 else inputs
+    return as_pixels(inputs) if inputs.dtype == torch.uint8 else inputs
 
 
 def predict(model: Classifier, inputs: Tensor) -> Tensor:
-    """Logits, shape (n, 10), in evaluation mode, for uint8 images or latent vectors on the model's device."""
-    model.eval()
-    with torch.inference_mode():
-        return torch.cat([model(prepared(part)) for part in inputs.split(1000)])
+    """Logits, shape (n, 10), in evaluation mode, for uint8 images of shape (n, 28, 28) or latent vectors."""
+    return evaluated(model, lambda part: model(prepared(part)), inputs)
 
 
 def _labels(labels: NDArray[np.uint8], device: torch.device | str) -> Tensor:

@@ -1,10 +1,19 @@
-"""The contract between a training and whoever runs it: a training is a generator of epochs."""
+"""The contract between a training and whoever runs it: a training is a generator of epochs.
+
+    train_x(settings, data, *, device="cpu", seed, resume=None) -> Iterator[Epoch]
+
+The seed decides the initial weights, the order of the batches (the same on every device) and all else that is drawn,
+and nothing else does. `resume` is the state of an earlier epoch: the training goes on after it, on the CPU bit for
+bit as if it had never stopped.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -17,3 +26,6 @@ class Epoch:
     """Plain floats; the names are the tables' column names."""
     state: Callable[[], dict[str, Any]]
     """Feeds `resume`: tensors and plain values, to be used before the next epoch is asked for."""
+    arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    """What the epoch gave beside its metrics, by name, such as a confusion matrix or images; kept beside the
+    training's record, where a name that comes again replaces the earlier."""

@@ -1,13 +1,15 @@
-"""The paper's generator and discriminator, and the losses of its two games (Introduction, Methods)."""
+"""The paper's generator and discriminator, and the losses of its two GANs (Introduction, Methods)."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm
 
-from trainables.gan_settings import GanSettings, Loss
+from trainables.gan_settings import GanRecipe, Loss
 
 
 class Generator(nn.Module):
@@ -19,36 +21,25 @@ class Generator(nn.Module):
     Source: the paper, Methods, read as its author's code has it.
     """
 
-    def __init__(self, settings: GanSettings) -> None:
+    def __init__(self, settings: GanRecipe) -> None:
         super().__init__()
         f1, f2, f3 = settings.generator_filters
-        if settings.architecture == "paper":
-            self.layers = nn.Sequential(
-                nn.ConvTranspose2d(settings.latent_dim, f1, 3, stride=2),
-                *(nn.BatchNorm2d(f1), nn.ReLU()),
-                nn.ConvTranspose2d(f1, f2, 3, stride=2),
-                *(nn.BatchNorm2d(f2), nn.ReLU()),
-                nn.ConvTranspose2d(f2, f3, 3, stride=2),
-                *(nn.BatchNorm2d(f3), nn.ReLU()),
-                nn.ConvTranspose2d(f3, 1, 3, stride=2, padding=2, output_padding=1),
-                nn.Tanh(),
-            )
-        else:
-            self.layers = nn.Sequential(
-                nn.ConvTranspose2d(settings.latent_dim, f1, 7),
-                *(_group_norm(f1), nn.ReLU()),
-                nn.ConvTranspose2d(f1, f2, 4, stride=2, padding=1),
-                *(_group_norm(f2), nn.ReLU()),
-                nn.ConvTranspose2d(f2, f3, 4, stride=2, padding=1),
-                *(_group_norm(f3), nn.ReLU()),
-                nn.Conv2d(f3, 1, 3, padding=1),
-                nn.Tanh(),
-            )
+        paper = settings.architecture == "paper"
+        first, further = ((3, 2, 0), (3, 2, 0)) if paper else ((7, 1, 0), (4, 2, 1))  # kernel, stride, padding
+        norm = nn.BatchNorm2d if paper else _group_norm
+        self.layers = nn.Sequential(
+            *_block(nn.ConvTranspose2d(settings.latent_dim, f1, *first), norm, nn.ReLU()),
+            *_block(nn.ConvTranspose2d(f1, f2, *further), norm, nn.ReLU()),
+            *_block(nn.ConvTranspose2d(f2, f3, *further), norm, nn.ReLU()),
+            nn.ConvTranspose2d(f3, 1, 3, 2, padding=2, output_padding=1) if paper else nn.Conv2d(f3, 1, 3, padding=1),
+            nn.Tanh(),
+        )
         self.apply(_normal_weights)
 
     def forward(self, z: Tensor) -> Tensor:
-        """Images of random vectors."""
-        return self.layers(z[:, :, None, None])  # type: ignore[no-any-return]
+        """Images, shape (batch, 1, 28, 28), of random vectors, shape (batch, latent_dim)."""
+        images: Tensor = self.layers(z[:, :, None, None])
+        return images
 
 
 class Discriminator(nn.Module):
@@ -60,32 +51,37 @@ class Discriminator(nn.Module):
     Source: the paper, Methods, read as its author's code has it; Miyato et al. 2018 for spectral norm.
     """
 
-    def __init__(self, settings: GanSettings) -> None:
+    def __init__(self, settings: GanRecipe) -> None:
         super().__init__()
         f1, f2, f3 = settings.discriminator_filters
-        if settings.architecture == "paper":
-            self.layers = nn.Sequential(
-                *(nn.Conv2d(1, f1, 4, stride=2, padding=1), nn.LeakyReLU(0.2)),
-                *(nn.Conv2d(f1, f2, 4, stride=2, padding=1), nn.BatchNorm2d(f2), nn.LeakyReLU(0.2)),
-                *(nn.Conv2d(f2, f3, 4, stride=2, padding=1), nn.BatchNorm2d(f3), nn.LeakyReLU(0.2)),
-                nn.Conv2d(f3, 1, 4, stride=2, padding=1),
-            )
-        else:
-            self.layers = nn.Sequential(
-                *(nn.Conv2d(1, f1, 4, stride=2, padding=1), nn.LeakyReLU(0.2)),
-                *(nn.Conv2d(f1, f2, 4, stride=2, padding=1), nn.LeakyReLU(0.2)),
-                *(nn.Conv2d(f2, f3, 3, stride=2, padding=1), nn.LeakyReLU(0.2)),
-                nn.Conv2d(f3, 1, 4),
-            )
+        paper = settings.architecture == "paper"
+        norm = nn.BatchNorm2d if paper else None
+        self.layers = nn.Sequential(
+            *_block(nn.Conv2d(1, f1, 4, stride=2, padding=1), None, nn.LeakyReLU(0.2)),
+            *_block(nn.Conv2d(f1, f2, 4, stride=2, padding=1), norm, nn.LeakyReLU(0.2)),
+            *_block(nn.Conv2d(f2, f3, 4 if paper else 3, stride=2, padding=1), norm, nn.LeakyReLU(0.2)),
+            nn.Conv2d(f3, 1, 4, stride=2, padding=1) if paper else nn.Conv2d(f3, 1, 4),
+        )
         self.apply(_normal_weights)
-        if settings.architecture == "stable":
+        if not paper:
             for layer in self.layers:
                 if isinstance(layer, nn.Conv2d):
                     spectral_norm(layer)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits: d = sigmoid(logit) is the probability that an image is real."""
-        return self.layers(images).flatten()  # type: ignore[no-any-return]
+        """Logits, shape (batch,): d = sigmoid(logit) is the probability that an image is real."""
+        logits: Tensor = self.layers(images)
+        return logits.flatten()
+
+
+def _block(
+    convolution: nn.Conv2d | nn.ConvTranspose2d, norm: Callable[[int], nn.Module] | None, activation: nn.Module
+) -> Iterator[nn.Module]:
+    """The layers of a block; not a Sequential of its own, so that weights have the names that files know."""
+    yield convolution
+    if norm is not None:
+        yield norm(convolution.out_channels)
+    yield activation
 
 
 def _group_norm(channels: int) -> nn.GroupNorm:
@@ -102,7 +98,7 @@ def _normal_weights(layer: nn.Module) -> None:
         nn.init.normal_(layer.weight, 1.0, 0.02)
 
 
-def build(settings: GanSettings, *, seed: int) -> tuple[Generator, Discriminator]:
+def build(settings: GanRecipe, *, seed: int) -> tuple[Generator, Discriminator]:
     """Fresh networks on the CPU; their weights depend on the seed alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -110,7 +106,7 @@ def build(settings: GanSettings, *, seed: int) -> tuple[Generator, Discriminator
 
 
 def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-    """Loss that the discriminator minimises, in both games: -E[log d(x)] - E[log(1 - d(g(z)))].
+    """Loss that the discriminator minimises, whatever the generator's: -E[log d(x)] - E[log(1 - d(g(z)))].
 
     Args:
         real_logits: shape (batch,), of real images.
@@ -149,7 +145,7 @@ def generator_loss(fake_logits: Tensor, kind: Loss) -> Tensor:
 
     Args:
         fake_logits: shape (batch,), any real value; d = sigmoid(logit).
-        kind: which game.
+        kind: which loss.
 
     Returns:
         Scalar, mean over the batch.

@@ -13,20 +13,19 @@ from torch import Tensor, nn
 
 from trainables.classifier import NUM_CLASSES, Classifier, prepared
 from trainables.gan_training import generate
+from trainables.loop import evaluated
 
 NEIGHBOURHOOD = 3
 """k of precision and recall, as Kynkaanniemi et al. 2019 have it."""
 
 
 def features(classifier: Classifier, images: Tensor) -> Tensor:
-    """Feature vectors, shape (n, width), of uint8 images of shape (n, 28, 28) on the classifier's device."""
-    classifier.eval()
-    with torch.inference_mode():
-        return torch.cat([classifier.features(prepared(part)) for part in images.split(1000)])
+    """Feature vectors, shape (n, width), of uint8 images of shape (n, 28, 28); on the classifier's device."""
+    return evaluated(classifier, lambda part: classifier.features(prepared(part)), images)
 
 
 def frechet_distance(generated: Tensor, real: Tensor) -> float:
-    """Of the two Gaussians that fit two sets of feature vectors, each of shape (n, width).
+    """Frechet distance of the Gaussians that fit two sets of feature vectors, each of shape (n, width).
 
     |m1 - m2|^2 + trace(C1 + C2 - 2 (C1 C2)^(1/2)). Distances in the features of different networks never compare.
 
@@ -35,19 +34,19 @@ def frechet_distance(generated: Tensor, real: Tensor) -> float:
     return gaussian_distance(gaussian(generated), gaussian(real))
 
 
-def gaussian(vectors: Tensor) -> dict[str, Tensor]:
+def gaussian(vectors: Tensor) -> dict[str, NDArray[Any]]:
     """mu, shape (width,), and sigma, shape (width, width), of the Gaussian that fits vectors of shape (n, width)."""
     from torch_fidelity.metric_fid import fid_features_to_statistics
 
-    return {name: torch.from_numpy(array) for name, array in fid_features_to_statistics(vectors.cpu()).items()}
+    statistics: dict[str, NDArray[Any]] = fid_features_to_statistics(vectors.cpu())
+    return statistics
 
 
-def gaussian_distance(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> float:
-    """Frechet distance of two Gaussians."""
+def gaussian_distance(one: Mapping[str, NDArray[Any]], other: Mapping[str, NDArray[Any]]) -> float:
+    """Frechet distance of two Gaussians, each with its mu and its sigma."""
     from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_statistics_to_metric
 
-    statistics = [{name: tensor.numpy() for name, tensor in each.items()} for each in (one, other)]
-    return float(fid_statistics_to_metric(*statistics, False)[KEY_METRIC_FID])
+    return float(fid_statistics_to_metric(one, other, False)[KEY_METRIC_FID])
 
 
 def precision_recall(generated: Tensor, real: Tensor) -> tuple[float, float]:
@@ -61,10 +60,10 @@ def precision_recall(generated: Tensor, real: Tensor) -> tuple[float, float]:
     """
     from torch_fidelity.metric_prc import KEY_METRIC_PRECISION, KEY_METRIC_RECALL, prc_features_to_metric
 
-    found = prc_features_to_metric(
+    shares = prc_features_to_metric(
         generated, real, prc_neighborhood=NEIGHBOURHOOD, prc_batch_size=2000, save_cpu_ram=False, verbose=False
     )
-    return float(found[KEY_METRIC_PRECISION]), float(found[KEY_METRIC_RECALL])
+    return float(shares[KEY_METRIC_PRECISION]), float(shares[KEY_METRIC_RECALL])
 
 
 def class_entropy(counts: NDArray[np.integer[Any]]) -> float:
@@ -83,24 +82,28 @@ class Scores:
 
     classifier: Classifier
     real_features: Tensor
-    """Of the test images, shape (n, width)."""
+    """Feature vectors of real images, shape (n, width)."""
     z: Tensor
-    """Random vectors, shape (m, latent_dim)."""
+    """Random vectors that the scored images are made from, shape (m, latent_dim)."""
     last_epoch: int | None
-    """After which precision and recall are measured too; they take longest. None for never."""
+    """Number of the epoch after which precision and recall are measured too, which take longest; None for never."""
 
-    def __call__(self, generator: nn.Module, number: int) -> Mapping[str, float]:
-        """frechet_distance, class_entropy, and how many images are taken for each class: class_0 ... class_9."""
-        device = self.real_features.device
-        found = features(self.classifier, generate(generator, self.z).to(device))
+    def __call__(self, generator: nn.Module, number: int) -> dict[str, float]:
+        """frechet_distance, class_entropy and num_classes (which any image is taken for), precision and recall.
+
+        Args:
+            generator: gives images of random vectors.
+            number: of the epoch that it comes from.
+        """
+        generated = features(self.classifier, generate(generator, self.z))
         with torch.inference_mode():
-            guesses = self.classifier.head(found).argmax(1).cpu().numpy()
+            guesses = self.classifier.head(generated).argmax(1).cpu().numpy()
         counts = np.bincount(guesses, minlength=NUM_CLASSES)
         scores = {
-            "frechet_distance": frechet_distance(found, self.real_features),
+            "frechet_distance": frechet_distance(generated, self.real_features),
             "class_entropy": class_entropy(counts),
-            **{f"class_{label}": float(count) for label, count in enumerate(counts)},
+            "num_classes": float(np.count_nonzero(counts)),
         }
         if number == self.last_epoch:
-            scores["precision"], scores["recall"] = precision_recall(found, self.real_features)
+            scores["precision"], scores["recall"] = precision_recall(generated, self.real_features)
         return scores

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,11 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor, distributed, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from trainables.autoencoder import as_tensor
 from trainables.epoch import Epoch
 from trainables.gan import build, discriminator_loss, generator_loss, r1_penalty
-from trainables.gan_settings import GanSettings
-from trainables.optimizers import annealed, make_optimizer, random_numbers
+from trainables.gan_settings import GanRecipe, GanSettings
+from trainables.images import Images, as_tensor
+from trainables.loop import evaluated, random_numbers, shuffled
+from trainables.optimizers import Descent
 
 PENALTY_EVERY = 8
 """Steps from one penalised step of the discriminator to the next, whose penalty counts for all of them: Karras et al.
@@ -26,18 +28,96 @@ def scaled(images: Tensor) -> Tensor:
     return images.float().div_(127.5).sub_(1).unsqueeze(1)
 
 
-def random_vectors(count: int, settings: GanSettings, *seed: int) -> Tensor:
+def random_vectors(count: int, settings: GanRecipe, *seed: int) -> Tensor:
     """Vectors z from N(0, I), shape (count, latent_dim), decided by the seed."""
     return torch.randn(count, settings.latent_dim, generator=random_numbers(*seed))
 
 
 Prepare = Callable[[nn.Module], nn.Module]
-Measure = Callable[[nn.Module, int], Mapping[str, float]]
+Measure = Callable[[nn.Module, int], tuple[Mapping[str, float], Mapping[str, NDArray[Any]]]]
+"""Takes a generator in evaluation mode and the number of the epoch that it comes from; gives metrics and arrays."""
+
+
+class Gan:
+    """A generator and a discriminator in training, with their optimizers and the moving average of the generator.
+
+    `prepare_model` wraps a network so that its gradients are averaged over the workers.
+    """
+
+    def __init__(
+        self, settings: GanSettings, *, seed: int, device: torch.device | str, prepare_model: Prepare
+    ) -> None:
+        generator, discriminator = (network.to(device) for network in build(settings, seed=seed))
+        self.settings, self.generator, self.discriminator = settings, generator, discriminator
+        self.networks: dict[str, nn.Module] = {"generator": generator, "discriminator": discriminator}
+        self.descents = {
+            name: Descent("adam", network, settings.learning_rate, settings.schedule, betas=(settings.beta1, 0.999))
+            for name, network in self.networks.items()
+        }
+        self.averaged: AveragedModel | None = None
+        self.scored: nn.Module = generator
+        """The generator whose images count: the moving average, where there is one."""
+        if settings.ema_decay is not None:
+            average = get_ema_multi_avg_fn(settings.ema_decay)
+            self.averaged = AveragedModel(generator, multi_avg_fn=average, use_buffers=True)
+            self.networks["averaged"], self.scored = self.averaged, self.averaged.module
+        # In its own steps a network is wrapped; in the other's it is plain.
+        self.own_generator, self.own_discriminator = prepare_model(generator), prepare_model(discriminator)
+
+    def step_discriminator(self, real: Tensor, z: Tensor, *, penalised: bool) -> Tensor:
+        """Move the discriminator on images, shape (batch, 1, 28, 28) in [-1, 1], and as many random vectors.
+
+        Returns:
+            Its loss, without the penalty, and the means of d(x) and d(g(z)): shape (3,).
+        """
+        self.discriminator.requires_grad_(True)
+        with torch.no_grad():
+            fake = self.generator(z)
+        real_logits, fake_logits = self.own_discriminator(real), self.own_discriminator(fake)
+        loss = penalised_loss = discriminator_loss(real_logits, fake_logits)
+        if penalised:
+            # Its gradient is averaged over the workers with the loss's.
+            penalty = r1_penalty(self.discriminator, real)
+            penalised_loss = loss + PENALTY_EVERY * self.settings.r1_penalty / 2 * penalty
+        self.descents["discriminator"].minimise(penalised_loss)
+        return torch.stack([loss, real_logits.sigmoid().mean(), fake_logits.sigmoid().mean()]).detach()
+
+    def step_generator(self, z: Tensor) -> Tensor:
+        """Move the generator, and its average after it, on random vectors, shape (batch, latent_dim).
+
+        Returns:
+            Its loss, and the mean size of the gradient of each image's loss in its logit: shape (2,).
+        """
+        self.discriminator.requires_grad_(False)
+        logits = self.discriminator(self.own_generator(z))
+        logits.retain_grad()
+        loss = generator_loss(logits, self.settings.loss)
+        self.descents["generator"].minimise(loss)
+        if self.averaged is not None:
+            self.averaged.update_parameters(self.generator)
+        assert logits.grad is not None
+        return torch.stack([loss.detach(), logits.grad.abs().sum()])
+
+    def state(self, number: int) -> dict[str, Any]:
+        """What `load` takes, after the epoch with this number; the scored generator's weights are its `model`."""
+        return {
+            **{name: network.state_dict() for name, network in self.networks.items()},
+            "optimizers": {name: descent.optimizer.state_dict() for name, descent in self.descents.items()},
+            "model": self.scored.state_dict(),
+            "epoch": number,
+        }
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Go back to a state, on any device."""
+        for name, network in self.networks.items():
+            network.load_state_dict(state[name])
+        for name, descent in self.descents.items():
+            descent.optimizer.load_state_dict(state["optimizers"][name])
 
 
 def train_gan(
     settings: GanSettings,
-    images: NDArray[Any],
+    images: Images,
     *,
     device: torch.device | str = "cpu",
     seed: int,
@@ -47,7 +127,7 @@ def train_gan(
     world_size: int = 1,
     measure: Measure | None = None,
 ) -> Iterator[Epoch]:
-    """Play the game, one epoch at a time: for every batch a step of the discriminator, then one of the generator.
+    """Train a GAN, one epoch at a time: for every batch a step of the discriminator, then one of the generator.
 
     Every eighth step of the discriminator is penalised, where the settings say so; d_loss is without the penalty.
 
@@ -59,7 +139,7 @@ def train_gan(
     epochs, and all of them must be asked for the next one.
 
     Args:
-        settings: the game and its players.
+        settings: the networks, the loss and the training.
         images: uint8, shape (n, 28, 28), real ones.
         device: where to train.
         seed: decides the initial weights, the order of the batches and every random vector.
@@ -67,8 +147,8 @@ def train_gan(
         prepare_model: wraps a network so that its gradients are averaged over the workers.
         rank: number of this worker, from 0.
         world_size: number of workers; divides the batch size.
-        measure: called with the scored generator, in evaluation mode, and the epoch's number after each epoch, by the
-            worker of rank 0, which passes what it measured to the others.
+        measure: called after each epoch by the worker of rank 0, which passes the metrics to the others and gives the
+            arrays in its own epoch alone.
 
     Raises:
         ValueError: the batch size cannot be shared evenly, or is greater than the number of images.
@@ -77,107 +157,48 @@ def train_gan(
         raise ValueError(f"batch_size {settings.batch_size} cannot be shared evenly by {world_size} workers")
     if settings.batch_size > len(images):
         raise ValueError(f"batch_size {settings.batch_size} is above the number of images, {len(images)}")
-    generator, discriminator = (network.to(device) for network in build(settings, seed=seed))
-    averaged = None
-    if settings.ema_decay is not None:
-        average = get_ema_multi_avg_fn(settings.ema_decay)
-        averaged = AveragedModel(generator, multi_avg_fn=average, use_buffers=True)
-    optimizers = {
-        name: make_optimizer(
-            "adam", network, learning_rate=settings.learning_rate, betas=(settings.beta1, 0.999), device=device
-        )
-        for name, network in (("generator", generator), ("discriminator", discriminator))
-    }
-    parts: dict[str, Any] = {"generator": generator, "discriminator": discriminator, "averaged": averaged}
-    first = 1
+    gan, first = Gan(settings, seed=seed, device=device, prepare_model=prepare_model), 1
     if resume is not None:
-        for name, part in parts.items():
-            if part is not None:
-                part.load_state_dict(resume[name])
-        for name, (optimizer, _) in optimizers.items():
-            optimizer.load_state_dict(resume["optimizers"][name])
+        gan.load(resume)
         first = resume["epoch"] + 1
-    # The players as each sees its own gradients; as the other's opponent they are plain networks.
-    own_generator, own_discriminator = prepare_model(generator), prepare_model(discriminator)
     real_images = as_tensor(images).to(device)
-    num_steps = len(images) // settings.batch_size
-
-    def step_discriminator(real: Tensor, z: Tensor, *, penalised: bool) -> Tensor:
-        discriminator.requires_grad_(True)
-        with torch.no_grad():
-            fake = generator(z)
-        real_logits, fake_logits = own_discriminator(real), own_discriminator(fake)
-        loss = discriminator_loss(real_logits, fake_logits)
-        optimizer, step = optimizers["discriminator"]
-        optimizer.zero_grad()
-        if penalised:
-            penalty = r1_penalty(discriminator, real)  # its gradient is averaged over the workers with the loss's
-            (loss + PENALTY_EVERY * settings.r1_penalty / 2 * penalty).backward()
-        else:
-            loss.backward()
-        step()
-        return torch.stack(
-            [loss.detach(), real_logits.detach().sigmoid().mean(), fake_logits.detach().sigmoid().mean()]
-        )
-
-    def step_generator(z: Tensor) -> Tensor:
-        discriminator.requires_grad_(False)
-        logits = discriminator(own_generator(z))
-        logits.retain_grad()
-        loss = generator_loss(logits, settings.loss)
-        optimizer, step = optimizers["generator"]
-        optimizer.zero_grad()
-        loss.backward()
-        step()
-        assert logits.grad is not None
-        return torch.stack([loss.detach(), logits.grad.abs().sum()])
-
     for number in range(first, settings.epochs + 1):
-        generator.train()
-        discriminator.train()
-        order = torch.randperm(len(images), generator=random_numbers(seed, number)).to(device)
-        draws = random_numbers(seed, number, 1)
-        total = torch.zeros(5, dtype=torch.float64, device=device)
-        for number_of_step, batch in enumerate(order.split(settings.batch_size)[:num_steps]):
-            if settings.schedule == "cosine":
-                progress = (number - 1 + number_of_step / num_steps) / settings.epochs
-                for optimizer, _ in optimizers.values():
-                    optimizer.param_groups[0]["lr"] = annealed(settings.learning_rate, progress)
-            both = torch.randn(2, settings.batch_size, settings.latent_dim, generator=draws).to(device)
-            for_discriminator, for_generator = both[:, rank::world_size]
-            real = scaled(real_images.index_select(0, batch[rank::world_size]))
-            penalised = settings.r1_penalty > 0 and number_of_step % PENALTY_EVERY == 0
-            total[:3] += step_discriminator(real, for_discriminator, penalised=penalised)
-            total[3:] += step_generator(for_generator)
-            if averaged is not None:
-                averaged.update_parameters(generator)
-        if world_size > 1:
-            distributed.all_reduce(total)
-        names = ("d_loss", "d_real", "d_fake", "g_loss", "g_logit_grad")
-        metrics = dict(zip(names, (total / (num_steps * world_size)).tolist(), strict=True))
+        metrics = _train_epoch(gan, real_images, number, seed=seed, rank=rank, world_size=world_size)
+        arrays: Mapping[str, NDArray[Any]] = {}
         if measure is not None and rank == 0:
-            scored = generator if averaged is None else averaged.module
-            metrics |= measure(scored.eval(), number)
+            measured, arrays = measure(gan.scored.eval(), number)
+            metrics |= measured
         if world_size > 1:
             shared = [metrics]
             distributed.broadcast_object_list(shared, src=0)
             (metrics,) = shared
-        yield Epoch(
-            number,
-            metrics,
-            lambda number=number: {  # type: ignore[misc]
-                **{name: None if part is None else part.state_dict() for name, part in parts.items()},
-                "optimizers": {name: optimizer.state_dict() for name, (optimizer, _) in optimizers.items()},
-                "model": (generator if averaged is None else averaged.module).state_dict(),
-                "epoch": number,
-            },
-        )
+        yield Epoch(number, metrics, partial(gan.state, number), arrays)
+
+
+def _train_epoch(gan: Gan, images: Tensor, number: int, *, seed: int, rank: int, world_size: int) -> dict[str, float]:
+    """One epoch of both networks; the means over its steps."""
+    settings, num_steps = gan.settings, len(images) // gan.settings.batch_size
+    batches = shuffled(torch.arange(len(images), device=images.device), settings.batch_size, seed, number)[:num_steps]
+    draws = random_numbers(seed, number, 1)
+    total = torch.zeros(5, dtype=torch.float64, device=images.device)
+    gan.generator.train()
+    gan.discriminator.train()
+    for position, batch in enumerate(batches):
+        for descent in gan.descents.values():
+            descent.anneal((number - 1 + position / num_steps) / settings.epochs)
+        both = torch.randn(2, settings.batch_size, settings.latent_dim, generator=draws).to(images.device)
+        for_discriminator, for_generator = both[:, rank::world_size]
+        real = scaled(images.index_select(0, batch[rank::world_size]))
+        penalised = settings.r1_penalty > 0 and position % PENALTY_EVERY == 0
+        total[:3] += gan.step_discriminator(real, for_discriminator, penalised=penalised)
+        total[3:] += gan.step_generator(for_generator)
+    if world_size > 1:
+        distributed.all_reduce(total)
+    names = ("d_loss", "d_real", "d_fake", "g_loss", "g_logit_grad")
+    return dict(zip(names, (total / (num_steps * world_size)).tolist(), strict=True))
 
 
 def generate(generator: nn.Module, z: Tensor) -> Tensor:
     """Images of random vectors in evaluation mode: uint8, shape (n, 28, 28), on the CPU."""
-    device = next(generator.parameters()).device
-    generator.eval()
-    with torch.inference_mode():
-        parts = [generator(part.to(device)).add_(1).mul_(127.5).round_().byte().cpu() for part in z.split(1000)]
-    return torch.cat(parts).squeeze(1)
+    images = evaluated(generator, lambda part: generator(part).add_(1).mul_(127.5).round_().byte(), z)
+    return images.cpu().squeeze(1)

@@ -7,6 +7,8 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from trainables.images import Images, unit_pixels
+
 Noise = Literal["zeroed", "zeroed_foreground", "gaussian", "gaussian_unclipped", "gaussian_matched"]
 """zeroed: each pixel is set to zero with probability p, the level.
 zeroed_foreground: p of an image's pixels, rounded, are set to zero, none of which was zero already; all that are
@@ -17,7 +19,7 @@ gaussian_matched: not clipped either, with the sigma that costs what zeroing wit
 NOISES: tuple[Noise, ...] = get_args(Noise)
 
 
-def add_noise(images: NDArray[np.uint8], noise: Noise, level: float, *, seed: int) -> NDArray[np.float32]:
+def add_noise(images: Images, noise: Noise, level: float, *, seed: int) -> NDArray[np.float32]:
     """Noisy copies of images, drawn once from the seed, the kind and the level.
 
     On average zeroing costs mean((y - x)^2) = p mean(x^2), and unclipped Gaussian noise sigma^2; so matched noise has
@@ -39,7 +41,7 @@ def add_noise(images: NDArray[np.uint8], noise: Noise, level: float, *, seed: in
     if not 0 <= level <= highest:
         raise ValueError(f"level {level} is out of range for {noise} noise: 0 to {highest}")
     draws = np.random.default_rng([seed, NOISES.index(noise), round(level * 1e6)])
-    pixels: NDArray[np.float32] = np.divide(images, 255, dtype=np.float32)
+    pixels = unit_pixels(images)
     if noise == "zeroed":
         pixels[draws.random(pixels.shape, dtype=np.float32) < level] = 0
         return pixels

@@ -8,10 +8,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-Images = NDArray[np.uint8]
+from trainables.images import Images
+
 Index = NDArray[np.int64]
-
-
 Order = Literal["sequential", "shuffled", "stratified", "class_sorted"]
 """What order the images are in before they are cut into blocks. sequential: the files' order, as in the paper.
 shuffled: any. stratified: every block has the classes in the same numbers, as near as may be. class_sorted: by class,

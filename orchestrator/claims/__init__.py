@@ -5,23 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from orchestrator.claims import architecture, denoising, folds, games, introduction, latent  # noqa: F401  (they state them)
-from orchestrator.claims.claim import CLAIMS, Tables
+from orchestrator.claims import architecture, denoising, folds, gans, introduction, latent
+from orchestrator.claims.claim import Tables
+
+CLAIMS = (*introduction.CLAIMS, *architecture.CLAIMS, *folds.CLAIMS, *latent.CLAIMS, *gans.CLAIMS, *denoising.CLAIMS)
 
 
-def judged(tables: Tables, scales: Mapping[str, str]) -> list[dict[str, Any]]:
+def judged(tables: Tables, scales: Mapping[str, str], flags: Mapping[str, str] = {}) -> list[dict[str, Any]]:
     """Rows of the table claims.
 
     Args:
         tables: of a run.
         scales: full or reduced, by table.
+        flags: by table, the flag that brings in the stage that makes it, where a run has not got it.
     """
-    found = []
-    for claim in sorted(CLAIMS, key=lambda it: it.number):
-        answer = claim.answer(tables)
+    judgements = []
+    for claim in sorted(CLAIMS, key=lambda claim: claim.number):
+        answer = claim.answer(tables, flags)
         measured = answer.measured
         reduced = "reduced" in {scales.get(name) for name in claim.evidence}
-        found.append(
+        judgements.append(
             {
                 "claim": claim.number,
                 "statement": claim.statement,
@@ -37,4 +40,4 @@ def judged(tables: Tables, scales: Mapping[str, str]) -> list[dict[str, Any]]:
                 "evidence": ", ".join(claim.evidence) or None,
             }
         )
-    return found
+    return judgements

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any, Literal
 
 import numpy as np
@@ -51,6 +52,10 @@ class Answer:
     """A time that the claim is about; apart from `measured`, since it changes from run to run."""
 
 
+Judge = Callable[..., Answer]
+"""Its arguments are tables, by their names; one that is not needed has the default None."""
+
+
 class NotTested(Exception):
     """The run has not what the claim would be judged by; the message says what is missing."""
 
@@ -66,36 +71,32 @@ class Claim:
     """The number or the word that the paper gives, or its author's repository."""
     quantity: str
     """What is measured, with its unit; empty where nothing is."""
-    evidence: tuple[str, ...]
-    """Tables that it is judged by."""
-    judge: Callable[[Tables], Answer]
+    judge: Judge
+    """Named after what it measures."""
 
-    def answer(self, tables: Tables) -> Answer:
-        """The judge's, or that it cannot be judged."""
-        missing = [name for name in self.evidence if name not in tables or tables[name].empty]
+    @property
+    def evidence(self) -> tuple[str, ...]:
+        """Tables that it is judged by: the judge's arguments but those that may be None."""
+        arguments = signature(self.judge).parameters.values()
+        return tuple(argument.name for argument in arguments if argument.default is argument.empty)
+
+    def answer(self, tables: Tables, flags: Mapping[str, str] = {}) -> Answer:
+        """The judge's, or that it cannot be judged; `flags` as in `judged`."""
+        arguments = signature(self.judge).parameters
+        given = {name: table for name, table in tables.items() if name in arguments and not table.empty}
+        missing = [name for name in self.evidence if name not in given]
         if missing:
-            how = " (--gan.search makes it)" if "gan_trials" in missing else ""
-            return Answer("not_tested", f"This run has no table {', '.join(missing)}{how}.")
+            told = (f"{name} ({flags[name]} makes it)" if name in flags else name for name in missing)
+            return Answer("not_tested", f"This run has no table {', '.join(told)}.")
         try:
-            return self.judge(tables)
+            return self.judge(**given)
         except NotTested as error:
             return Answer("not_tested", f"This run has no {error}.")
 
 
-CLAIMS: list[Claim] = []
-"""All of them, once the modules that state them are imported."""
-
-
-def claim(
-    number: int, statement: str, *evidence: str, paper: str = "", quantity: str = ""
-) -> Callable[[Callable[[Tables], Answer]], Callable[[Tables], Answer]]:
-    """Make a function the judge of a claim."""
-
-    def add(judge: Callable[[Tables], Answer]) -> Callable[[Tables], Answer]:
-        CLAIMS.append(Claim(number, statement, paper, quantity, evidence, judge))
-        return judge
-
-    return add
+def claim(number: int, statement: str, *, paper: str = "", quantity: str = "") -> Callable[[Judge], Claim]:
+    """Make a function that names the tables it looks at the judge of a claim."""
+    return lambda judge: Claim(number, statement, paper, quantity, judge)
 
 
 def rows(table: pd.DataFrame, what: str, **values: Any) -> pd.DataFrame:
@@ -115,8 +116,8 @@ def rows(table: pd.DataFrame, what: str, **values: Any) -> pd.DataFrame:
 
 def first_seed(table: pd.DataFrame) -> pd.DataFrame:
     """Rows with the seed of the first."""
-    found: pd.DataFrame = table[table["seed"] == table["seed"].iloc[0]]
-    return found
+    first: pd.DataFrame = table[table["seed"] == table["seed"].iloc[0]]
+    return first
 
 
 def mean(values: Iterable[float]) -> Interval:
@@ -148,8 +149,8 @@ def deviation(values: Iterable[float], unit: float = 1) -> Interval:
     free = len(array) - 1
     if free < 1:
         raise NotTested("two values to tell a spread by")
-    found = float(array.std(ddof=1)) / unit
-    return Interval(found, *(found * math.sqrt(free / chi2.ppf(share, free)) for share in (0.975, 0.025)))
+    value = float(array.std(ddof=1)) / unit
+    return Interval(value, *(value * math.sqrt(free / chi2.ppf(share, free)) for share in (0.975, 0.025)))
 
 
 def ratio_of_deviations(values: Iterable[float], others: Iterable[float]) -> Interval:
@@ -160,12 +161,12 @@ def ratio_of_deviations(values: Iterable[float], others: Iterable[float]) -> Int
     """
     from scipy.stats import f
 
-    above, below = (np.asarray(list(it), dtype=float) for it in (values, others))
+    above, below = (np.asarray(list(side), dtype=float) for side in (values, others))
     free = len(above) - 1, len(below) - 1
     if min(free) < 1:
         raise NotTested("two values to tell a spread by")
-    found = float(above.std(ddof=1) / below.std(ddof=1))
-    return Interval(found, *(found / math.sqrt(f.ppf(share, *free)) for share in (0.975, 0.025)))
+    ratio = float(above.std(ddof=1) / below.std(ddof=1))
+    return Interval(ratio, *(ratio / math.sqrt(f.ppf(share, *free)) for share in (0.975, 0.025)))
 
 
 def difference_of_shares(share: float, other: float, count: int) -> Interval:

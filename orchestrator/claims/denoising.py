@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import pandas as pd
 
-from orchestrator.claims.claim import Answer, Interval, NotTested, Tables, Verdict, claim, rows, spread
+from orchestrator.claims.claim import Answer, Interval, NotTested, claim, rows, spread
+
+__all__ = ["CLAIMS"]
 
 AUTHOR_LEVELS = {0.1, 0.2, 0.3, 0.4, 0.5}
 
 
 @claim(
-    45, "Denoising is tested with different levels of noise (Figure 2).", "denoising", paper=".1 to .5",
+    45,
+    "Denoising is tested with different levels of noise (Figure 2).",
+    paper=".1 to .5",
     quantity="levels of zeroed pixels",
-)  # fmt: skip
-def _(tables: Tables) -> Answer:
-    levels = set(rows(tables["denoising"], "zeroed pixels", noise="zeroed")["level"])
+)
+def levels_of_noise_tested(denoising: pd.DataFrame) -> Answer:
+    levels = set(rows(denoising, "zeroed pixels", noise="zeroed")["level"])
     return Answer(
         "supported" if levels >= AUTHOR_LEVELS else "partly",
         "On all test images, each level, beside four kinds of noise more; figure denoise_boot is the author's image.",
@@ -23,19 +27,20 @@ def _(tables: Tables) -> Answer:
 
 
 @claim(
-    46, "The loss improves at every level of noise.", "denoising", paper=".019 to .015, ..., .105 to .064 (a)",
+    46,
+    "The loss improves at every level of noise.",
+    paper=".019 to .015, ..., .105 to .064 (a)",
     quantity="least gain over the levels, model best, with its 95 % interval over images",
-)  # fmt: skip
-def _(tables: Tables) -> Answer:
+)
+def denoising_gains_at_every_level(denoising: pd.DataFrame) -> Answer:
     best, table1 = (
-        rows(tables["denoising"], f"zeroed pixels for {model}", noise="zeroed", model=model).sort_values("gain")
+        rows(denoising, f"zeroed pixels for {model}", noise="zeroed", model=model).sort_values("gain")
         for model in ("best", "paper_table1")
     )
     least, others = best.iloc[0], table1.iloc[0]
     helps = pd.concat([best["gain_low"], table1["gain_low"]]) > 0
-    verdict: Verdict = "supported" if helps.all() else "contradicted" if not helps.any() else "partly"
     return Answer(
-        verdict,
+        "supported" if helps.all() else "partly" if helps.any() else "contradicted",
         f"At p = {least['level']:g}, mean over the test images. Table 1's own network: {others['gain']:.4f} at "
         f"p = {others['level']:g}. Zeroing costs p times the mean square, .021 at p = .1: about what a model with "
         "three latent numbers loses by itself.",
@@ -44,98 +49,113 @@ def _(tables: Tables) -> Answer:
 
 
 @claim(
-    47, "Whether the loss improves depends on the sample.", "denoising",
+    47,
+    "Whether the loss improves depends on the sample.",
     quantity="share of the images that improve at the lowest level of zeroed pixels, model best",
-)  # fmt: skip
-def _(tables: Tables) -> Answer:
-    table = rows(tables["denoising"], "zeroed pixels", noise="zeroed", model="best").sort_values("level")
-    found = spread(table["fraction_improved"])
-    lowest = float(table["fraction_improved"].iloc[0])
-    mixed = ((table["fraction_improved"] > 0.01) & (table["fraction_improved"] < 0.99)).any()
+)
+def gain_depends_on_the_sample(denoising: pd.DataFrame) -> Answer:
+    zeroed = rows(denoising, "zeroed pixels", noise="zeroed", model="best").sort_values("level")
+    improved = zeroed["fraction_improved"]
+    ends = spread(improved)
+    mixed = ((improved > 0.01) & (improved < 0.99)).any()
     return Answer(
         "supported" if mixed else "contradicted",
         "Supported between .01 and .99 at any level; the ends are the range over levels.",
-        Interval(lowest, found.low, found.high),
+        Interval(float(improved.iloc[0]), ends.low, ends.high),
     )
 
 
 @claim(
-    48, "Samples with more black pixels of their own are less likely to improve.", "denoising_correlations",
+    48,
+    "Samples with more black pixels of their own are less likely to improve.",
     quantity="rank correlation of gain and share of black pixels, zeroed pixels, model best, mean over levels",
-)  # fmt: skip
-def _(tables: Tables) -> Answer:
-    table = rows(tables["denoising_correlations"], "zeroed pixels", noise="zeroed", model="best")
-    found = spread(table["spearman_zero_fraction"])
-    left = table["partial_spearman_zero_fraction"].mean()
+)
+def black_images_gain_less(denoising_correlations: pd.DataFrame) -> Answer:
+    zeroed = rows(denoising_correlations, "zeroed pixels", noise="zeroed", model="best")
+    ranks = spread(zeroed["spearman_zero_fraction"])
+    left = zeroed["partial_spearman_zero_fraction"].mean()
     return Answer(
-        found.is_below(0, "partly"),
+        ranks.is_below(0, "partly"),
         "Supported below 0 at every level; the ends are the range over these. With the image's mean square taken out "
         f"{left:.2f} is left, mean over the levels.",
-        found,
+        ranks,
     )
 
 
 @claim(
-    49, "Black samples gain less since pixels are blackened uniformly: black ones stay what they were.",
-    "denoising_correlations",
+    49,
+    "Black samples gain less since pixels are blackened uniformly: black ones stay what they were.",
     quantity="share of that correlation left where as many pixels that are not black are zeroed in every image",
-)  # fmt: skip
-def _(tables: Tables) -> Answer:
-    of_noise = {
-        noise: rows(tables["denoising_correlations"], noise, noise=noise, model="best").set_index("level")
-        for noise in ("zeroed", "zeroed_foreground")
-    }
-    uniform, foreground = (table["spearman_zero_fraction"] for table in of_noise.values())
-    found = spread(foreground / uniform)
+)
+def black_images_gain_less_by_uniform_zeroing(denoising_correlations: pd.DataFrame) -> Answer:
+    best = denoising_correlations[denoising_correlations["model"] == "best"].set_index("level")
+    uniform, foreground = (
+        rows(best, noise, noise=noise)["spearman_zero_fraction"] for noise in ("zeroed", "zeroed_foreground")
+    )
+    left = spread(foreground / uniform)
     return Answer(
-        found.is_below(0.5, "partly"),
+        left.is_below(0.5, "partly"),
         "If so, it goes where every image loses as much: supported below a half at every level; the ends are the "
         f"range over these. On average {uniform.mean():.2f} with uniform zeroing, {foreground.mean():.2f} with this.",
-        found,
+        left,
     )
 
 
 @claim(
-    50, "The model struggles more with Gaussian noise.", "denoising",
+    50,
+    "The model struggles more with Gaussian noise.",
     quantity="MSE after Gaussian noise over that after zeroed pixels of its energy, model best, mean over levels",
-)  # fmt: skip
-def _(tables: Tables) -> Answer:
-    table = rows(tables["denoising"], "model best", model="best").astype({"noise": str})
-    by_level = table.pivot_table(index="level", columns="noise", values="reconstructed_mse")
+)
+def gaussian_noise_is_harder(denoising: pd.DataFrame) -> Answer:
+    best = rows(denoising, "model best", model="best").astype({"noise": str})
+    by_level = best.pivot_table(index="level", columns="noise", values="reconstructed_mse")
     if not {"gaussian_matched", "zeroed"} <= set(by_level):
         raise NotTested("Gaussian noise beside zeroed pixels")
-    found = spread((by_level["gaussian_matched"] / by_level["zeroed"]).dropna())
+    ratio = spread((by_level["gaussian_matched"] / by_level["zeroed"]).dropna())
     return Answer(
-        found.is_above(1, "partly"),
+        ratio.is_above(1, "partly"),
         "Supported above 1 at every level; the ends are the range over these. An equal sigma and p are no equal "
         "noise: sigma .5 has the energy of all the image's pixels together.",
-        found,
+        ratio,
     )
 
 
 @claim(
-    51, "The model struggles with Gaussian noise because no noisy samples were trained on.", "denoising",
+    51,
+    "The model struggles with Gaussian noise because no noisy samples were trained on.",
     quantity="MSE after Gaussian noise of a model trained on such noise over that of best, mean over levels",
-)  # fmt: skip
-def _(tables: Tables) -> Answer:
-    table = rows(tables["denoising"], "Gaussian noise", noise="gaussian_unclipped").astype({"model": str})
-    by_level = table.pivot_table(index="level", columns="model", values="reconstructed_mse")
+)
+def training_on_noise_helps(denoising: pd.DataFrame) -> Answer:
+    noisy = rows(denoising, "Gaussian noise", noise="gaussian_unclipped").astype({"model": str})
+    by_level = noisy.pivot_table(index="level", columns="model", values="reconstructed_mse")
     if not {"denoise_gaussian", "best"} <= set(by_level):
         raise NotTested("model trained on noise")
     ratios = by_level["denoise_gaussian"] / by_level["best"]
-    found = spread(ratios)
+    ratio = spread(ratios)
     return Answer(
-        found.is_below(1, "partly"),
+        ratio.is_below(1, "partly"),
         "Supported below 1 at every level: training on noise does help; the ends are the range over these, "
         f"{ratios.iloc[0]:.2f} at sigma {ratios.index[0]:g}, {ratios.iloc[-1]:.2f} at {ratios.index[-1]:g}.",
-        found,
+        ratio,
     )
 
 
 @claim(52, "(The text breaks off: no results of classification, of the planes, of the GANs.)")
-def _(tables: Tables) -> Answer:
+def text_breaks_off_here() -> Answer:
     return Answer(
         "not_tested",
         "There is nothing to hold them against but the author's repository; what came out here is in the sections "
         "below.",
     )
+
+
+CLAIMS = (
+    levels_of_noise_tested,
+    denoising_gains_at_every_level,
+    gain_depends_on_the_sample,
+    black_images_gain_less,
+    black_images_gain_less_by_uniform_zeroing,
+    gaussian_noise_is_harder,
+    training_on_noise_helps,
+    text_breaks_off_here,
+)

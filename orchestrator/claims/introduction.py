@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import pandas as pd
+
 from orchestrator.claims.claim import (
     Answer,
     Interval,
     NotTested,
-    Tables,
     Verdict,
     claim,
     difference_in_the_plane,
@@ -16,104 +17,99 @@ from orchestrator.claims.claim import (
     spread,
 )
 
+__all__ = ["CLAIMS"]
+
 OVERCOMPLETE = 784
 """Latent size from which on an autoencoder of these images is overcomplete."""
 
 
 @claim(1, "The title calls this Homework 1.")
-def _(tables: Tables) -> Answer:
+def title_says_homework_1() -> Answer:
     return Answer("not_tested", "A name, nothing to measure; the author's repository has it as homework 2.")
 
 
 @claim(
-    2, "The mean squared error tells how faithful a reconstruction is (equation 1).", "models",
+    2,
+    "The mean squared error tells how faithful a reconstruction is (equation 1).",
     quantity="test MSE of the model best, pixels in [0, 1]",
-)  # fmt: skip
-def _(tables: Tables) -> Answer:
-    best = rows(tables["models"], "model best", model="best")["test_mse"]
+)
+def error_of_the_best_model(models: pd.DataFrame) -> Answer:
+    best = rows(models, "model best", model="best").iloc[0]
     return Answer(
         "not_tested",
         "A definition. It is read as the mean over pixels and images, and everything here is measured by it.",
-        Interval(float(best.iloc[0])),
+        Interval(float(best["test_mse"])),
     )
 
 
 @claim(
-    3, "An undercomplete autoencoder learns the most prominent features.", "classifiers", "confusion",
+    3,
+    "An undercomplete autoencoder learns the most prominent features.",
     quantity="accuracy of the nearest neighbours by latent vectors less that by raw images",
-)  # fmt: skip
-def _(tables: Tables) -> Answer:
-    knn = rows(tables["classifiers"], "nearest neighbours", architecture="knn").groupby("input", observed=True)
+)
+def latent_vectors_classify_as_well_as_images(classifiers: pd.DataFrame, confusion: pd.DataFrame) -> Answer:
+    knn = rows(classifiers, "nearest neighbours", architecture="knn").groupby("input", observed=True)
     accuracy = knn["test_accuracy"].mean()
     if not {"latent", "raw"} <= set(accuracy.index):
         raise NotTested("nearest neighbours in both")
-    table = tables["confusion"]
-    count = int(table[(table["input"] == "raw") & (table["architecture"] == "knn")]["count"].sum())
-    found = difference_of_shares(accuracy["latent"], accuracy["raw"], count)
-    return Answer(
-        found.is_above(-0.05),
-        "Supported where less than .05 of the accuracy is lost.",
-        found,
-    )
+    count = int(confusion[(confusion["input"] == "raw") & (confusion["architecture"] == "knn")]["count"].sum())
+    difference = difference_of_shares(accuracy["latent"], accuracy["raw"], count)
+    return Answer(difference.is_above(-0.05), "Supported where less than .05 of the accuracy is lost.", difference)
 
 
 @claim(
-    4, "An overcomplete autoencoder converges to the identity.", "identity", "reconstruction",
+    4,
+    "An overcomplete autoencoder converges to the identity.",
     quantity="its test MSE over that of the undercomplete one; the identity has 0",
-)  # fmt: skip
-def _(tables: Tables) -> Answer:
-    table = rows(tables["reconstruction"], "wide autoencoder", method="wide_autoencoder")
-    wide = table[table["latent_dim"] >= OVERCOMPLETE]
-    narrow = rows(tables["reconstruction"], "autoencoder", method="autoencoder")
-    if wide.empty:
-        raise NotTested("overcomplete autoencoder")
-    narrow = narrow[narrow["latent_dim"] <= 14]
-    if narrow.empty:
-        raise NotTested("undercomplete autoencoder")
-    found = spread(wide["test_mse"] / narrow["test_mse"].min())
+)
+def overcomplete_error_beside_undercomplete(identity: pd.DataFrame, reconstruction: pd.DataFrame) -> Answer:
+    wide = rows(reconstruction, "wide autoencoder", method="wide_autoencoder")
+    narrow = rows(reconstruction, "autoencoder", method="autoencoder")
+    wide = rows(wide[wide["latent_dim"] >= OVERCOMPLETE], "overcomplete autoencoder")
+    narrow = rows(narrow[narrow["latent_dim"] <= 14], "undercomplete autoencoder")
+    ratio = spread(wide["test_mse"] / narrow["test_mse"].min())
     return Answer(
-        found.is_below(0.1, "partly"),
+        ratio.is_below(0.1, "partly"),
         f"Supported up to a tenth. Trained for {wide['epochs'].max():.0f} epochs: what it would come to in the end "
         "is not known. The ends are the range over latent sizes.",
-        found,
+        ratio,
     )
 
 
 @claim(
-    5, "An overcomplete autoencoder's output is as noisy as its input.", "identity",
+    5,
+    "An overcomplete autoencoder's output is as noisy as its input.",
     quantity="noise energy that comes out over what went in",
-)  # fmt: skip
-def _(tables: Tables) -> Answer:
-    table = tables["identity"].dropna(subset=["noise_passed"])
-    passed = table[table["latent_dim"] >= OVERCOMPLETE]["noise_passed"]
-    if passed.empty:
-        raise NotTested("overcomplete autoencoder")
-    found = spread(passed)
+)
+def noise_passes_an_overcomplete_autoencoder(identity: pd.DataFrame) -> Answer:
+    wide = identity[identity["latent_dim"] >= OVERCOMPLETE].dropna(subset="noise_passed")
+    passed = spread(rows(wide, "overcomplete autoencoder")["noise_passed"])
     return Answer(
-        found.is_above(0.8, "partly"),
+        passed.is_above(0.8, "partly"),
         "As noisy is .8 or more; the ends are the range over noises and latent sizes.",
-        found,
+        passed,
     )
 
 
 @claim(
-    6, "Undercomplete autoencoders are useful for taking noise away.", "denoising",
+    6,
+    "Undercomplete autoencoders are useful for taking noise away.",
     quantity="share of the noises and levels at which the model best helps",
-)  # fmt: skip
-def _(tables: Tables) -> Answer:
-    table = rows(tables["denoising"], "model best", model="best")
-    helps = float((table["gain_low"] > 0).mean())
+)
+def best_model_takes_noise_away(denoising: pd.DataFrame) -> Answer:
+    best = rows(denoising, "model best", model="best")
+    helps = float((best["gain_low"] > 0).mean())
     verdict: Verdict = "supported" if helps == 1 else "contradicted" if helps == 0 else "partly"
     reason = "It helps where the whole 95 % interval of the mean gain is above 0."
     if verdict == "partly":
-        weak = table[table["gain_low"] <= 0]
+        weak = best[best["gain_low"] <= 0]
         reason += f" It does not at noise with an MSE up to {weak['noisy_mse'].max():.4f}: less than the model's own."
     return Answer(verdict, reason, Interval(helps))
 
 
-@claim(7, "An undercomplete autoencoder can be compared with PCA and with t-SNE.", "embeddings", "reconstruction")
-def _(tables: Tables) -> Answer:
-    rows(tables["embeddings"], "t-SNE", method="tsne")
+@claim(7, "An undercomplete autoencoder can be compared with PCA and with t-SNE.")
+def methods_that_can_be_compared(embeddings: pd.DataFrame, reconstruction: pd.DataFrame) -> Answer:
+    rows(embeddings, "t-SNE", method="tsne")
     return Answer(
         "partly",
         "By the neighbours in the plane, all three; by reconstruction only with PCA, since t-SNE has no decoder.",
@@ -121,12 +117,14 @@ def _(tables: Tables) -> Answer:
 
 
 @claim(
-    8, "Without non-linearities an autoencoder learns PCA's subspace.", "reconstruction", paper="expected",
+    8,
+    "Without non-linearities an autoencoder learns PCA's subspace.",
+    paper="expected",
     quantity="largest principal angle to PCA's subspace, degrees",
-)  # fmt: skip
-def _(tables: Tables) -> Answer:
-    table = rows(tables["reconstruction"], "linear autoencoder", method="linear_autoencoder")
-    angle, ratio = spread(table["largest_angle_degrees"]), table["pca_ratio"].max()
+)
+def linear_autoencoder_finds_subspace_of_pca(reconstruction: pd.DataFrame) -> Answer:
+    linear = rows(reconstruction, "linear autoencoder", method="linear_autoencoder")
+    angle, ratio = spread(linear["largest_angle_degrees"]), linear["pca_ratio"].max()
     near = angle.is_below(5) == "supported" and ratio <= 1.02
     return Answer(
         "supported" if near else "contradicted",
@@ -137,87 +135,107 @@ def _(tables: Tables) -> Answer:
 
 
 @claim(
-    9, "Non-linearity makes an autoencoder describe more than PCA does.", "reconstruction", paper="arguably",
+    9,
+    "Non-linearity makes an autoencoder describe more than PCA does.",
+    paper="arguably",
     quantity="its test MSE over that of PCA with as many numbers",
-)  # fmt: skip
-def _(tables: Tables) -> Answer:
-    table = rows(tables["reconstruction"], "autoencoder", method="autoencoder").dropna(subset=["pca_ratio"])
-    if table.empty:
-        raise NotTested("latent size that PCA was measured at")
-    found = spread(table["pca_ratio"])
-    by_size = table.groupby("latent_dim")["pca_ratio"].agg(mean)
-    highest = max(it.value if it.high is None else it.high for it in by_size)
+)
+def nonlinear_error_beside_pca(reconstruction: pd.DataFrame) -> Answer:
+    table = rows(reconstruction, "autoencoder", method="autoencoder").dropna(subset="pca_ratio")
+    ratio = spread(rows(table, "latent size that PCA was measured at")["pca_ratio"])
+    by_size = [mean(of_size) for _, of_size in table.groupby("latent_dim")["pca_ratio"]]
+    highest = max(of_size.value if of_size.high is None else of_size.high for of_size in by_size)
     seeds = table["seed"].nunique()
-    verdict = Interval(found.value, found.low, highest).is_below(1, "partly")
     reason = f"At every latent size, {seeds} seed(s); the ends are the range over sizes and seeds."
-    without = tables["reconstruction"][tables["reconstruction"]["method"] == "table1_no_relu"]["pca_ratio"].mean()
-    if without == without:
+    without = reconstruction[reconstruction["method"] == "table1_no_relu"]["pca_ratio"].mean()
+    if pd.notna(without):
         reason += f" Table 1's network without ReLU: {without:.2f}."
-    return Answer(verdict, reason, found)
+    return Answer(Interval(ratio.value, ratio.low, highest).is_below(1, "partly"), reason, ratio)
 
 
 @claim(
-    10, "t-SNE is the non-linear method to be measured against.", "embeddings", paper="well-established",
+    10,
+    "t-SNE is the non-linear method to be measured against.",
+    paper="well-established",
     quantity="accuracy of the nearest neighbours in t-SNE's plane less that in the autoencoder's",
-)  # fmt: skip
-def _(tables: Tables) -> Answer:
-    found = difference_in_the_plane(tables["embeddings"], "tsne", "autoencoder")
+)
+def tsne_keeps_classes_apart_better(embeddings: pd.DataFrame) -> Answer:
+    margin = difference_in_the_plane(embeddings, "tsne", "autoencoder")
     return Answer(
-        found.is_above(0), "Supported where its plane keeps the classes apart better than the autoencoder's.", found
+        margin.is_above(0), "Supported where its plane keeps the classes apart better than the autoencoder's.", margin
     )
 
 
 @claim(
-    11, "The games' payoff is (3), which the discriminator maximises (equations 2 and 3).", "gan_epochs",
+    11,
+    "The games' payoff is (3), which the discriminator maximises (equations 2 and 3).",
     quantity="(3) after the last epoch, minimax; 1.386 where d is 1/2",
-)  # fmt: skip
-def _(tables: Tables) -> Answer:
-    table = tables["gan_epochs"]
-    table = rows(table[table["epoch"] == table["epoch"].max()], "game of minimax", loss="minimax")
+)
+def payoff_of_minimax_after_last_epoch(gan_epochs: pd.DataFrame) -> Answer:
+    last = gan_epochs[gan_epochs["epoch"] == gan_epochs["epoch"].max()]
     return Answer(
         "partly",
         "The game is (2); but (3) as it is printed is what the discriminator minimises, and the generator maximises "
         "its second term: its sign is the other way round. A better discriminator has less of it.",
-        mean(table["d_loss"]),
+        mean(rows(last, "game of minimax", loss="minimax")["d_loss"]),
     )
 
 
 @claim(
-    12, "Minimax's gradient quickly diverges away from d = 1/2.", "gan_epochs",
+    12,
+    "Minimax's gradient quickly diverges away from d = 1/2.",
     quantity="size of the gradient of the generator's loss in the logit, less d(g(z))",
-)  # fmt: skip
-def _(tables: Tables) -> Answer:
-    table = rows(tables["gan_epochs"], "game of minimax", loss="minimax")
-    found, least = spread(table["g_logit_grad"] - table["d_fake"]), table["d_fake"].min()
+)
+def minimax_gradient_away_from_one_half(gan_epochs: pd.DataFrame) -> Answer:
+    minimax = rows(gan_epochs, "game of minimax", loss="minimax")
+    excess, least = spread(minimax["g_logit_grad"] - minimax["d_fake"]), minimax["d_fake"].min()
     return Answer(
-        "partly" if found.is_within(-0.1, 0.1) else "inconclusive",
+        "partly" if excess.is_within(-0.1, 0.1) else "inconclusive",
         "There is such an issue, but the gradient vanishes and does not diverge: it is d itself, 1/2 at 1/2 and "
         f"nothing at 0. In this run d(g(z)) went down to {least:.2g}. The ends are the range over epochs.",
-        found,
+        excess,
     )
 
 
 @claim(
-    13, "The non-saturating loss mends minimax's gradient.", "gan_intervals",
+    13,
+    "The non-saturating loss mends minimax's gradient.",
     quantity="Frechet distance of minimax less that of non-saturating, mean over seeds",
-)  # fmt: skip
-def _(tables: Tables) -> Answer:
-    row = rows(tables["gan_intervals"], "game of each kind", loss="difference").iloc[0]
+)
+def non_saturating_images_are_closer(gan_intervals: pd.DataFrame) -> Answer:
+    row = rows(gan_intervals, "game of each kind", loss="difference").iloc[0]
     if not row["num_seeds"]:
         raise NotTested("seed with both games played to the end")
     ends = () if row["num_seeds"] < 2 else (float(row["low"]), float(row["high"]))
-    found = Interval(float(row["frechet_distance"]), *ends)
+    farther = Interval(float(row["frechet_distance"]), *ends)
     return Answer(
-        found.is_above(0),
+        farther.is_above(0),
         f"{row['num_seeds']} seed(s). Minimax is minimax here; in the author's code both runs trained the "
         "non-saturating loss.",
-        found,
+        farther,
     )
 
 
-@claim(14, "Both formulations are explored.", "gans", quantity="games played to the end")
-def _(tables: Tables) -> Answer:
-    games = tables["gans"]
-    done = games[games["state"] == "complete"]
-    both = {"minimax", "non_saturating"} <= set(done["loss"])
-    return Answer("supported" if both else "partly", "Here they are.", Interval(float(len(done))))
+@claim(14, "Both formulations are explored.", quantity="games played to the end")
+def both_losses_are_trained(gans: pd.DataFrame) -> Answer:
+    losses = gans[gans["state"] == "complete"]["loss"]
+    both = {"minimax", "non_saturating"} <= set(losses)
+    return Answer("supported" if both else "partly", "Here they are.", Interval(float(len(losses))))
+
+
+CLAIMS = (
+    title_says_homework_1,
+    error_of_the_best_model,
+    latent_vectors_classify_as_well_as_images,
+    overcomplete_error_beside_undercomplete,
+    noise_passes_an_overcomplete_autoencoder,
+    best_model_takes_noise_away,
+    methods_that_can_be_compared,
+    linear_autoencoder_finds_subspace_of_pca,
+    nonlinear_error_beside_pca,
+    tsne_keeps_classes_apart_better,
+    payoff_of_minimax_after_last_epoch,
+    minimax_gradient_away_from_one_half,
+    non_saturating_images_are_closer,
+    both_losses_are_trained,
+)

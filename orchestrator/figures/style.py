@@ -47,7 +47,7 @@ def rendered(name: str, figure: Figure) -> dict[str, bytes]:
     return files
 
 
-def said(figure: Figure, axes: Axes, text: str) -> Figure:
+def placeholder(figure: Figure, axes: Axes, text: str) -> Figure:
     """The figure with a sentence where its data would be."""
     for every in figure.axes:
         every.set_axis_off()

@@ -1,1 +1,1 @@
-"""One file per experiment of the paper; each says which tables it reads and which it writes."""
+"""One package per experiment of the paper; in each its settings, presets, trials, training, results and figures."""

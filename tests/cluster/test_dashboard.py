@@ -15,9 +15,9 @@ from urllib.request import urlopen
 
 import pytest
 import ray
+from orchestrator.metrics import GAUGES, IMAGES
 from ray.cluster_utils import Cluster as Nodes
 
-from orchestrator.metrics import GAUGES, IMAGES
 from tests.orchestrator.command import REPOSITORY
 
 BOARD = json.loads((REPOSITORY / "docs" / "grafana.json").read_text())

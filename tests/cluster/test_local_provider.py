@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-
 from orchestrator.results import Run
+
 from tests.cluster.hosts import HOME, SHARED, Host, network, skip_where_not_permitted
 from tests.orchestrator.command import REPOSITORY
 

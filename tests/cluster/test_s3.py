@@ -10,11 +10,11 @@ from threading import Thread
 from urllib.request import Request, urlopen
 
 import pytest
-
-from orchestrator import lock
 from orchestrator.compare import differences
 from orchestrator.config import UserError
 from orchestrator.results import Run, Unusable
+
+from orchestrator import lock
 from orchestrator.run import main
 from tests.orchestrator.command import REPOSITORY, Smoke, orchestrate
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from orchestrator.compare import differences
 from orchestrator.results import Run
-from orchestrator.run import main
 from orchestrator.stage import Trainings, Trial
 from orchestrator.worker import Job, load_checkpoint, save_checkpoint
+
+from orchestrator.run import main
 from tests.orchestrator.command import Smoke
 from tests.orchestrator.toy import toy
 from trainables.fashion_mnist import _FILES as FILES

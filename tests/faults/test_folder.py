@@ -16,13 +16,13 @@ from pathlib import Path
 
 import psutil
 import pytest
-
 from orchestrator.cluster import output_to
 from orchestrator.compare import differences
 from orchestrator.manifest import Manifest
 from orchestrator.results import Run, Unusable
-from orchestrator.run import main
 from orchestrator.worker import Job, load_checkpoint
+
+from orchestrator.run import main
 from tests.orchestrator.command import REPOSITORY, Smoke, orchestrate
 
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import pandas as pd
 import psutil
 import pytest
-
 from orchestrator.compare import differences
 from orchestrator.results import Run
+
 from tests.orchestrator.command import REPOSITORY, Smoke, orchestrate
 
 NUM_KILLS = int(os.environ.get("FAULTS_KILLS", "3"))

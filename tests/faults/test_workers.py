@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 import torch
-
 from orchestrator.cluster import Cluster
 from orchestrator.config import Resources
 from orchestrator.ddp import train_together
 from orchestrator.results import Run, Unusable
 from orchestrator.stage import Trainings, Trial
 from orchestrator.trials import run_trials
+
 from tests.orchestrator.command import NO_IMAGES
 from tests.orchestrator.toy import OneStage, toy
 from trainables.epoch import Epoch

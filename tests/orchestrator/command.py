@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-
 from orchestrator.results import Run
+
 from trainables.fashion_mnist import FashionMnist
 
 REPOSITORY = Path(__file__).parents[2]

@@ -6,13 +6,13 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-
 from orchestrator.compare import differences
 from orchestrator.config import UserError
 from orchestrator.manifest import Manifest
 from orchestrator.results import Run, as_parquet
-from orchestrator.run import main
 from orchestrator.tables import TABLES
+
+from orchestrator.run import main
 
 MANIFEST = Manifest.empty("mine", "none")
 

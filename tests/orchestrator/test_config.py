@@ -8,10 +8,10 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from orchestrator.config import PRESETS, Settings, UserError, laptop, paper, smoke
 from pydantic import BaseModel, ValidationError
 
 from orchestrator.command_line import CommandLine, parse
-from orchestrator.config import PRESETS, Settings, UserError, laptop, paper, smoke
 
 
 @pytest.fixture

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-
 from orchestrator.cluster import Cluster
 from orchestrator.config import Resources
 from orchestrator.ddp import train_together
 from orchestrator.results import Run
 from orchestrator.stage import Trainings, Trial
+
 from tests.orchestrator.command import NO_IMAGES
 from tests.orchestrator.toy import toy
 from trainables.epoch import Epoch

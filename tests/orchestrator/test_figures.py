@@ -16,13 +16,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from numpy.typing import NDArray
+from orchestrator.tables import TABLES, Row, to_arrow
 from PIL import Image
 
 from orchestrator import figures
 from orchestrator.figures import capacity, classify, denoise, embed, gan, images, kfold, refit, search
 from orchestrator.figures.animation import animation
 from orchestrator.figures.style import rendered
-from orchestrator.tables import TABLES, Row, to_arrow
 
 
 def table(name: str, rows: list[Row]) -> pd.DataFrame:

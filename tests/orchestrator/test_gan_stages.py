@@ -9,14 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from safetensors.torch import save
-
-from orchestrator.command_line import CommandLine
 from orchestrator.config import Data, Settings, smoke
 from orchestrator.findings import FINDINGS
 from orchestrator.manifest import Manifest, StageState
 from orchestrator.results import Run
 from orchestrator.stage import Context, Record, Stage, StageFailed, Trial
+from safetensors.torch import save
+
+from orchestrator.command_line import CommandLine
 from orchestrator.stages import gan, gan_inception, gan_search
 from trainables import classifier
 from trainables.classifier import ClassifierSettings
@@ -321,6 +321,7 @@ def test_inception_distances_are_those_of_each_game_s_own_images(
 
 def test_weights_given_later_play_no_game_again() -> None:
     from orchestrator.plan import Plan
+
     from orchestrator.run import STAGES
 
     def fingerprints(settings: Settings) -> dict[str, str]:

@@ -8,13 +8,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from safetensors.numpy import save
-from torch import nn
-
 from orchestrator.config import Settings, paper
 from orchestrator.manifest import Manifest
 from orchestrator.results import Run
 from orchestrator.stage import Context
+from safetensors.numpy import save
+from torch import nn
+
 from orchestrator.stages import capacity, classify, embed
 from trainables.autoencoder import build
 from trainables.fashion_mnist import FashionMnist, load

@@ -4,11 +4,11 @@ import io
 from pathlib import Path
 
 import pytest
+from orchestrator.progress import Bar, Progress, duration
+from orchestrator.stage import Trainings, Trial
 from rich.console import Console
 
 from orchestrator import progress as module
-from orchestrator.progress import Bar, Progress, duration
-from orchestrator.stage import Trainings, Trial
 from tests.orchestrator.toy import toy
 
 

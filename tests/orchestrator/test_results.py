@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-
-from orchestrator import provenance
 from orchestrator.config import UserError
 from orchestrator.manifest import SCHEMA_VERSION, Manifest, StageState
 from orchestrator.provenance import git_commit
 from orchestrator.results import Damaged, Run, Unusable
+
+from orchestrator import provenance
 
 
 @pytest.fixture

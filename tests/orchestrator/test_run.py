@@ -7,9 +7,9 @@ import time
 from pathlib import Path
 
 import pytest
-
 from orchestrator.config import smoke as smoke_preset
 from orchestrator.results import Run
+
 from orchestrator.run import main, wanted_stages
 from tests.orchestrator.command import REPOSITORY, Smoke, orchestrate
 

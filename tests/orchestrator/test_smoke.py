@@ -13,13 +13,13 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image
-
 from orchestrator.compare import differences
 from orchestrator.config import smoke as smoke_preset
 from orchestrator.results import Run
-from orchestrator.run import wanted_stages
 from orchestrator.tables import TABLES
+from PIL import Image
+
+from orchestrator.run import wanted_stages
 from tests.orchestrator.command import REPOSITORY, Smoke, orchestrate
 
 STAGE_TABLES = {

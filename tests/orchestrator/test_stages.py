@@ -5,9 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from orchestrator.cluster import Cluster
-from orchestrator.command_line import CommandLine
 from orchestrator.config import Resources, smoke
 from orchestrator.execute import execute
 from orchestrator.ledger import Ledger
@@ -15,8 +13,10 @@ from orchestrator.manifest import Manifest
 from orchestrator.plan import Plan
 from orchestrator.results import Run
 from orchestrator.stage import Context, Record, Stage, StageFailed, Trainings, Trial
-from orchestrator.stages import kfold, report, search
 from orchestrator.trials import Source
+
+from orchestrator.command_line import CommandLine
+from orchestrator.stages import kfold, report, search
 from tests.orchestrator.command import NO_IMAGES
 from trainables.autoencoder_settings import PAPER_TABLE1
 

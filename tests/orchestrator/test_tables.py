@@ -9,7 +9,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-
 from orchestrator.manifest import SCHEMA_VERSION, Manifest
 from orchestrator.results import Run, as_parquet
 from orchestrator.tables import CATEGORY, TABLES, Row, to_arrow

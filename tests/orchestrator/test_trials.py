@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-
 from orchestrator.cluster import Cluster
 from orchestrator.results import Run
 from orchestrator.stage import Record, Trainings, Trial
 from orchestrator.trials import OptunaSuggestions, run_trials
+
 from tests.orchestrator.command import NO_IMAGES
 from tests.orchestrator.toy import OneStage, toy
 from trainables.epoch import Epoch

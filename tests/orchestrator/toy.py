@@ -4,14 +4,14 @@ import io
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from orchestrator.config import Resources, smoke
 from orchestrator.ledger import Ledger
 from orchestrator.manifest import Manifest
 from orchestrator.progress import Bar, Progress
 from orchestrator.results import Run
 from orchestrator.stage import Context, Record, Stage, Training, Trainings
+from rich.console import Console
+
 from tests.orchestrator.command import NO_IMAGES
 
 

@@ -1,0 +1,64 @@
+"""What differs between two runs, apart from times: `python -m orchestrator.run compare A B`."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from orchestrator.engine.results import Run
+from orchestrator.engine.settings import UserError
+
+OF_THE_MACHINE = {"started", "slots"}
+"""Columns that differ from machine to machine, as do those whose unit is the second."""
+
+
+def differences(one: Run, other: Run) -> Iterator[str]:
+    """A line for each table and model of the two that is not the same in both, bit for bit.
+
+    Raises:
+        UserError: one of the folders has no tables, or one that is no Parquet file.
+    """
+    for folder, suffix in (("tables", ".parquet"), ("models", ".safetensors")):
+        mine, theirs = (set(run.list(folder, suffix)) for run in (one, other))
+        if folder == "tables" and not (mine and theirs):
+            raise UserError(f"{(other if mine else one).location} has no tables: is the name right?")
+        for name in sorted(mine | theirs):
+            if name not in mine & theirs:
+                yield f"{name} is only in {(one if name in mine else other).location}"
+            elif folder == "tables":
+                yield from (f"{Path(name).stem}: {line}" for line in _between(_table(one, name), _table(other, name)))
+            elif one.read(name) != other.read(name):
+                yield f"{name} differs"
+
+
+def _table(run: Run, name: str) -> pa.Table:
+    try:
+        table = pq.read_table(io.BytesIO(run.read(name)))
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(f"{run.location}/{name} is no Parquet file: {' '.join(str(error).split())[:100]}") from None
+    kept = [
+        field.name
+        for field in table.schema
+        if field.name not in OF_THE_MACHINE and (field.metadata or {}).get(b"unit") != b"s"
+    ]
+    return table.select(kept)
+
+
+def _between(one: pa.Table, other: pa.Table) -> Iterator[str]:
+    if one.column_names != other.column_names:
+        yield f"columns {', '.join(sorted(set(one.column_names) ^ set(other.column_names)))} are only in one of them"
+    elif len(one) != len(other):
+        yield f"{len(one)} rows and {len(other)}"
+    else:
+        for name in one.column_names:
+            first, second = (table[name].to_pylist() for table in (one, other))
+            rows = [
+                row for row, (a, b) in enumerate(zip(first, second, strict=True)) if a != b and (a == a or b == b)
+            ]
+            if rows:
+                a, b = first[rows[0]], second[rows[0]]
+                yield f"{name} differs in {len(rows)} of {len(one)} rows, first in row {rows[0]}: {a!r} and {b!r}"

@@ -1,0 +1,144 @@
+"""Whether every node can do its part: `python -m orchestrator.run doctor`, and before each run on several nodes."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import socket
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from orchestrator.engine.cluster import Cluster
+from orchestrator.engine.manifest import versions
+from orchestrator.engine.results import Run
+from orchestrator.engine.settings import UserError
+from orchestrator.engine.worker import UNSEEN
+
+SHARED_MEMORY = "/dev/shm"
+MIN_SHARED_GIGABYTES = 0.5
+"""The images take .06 GB in each node's object store, weights and arrays less."""
+TIMEOUT_SECONDS = 120
+COMPARED = ("ray", "torch")
+"""Packages that must be the same on every node."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """What one node of the cluster says of itself."""
+
+    host: str
+    versions: dict[str, str]
+    """Of python, ray and torch, or "not installed"."""
+    gpus: int
+    shared_gigabytes: float | None
+    """Free in shared memory; None where there is no such folder."""
+    storage: str | None
+    """Why it cannot use the run folder; None where it can."""
+
+
+def look(location: str, probe: str, gpus: int) -> Node:
+    """On a node: its versions, and whether it reads the driver's probe in the run folder and can leave its own."""
+    shared = None
+    with contextlib.suppress(OSError):
+        shared = shutil.disk_usage(SHARED_MEMORY).free / 1e9
+    storage = None
+    try:
+        run = Run(location)
+        run.read(f"{probe}/driver")
+        run.write(f"{probe}/{uuid.uuid4()}", b"")
+    except FileNotFoundError:
+        storage = UNSEEN
+    except (OSError, UserError) as error:
+        storage = f"cannot use the run folder: {error}"
+    return Node(socket.gethostname(), versions(COMPARED), gpus, shared, storage)
+
+
+def examine(run: Run) -> list[Node]:
+    """Have every node of the connected cluster look; the driver's is the first.
+
+    Raises:
+        UserError: a node does not answer, or the run folder cannot be written from here.
+    """
+    import ray
+    from ray.exceptions import RayError
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    probe = f"probe-{uuid.uuid4()}"
+    run.write(f"{probe}/driver", b"")
+    own = ray.get_runtime_context().get_node_id()
+    nodes = sorted((node for node in ray.nodes() if node["Alive"]), key=lambda node: node["NodeID"] != own)
+    looking = [
+        ray.remote(look)
+        .options(num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False))
+        .remote(run.absolute, probe, int(node["Resources"].get("GPU", 0)))
+        for node in nodes
+    ]
+    try:
+        seen = []
+        for node, result in zip(nodes, looking, strict=True):
+            try:
+                seen.append(ray.get(result, timeout=TIMEOUT_SECONDS))
+            except RayError as error:
+                reason = " ".join(str(error).split())[:200]
+                raise UserError(f"node {node['NodeManagerHostname']} cannot run a task: {reason}") from None
+        return seen
+    finally:
+        run.delete_folder(probe)
+
+
+def complaints(nodes: Sequence[Node]) -> Iterator[str]:
+    """What keeps the nodes from doing their part, a line each with the mend; the first node is the driver's."""
+    driver = nodes[0]
+    for node in nodes:
+        for name, expected in driver.versions.items():
+            own = node.versions.get(name, "not installed")
+            if own != expected:
+                yield (
+                    f"{node.host} has {name} {own}, the driver {expected}: "
+                    "install constraints.txt on every node (cluster.yaml's setup_commands do)"
+                )
+        if node.storage:
+            yield f"{node.host} {node.storage} (--runs-dir)"
+        if node.shared_gigabytes is not None and node.shared_gigabytes < MIN_SHARED_GIGABYTES:
+            yield (
+                f"{node.host} has {node.shared_gigabytes:.1f} GB of shared memory left, {MIN_SHARED_GIGABYTES} are "
+                "needed: start its container with --shm-size"
+            )
+
+
+def check(run: Run) -> list[Node]:
+    """The nodes, all of which can do their part.
+
+    Raises:
+        UserError: one cannot.
+    """
+    nodes = examine(run)
+    wrong = list(complaints(nodes))
+    if wrong:
+        raise UserError("; ".join(wrong))
+    return nodes
+
+
+def print_examination(
+    nodes: Sequence[Node], run: Run, cluster: Cluster, stages: Mapping[str, tuple[int, bool]]
+) -> None:
+    """Print what the nodes have, and how many rounds each stage's trainings take on them.
+
+    Args:
+        nodes: as `check` gives them.
+        run: whose folder they see.
+        cluster: that they are of.
+        stages: by name, how many trainings it has, and whether several workers share each.
+    """
+    print(f"{'node':<24} {'python':<10} {'ray':<10} {'torch':<12} {'GPUs':>4} {'shared memory':>14}")
+    for node in nodes:
+        python, ray, torch = (node.versions.get(name, "") for name in ("python", *COMPARED))
+        columns = f"{python:<10} {ray:<10} {torch:<12} {node.gpus:>4} {node.shared_gigabytes or 0:>11.1f} GB"
+        print(f"{node.host:<24} {columns}")
+    free = run.free_bytes()
+    space = f"; {free / 1e9:.0f} GB free" if free is not None else ""
+    print(f"run folder {run.location}: every node reads and writes it{space}\n")
+    for name, (number, shared) in stages.items():
+        at_once = f"{cluster.slots} at once: {-(-number // cluster.slots)} rounds"
+        print(f"{name:<13} {number:>4} trainings, {'each by several workers' if shared else at_once}")

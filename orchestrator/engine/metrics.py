@@ -1,0 +1,59 @@
+"""What Prometheus sees of a run on Ray's own endpoint: a few series for each stage, none for a training.
+
+docs/grafana.json is a Grafana board of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator, Mapping
+
+from orchestrator.engine.stage_run import StageRun
+
+PERIOD_SECONDS = 2
+GAUGES = {
+    "orchestrator_trainings": ("Trainings of a stage, by state", ("stage", "state")),
+    "orchestrator_progress": ("Share of a stage's epochs that are done, 0 to 1", ("stage",)),
+    "orchestrator_latest": ("A stage's metric, a validation loss say, after the latest epoch", ("stage", "metric")),
+    "orchestrator_best": ("The least that a stage's metric had after a training", ("stage", "metric")),
+}
+"""By name, to which Ray adds the prefix ray_: what it is, and its labels."""
+IMAGES = "orchestrator_images"
+"""Counter of training images seen; Ray adds ray_ and _total. Prometheus makes images per second of it: rate(...)."""
+
+
+@contextlib.contextmanager
+def published(runs: Mapping[str, StageRun]) -> Iterator[None]:
+    """Metrics of how far stages are, kept up to date while the context lasts; Ray is connected."""
+    from ray.util.metrics import Counter, Gauge
+
+    gauges = {name: Gauge(name, description, labels) for name, (description, labels) in GAUGES.items()}
+    counter = Counter(IMAGES, "Training images seen, over all of a stage's trainings", ("stage",))
+    counted: dict[str, int] = {}
+    over = threading.Event()
+
+    def publish() -> None:
+        while not over.wait(PERIOD_SECONDS):
+            for name, stage_run in list(runs.items()):
+                if not stage_run.study.num_trials:
+                    continue
+                now, stage_label = stage_run.standing(), {"stage": name}
+                labels = stage_label | {"metric": stage_run.stage.metric}
+                for state, number in now.trainings.items():
+                    gauges["orchestrator_trainings"].set(number, stage_label | {"state": state})
+                gauges["orchestrator_progress"].set(now.share, stage_label)
+                new = now.num_epochs - counted.get(name, 0)
+                if new:
+                    counter.inc(new * stage_run.study.trials[0].num_images, stage_label)
+                    counted[name] = now.num_epochs
+                gauges["orchestrator_latest"].set(now.latest, labels)
+                gauges["orchestrator_best"].set(now.best, labels)
+
+    publishing = threading.Thread(target=publish, name="metrics", daemon=True)
+    publishing.start()
+    try:
+        yield
+    finally:
+        over.set()
+        publishing.join(PERIOD_SECONDS)

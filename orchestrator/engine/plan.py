@@ -1,0 +1,161 @@
+"""Which stages a command has to do, and what that will take; starts nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.engine.book import Book
+from orchestrator.engine.lock import holder
+from orchestrator.engine.machine import slots_for, this_machine
+from orchestrator.engine.manifest import Manifest
+from orchestrator.engine.progress import duration
+from orchestrator.engine.results import Run
+from orchestrator.engine.settings import RunSettings
+from orchestrator.engine.stage import Stage
+
+SPEED = {"core": 1.0, "GPU share": 6.0}
+"""Of one slot, next to one core of docs/LOG.md's machine; the GPU's is a guess on the safe side."""
+STAGE_SECONDS = 8
+"""What a stage with trainings takes beside them: starting its workers, writing its tables."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The stages that a command asks for, and those of them that are still to be done."""
+
+    book: Book
+    manifest: Manifest | None
+    selected: tuple[Stage[Any, Any], ...]
+    to_do: tuple[Stage[Any, Any], ...]
+
+    @classmethod
+    def make(cls, book: Book, names: Iterable[str], manifest: Manifest | None, damaged: Collection[str] = ()) -> Plan:
+        """What is needed is brought in; what depends on a stage that is redone is redone with it.
+
+        Args:
+            book: the stages' trials and records.
+            names: stages that are asked for.
+            manifest: what was done before.
+            damaged: stages of which a file is: they write their files again, from their records, and nothing depends
+                on that.
+        """
+        wanted = set(names)
+        for name in reversed(book.stages):
+            if name in wanted:
+                wanted.update(book.needs(name))
+        redo: set[str] = set()
+        for name in book.stages:
+            asked = name in wanted and (name in book.settings.force or not _was_done(book, manifest, name))
+            known = manifest is not None and name in manifest.stages
+            if asked or (known and any(need in redo for need in book.needs(name))):
+                redo.add(name)
+        wanted |= redo
+        to_do = redo | (wanted & set(damaged))
+        for name in reversed(book.stages):  # a stage whose records are gone trains again what others build on
+            if name in to_do:
+                to_do.update(need for need in book.needs(name) if book.study(need).num_missing)
+        stages = book.stages.items()
+        return cls(
+            book,
+            manifest,
+            tuple(stage for name, stage in stages if name in wanted),
+            tuple(stage for name, stage in stages if name in to_do),
+        )
+
+    def was_done(self, name: str) -> bool:
+        """Whether the manifest has the stage as done with just these settings."""
+        return _was_done(self.book, self.manifest, name)
+
+    def num_missing(self, stage: Stage[Any, Any]) -> int:
+        """Trainings that the command has to do for a stage."""
+        study = self.book.study(stage.name)
+        anew = stage.name in self.book.settings.force and self.was_done(stage.name)
+        return 0 if stage not in self.to_do else study.num_trials if anew else study.num_missing
+
+
+def _was_done(book: Book, manifest: Manifest | None, name: str) -> bool:
+    entry = manifest.stages.get(name) if manifest else None
+    return entry is not None and entry.state == "done" and entry.fingerprint == book.fingerprints[name]
+
+
+def damage(run: Run, manifest: Manifest | None) -> dict[str, list[str]]:
+    """Of each stage that is done, the files that are missing or are not what it wrote."""
+    entries = (manifest.stages if manifest else {}).items()
+    damaged = {stage: list(run.differing(entry.files)) for stage, entry in entries if entry.state == "done"}
+    return {stage: files for stage, files in damaged.items() if files}
+
+
+def unused_records(book: Book, manifest: Manifest | None) -> dict[str, list[str]]:
+    """Of each stage, the addresses of records that neither its tables nor the trials with these settings have."""
+    unused = {}
+    for name in book.stages:
+        entry = manifest.stages.get(name) if manifest else None
+        used = {trial.address for trial in book.study(name).trials} | set(entry.records if entry else ())
+        unused[name] = sorted(book.records(name).addresses - used)
+    return unused
+
+
+def print_plan(plan: Plan) -> None:
+    """Print what the command would run, on what, and about how long."""
+    settings = plan.book.settings
+    cpus, gpus = this_machine()
+    slots = slots_for(cpus, gpus, settings.resources)
+    kind = "GPU share" if gpus else "core"
+    print(f"run folder  {plan.book.run.location}")
+    print(f"preset      {settings.preset}, seed {settings.seed}")
+    print(f"slots       {slots} trainings at once, one {kind} each ({_machine(settings, cpus, gpus)})\n")
+    print(f"{'stage':<13} {'state':<10} {'trainings':>9} {'epochs':>7} {'images':>8} {'to train':>9}   about")
+    seconds, missing = 0.0, 0
+    for stage in plan.selected:
+        study, own_missing = plan.book.study(stage.name), plan.num_missing(stage)
+        own_seconds = 0.0
+        columns: tuple[object, ...] = ("", "", "", "")
+        if study.num_trials:
+            known = study.trials
+            epochs = round(sum(trial.epochs for trial in known) / len(known))
+            columns = (study.num_trials, epochs, max(trial.num_images for trial in known), own_missing)
+            if stage in plan.to_do:
+                mean_cost = sum(trial.cost for trial in known) / len(known)
+                own_seconds = STAGE_SECONDS + -(-own_missing // slots) * mean_cost / SPEED[kind]
+        seconds, missing = seconds + own_seconds, missing + own_missing
+        state = "to do" if stage in plan.to_do else "done"
+        cells = " ".join(f"{cell:>{width}}" for cell, width in zip(columns, (9, 7, 8, 9), strict=True))
+        print(f"{stage.name:<13} {state:<10} {cells}   {duration(own_seconds) if own_seconds else '–'}")
+    trainings = "1 training" if missing == 1 else f"{missing} trainings"
+    print(f"\nabout {duration(seconds)} in all, {trainings} to do; nothing was started")
+
+
+def _machine(settings: RunSettings, cpus: int, gpus: int) -> str:
+    if settings.address not in {"auto", "local"}:
+        return f"estimated for this machine; what {settings.address} has is not asked"
+    return f"this machine: {cpus} cores, {gpus} GPUs"
+
+
+def print_status(plan: Plan) -> None:
+    """Print how far each stage is, and how many records nothing uses."""
+    book = plan.book
+    if plan.manifest is None:
+        print(f"{book.run.location}: no run yet")
+        return
+    busy = holder(book.run)
+    if busy:
+        print(f"in use by {busy}")
+    print(f"{'stage':<13} {'state':<12} {'seconds':>8}")
+    for name in book.stages:
+        entry = plan.manifest.stages.get(name)
+        state, seconds, note = "missing", "", ""
+        if entry:
+            state = "unfinished" if entry.state == "running" and not busy else entry.state
+            seconds = f"{entry.seconds:.0f}"
+            note = (entry.error or "").strip().splitlines()[-1] if entry.error else ""
+        if entry and state == "done" and not plan.was_done(name):
+            note = "made with other settings"
+        study = book.study(name)
+        if study.num_trials and (state != "done" or note):
+            note = f"{len(study.records)} of {study.num_trials} trainings recorded  {note}"
+        print(f"{name:<13} {state:<12} {seconds:>8}  {note}".rstrip())
+    unused = sum(map(len, unused_records(book, plan.manifest).values()))
+    if unused:
+        print(f"{unused} records that nothing uses (clean removes them)")

@@ -1,0 +1,211 @@
+"""Runs trainings that several workers share, with Ray Train and torch's DDP; the only module that knows Ray Train.
+
+A worker group takes half a minute to start on a laptop, so that each goes through several trainings, one after the
+other. Where the cluster has room for more than one group, they do so side by side. Checkpoints and records are the
+run folder's: a group that is started again goes on from there, and Ray's own checkpoints are not used.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import threading
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import psutil
+import ray
+import torch
+from ray import train
+from ray.train.torch import TorchTrainer, get_device, prepare_model
+from ray.train.torch.config import TorchConfig, _TorchBackend
+from ray.util.queue import Empty, Queue
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+from torch import distributed
+
+from orchestrator.engine.cluster import Cluster
+from orchestrator.engine.folder import Folder, Unusable
+from orchestrator.engine.records import Checkpoint, Records, Rows
+from orchestrator.engine.stage import Worker
+from orchestrator.engine.stage_run import StageRun
+from orchestrator.engine.worker import GRACE_SECONDS, Job, check_reach, unwatch
+
+POLL_SECONDS = 0.2
+START_RETRIES = 3
+"""Times that a group is waited for anew, ten minutes each, where the cluster has no room for it."""
+Outcome = dict[str, Any]
+"""How a training ended: `error` (a text, or None) or `unusable` (why nothing can be written)."""
+Tell = Callable[[tuple[str, Rows, Outcome | None]], Any]
+"""Takes a trial's key, its epochs so far and, at its end, the outcome."""
+
+
+def train_together(stage_run: StageRun, cluster: Cluster, data: Any, folder: Folder) -> None:
+    """Run a stage's waiting trials, each by several workers together; every one has its record afterwards.
+
+    Args:
+        stage_run: of a stage whose trials are all known beforehand.
+        cluster: where.
+        data: what the stage trains on.
+        folder: the run folder, in which workers find checkpoints and inputs.
+    """
+    # Not as many as there is room for: batch norm sees a worker's share of a batch, so that results depend on it.
+    num_workers = stage_run.stage.num_workers(stage_run.own) or (1 if cluster.gpus_per_training else 2)
+    jobs = [stage_run.start() for _ in list(stage_run.study.waiting)]
+    for job in jobs:  # of a failure: workers take a record for that of a finished training
+        folder.delete(stage_run.records.name(job.trial.address))
+    num_groups = max(1, min(len(jobs), cluster.slots, cluster.num_devices // num_workers))
+    os.environ["RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S"] = str(jobs[0].stuck_seconds + GRACE_SECONDS)
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    told = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here})
+    stored_data = ray.put(data)
+    left = {job.trial.key for job in jobs}
+    interrupted = threading.Event()
+
+    def go_through(own: list[Job]) -> None:
+        """A worker group after the other, until none of these trainings is left."""
+        num_lost: Counter[str] = Counter()
+        while own:
+            try:
+                _trainer(own, stored_data, told, cluster, num_workers, folder.absolute).fit()
+                return
+            except Exception as error:
+                if interrupted.is_set():
+                    return
+                while not told.empty():
+                    time.sleep(POLL_SECONDS)
+                own = [job for job in own if job.trial.key in left]
+                given_up = own  # what is not the workers' fault would befall every group
+                if own and isinstance(error, train.WorkerGroupError):
+                    first = own[0]
+                    num_lost[first.trial.key] += 1
+                    given_up = [first] if num_lost[first.trial.key] > stage_run.resources.retries else []
+                for job in given_up:
+                    told.put((job.trial.key, [], {"error": "".join(traceback.format_exception(error))}))
+                own = own[len(given_up) :]
+
+    groups = [
+        threading.Thread(target=go_through, args=(jobs[number::num_groups],), name="worker group", daemon=True)
+        for number in range(num_groups)
+    ]
+    for group in groups:
+        group.start()
+    try:
+        while left and (any(group.is_alive() for group in groups) or not told.empty()):
+            with contextlib.suppress(Empty):
+                key, rows, outcome = told.get(timeout=POLL_SECONDS)
+                if outcome and "unusable" in outcome:
+                    raise Unusable(outcome["unusable"])
+                if key in left and rows:
+                    stage_run.report(key, rows)
+                if key in left and outcome is not None:
+                    stage_run.over(key, rows or None, outcome["error"], num_workers=num_workers)
+                    left.remove(key)
+    except BaseException:
+        interrupted.set()  # Ray goes down under the groups
+        raise
+    assert not left, f"not trained: {', '.join(sorted(left))}"
+    for group in groups:
+        group.join()
+    told.shutdown()
+
+
+def _trainer(
+    jobs: list[Job], stored_data: Any, told: Any, cluster: Cluster, num_workers: int, location: str
+) -> TorchTrainer:
+    def worker(config: dict[str, Any]) -> None:
+        data = ray.get(config["data"])
+        for job in config["jobs"]:
+            _train(job, data, Folder(location), config["told"].put)
+
+    on_cores = {"CPU": 1 / math.ceil(num_workers / cluster.num_devices)}
+    return TorchTrainer(
+        worker,
+        train_loop_config={"jobs": jobs, "data": stored_data, "told": told},
+        torch_config=_Config(),
+        scaling_config=train.ScalingConfig(
+            num_workers=num_workers,
+            use_gpu=cluster.gpus_per_training > 0,
+            resources_per_worker={"CPU": 1, "GPU": 1} if cluster.gpus_per_training else on_cores,
+        ),
+        run_config=train.RunConfig(
+            name=f"{jobs[0].stage.name}-{time.time_ns()}",
+            storage_path=f"{location}/ray",
+            # A lost group is started again by us, who know which training it was at.
+            failure_config=train.FailureConfig(
+                max_failures=0,
+                controller_failure_limit=START_RETRIES,  # type: ignore[call-arg]
+            ),
+        ),
+    )
+
+
+def _name_interface() -> None:
+    """Tell gloo how workers find each other; by itself it listens where the host's own name points: on Debian
+    127.0.1.1."""
+    own = ray.util.get_node_ip_address()
+    for name, addresses in psutil.net_if_addrs().items():
+        if own in {address.address for address in addresses}:
+            os.environ.setdefault("GLOO_SOCKET_IFNAME", name)
+
+
+class _Backend(_TorchBackend):
+    def on_start(self, worker_group: Any, backend_config: Any) -> None:
+        worker_group.execute(_name_interface)
+        super().on_start(worker_group, backend_config)
+
+
+class _Config(TorchConfig):
+    @property
+    def backend_cls(self) -> type[_Backend]:
+        return _Backend
+
+
+def _train(job: Job, data: Any, folder: Folder, tell: Tell) -> None:
+    """In every worker: train one trial, unless that is done; the worker of rank 0 tells of it, keeps checkpoints.
+
+    An exception ends the whole group, which is then started again: here none can tell its own fault from the end of
+    another worker.
+    """
+    records, address, rank = Records(folder, job.stage.name), job.trial.address, train.get_context().get_world_rank()
+    job.watch()
+    try:
+        check_reach(folder)
+        found: list[Checkpoint | None] = [None]
+        if rank == 0 and not folder.exists(records.name(address)):
+            found = [records.load_checkpoint(address)]
+        if distributed.is_initialized():
+            distributed.broadcast_object_list(found, src=0)  # what one sees of a network's disk another may not yet
+        if found[0] is not None:
+            _train_from(found[0], job, data, records, tell, rank=rank)
+    except Unusable as error:
+        tell((job.trial.key, [], {"unusable": str(error)}))
+        raise
+    finally:
+        unwatch()
+
+
+def _train_from(so_far: Checkpoint, job: Job, data: Any, records: Records, tell: Tell, *, rank: int) -> None:
+    torch.set_num_threads(1)
+    worker = Worker(
+        str(get_device()),
+        rank=rank,
+        num_workers=train.get_context().get_world_size(),
+        prepare_model=lambda model: prepare_model(model, parallel_strategy_kwargs={"broadcast_buffers": False}),
+    )
+    diverged = None
+    for epoch, diverged in job.epochs(data, records, so_far, worker):
+        if rank == 0 and diverged is None:
+            so_far.state = epoch.state()
+            records.save_checkpoint(job.trial.address, so_far)
+            tell((job.trial.key, so_far.rows, None))
+        train.report({**epoch.metrics, "epoch": epoch.number})
+        if diverged:
+            break
+    if rank == 0:
+        if diverged is None and so_far.state is not None:
+            records.save_results(job.trial, so_far)
+        tell((job.trial.key, so_far.rows, {"error": diverged}))

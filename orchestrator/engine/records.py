@@ -1,0 +1,230 @@
+"""A stage's trials in the run folder: what they were told, how they went, what they left. The one owner of these
+files' names: records/STAGE/ADDRESS.json, .checkpoint, .safetensors (weights) and .arrays.safetensors."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import math
+import pickle
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from pathlib import PurePosixPath
+from typing import Any, Generic, Literal, Self, TypeVar
+
+from numpy.typing import NDArray
+from pydantic import BaseModel
+
+from orchestrator.engine.folder import Damaged, Folder
+
+Config = TypeVar("Config", bound=BaseModel)
+Rows = list[dict[str, float]]
+"""Metrics of the epochs so far, each with its number (`epoch`) and its `seconds`."""
+Arrays = Mapping[str, NDArray[Any]]
+Outcome = Literal["complete", "pruned", "failed"]
+WEIGHTS, ARRAYS, CHECKPOINT = ".safetensors", ".arrays.safetensors", ".checkpoint"
+
+
+def hashed(content: Any) -> str:
+    """Short hash of plain values."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class Trial(Generic[Config]):
+    """One training that is to be done."""
+
+    key: str
+    """Its name within the stage, for people."""
+    config: Config
+    """All that decides its outcome beside seed, epochs, data and the stage's inputs."""
+    seed: int
+    epochs: int
+    """How many epochs it takes."""
+    num_images: int = 0
+    """Images that an epoch trains on."""
+    cost: float = 0.0
+    """About how many seconds it takes on one core; only the order of the work depends on it."""
+    keep_weights: bool = False
+    """Whether the final weights are kept, as safetensors beside the record."""
+    address: str = ""
+    """Key and hash of all that decides the outcome: the same address, the same result."""
+
+    def addressed(self, world: Mapping[str, Any]) -> Self:
+        """The trial with its address.
+
+        Args:
+            world: what decides the outcome and is not the trial's own: the data's checksum, the addresses of the
+                records that the stage's inputs are made of, the version of the training's code.
+        """
+        told = [self.config.model_dump(mode="json"), self.seed, self.epochs, self.keep_weights, dict(world)]
+        return replace(self, address=f"{self.key}-{hashed(told)}")
+
+
+@dataclass(frozen=True)
+class Record(Generic[Config]):
+    """One training that is over."""
+
+    key: str
+    config: Config
+    seed: int
+    state: Outcome
+    epochs: Rows = field(default_factory=list)
+    """Metrics of each epoch, with its number (`epoch`) and its `seconds`."""
+    error: str | None = None
+    """Traceback, or a sentence, of a training that failed."""
+    lost: bool = False
+    """Whether the machine was at fault, so that the next command trains it again."""
+    num_workers: int = 1
+    """Workers that shared the training."""
+    parts: tuple[str, ...] = ()
+    """Endings of the files that it left beside the record: WEIGHTS, ARRAYS."""
+    address: str = ""
+    """The trial's."""
+
+    @property
+    def last(self) -> Mapping[str, float]:
+        """Metrics after the last epoch; empty unless the training is complete."""
+        return self.epochs[-1] if self.state == "complete" else {}
+
+    @property
+    def seconds(self) -> float:
+        """Time that its epochs took."""
+        return math.fsum(epoch["seconds"] for epoch in self.epochs)
+
+    @property
+    def outcome(self) -> dict[str, Any]:
+        """The columns with which every table of trainings ends."""
+        return {"seconds": self.seconds, "state": self.state, "error": self.error}
+
+    def of_epochs(self, *columns: str, **same: Any) -> list[dict[str, Any]]:
+        """A row for each epoch: these metrics, beside what is the same in all rows."""
+        return [same | {name: epoch[name] for name in columns} for epoch in self.epochs]
+
+
+@dataclass
+class Checkpoint:
+    """How far a training is."""
+
+    rows: Rows = field(default_factory=list)
+    state: dict[str, Any] | None = None
+    """Of the last epoch; None at the beginning."""
+    arrays: dict[str, NDArray[Any]] = field(default_factory=dict)
+    """What its epochs gave so far beside metrics, by name."""
+
+
+@dataclass(frozen=True)
+class Records:
+    """What a stage's trainings left in a run folder."""
+
+    folder: Folder
+    stage: str
+
+    def name(self, address: str, ending: str = ".json") -> str:
+        """File of a training, relative to the run folder."""
+        return f"records/{self.stage}/{address}{ending}"
+
+    @cached_property
+    def addresses(self) -> frozenset[str]:
+        """Of all trainings that were recorded when this was first asked for."""
+        return frozenset(PurePosixPath(name).stem for name in self.folder.list(f"records/{self.stage}", ".json"))
+
+    def find(self, trial: Trial[Config], *, set_aside: bool) -> Record[Config] | None:
+        """The record of a trial; None where there is none, or it is damaged or lacks a file that belongs to it.
+
+        Args:
+            trial: with its address.
+            set_aside: whether a damaged record is moved under quarantine/, with a line that says so.
+        """
+        if trial.address not in self.addresses:
+            return None
+        name, reason = self.name(trial.address), "is damaged"
+        try:
+            content = self.folder.read_json(name)
+            if (content["config"], content["seed"]) != (trial.config.model_dump(mode="json"), trial.seed):
+                return None
+            parts = tuple(ending for ending in (WEIGHTS, ARRAYS) if ending in content["parts"])
+            for ending in parts:
+                self.folder.read_sealed(self.name(trial.address, ending))
+            return Record(**content | {"config": trial.config, "parts": parts, "address": trial.address})
+        except FileNotFoundError:
+            reason = "lacks its weights or arrays"
+        except (Damaged, KeyError, TypeError):
+            pass
+        if set_aside and self.folder.exists(name):
+            self.folder.set_aside(name, reason)
+        return None
+
+    def save(self, record: Record[Any]) -> None:
+        """Write a record, for good; the training's checkpoint goes."""
+        content = asdict(replace(record, config=None)) | {"config": record.config.model_dump(mode="json")}
+        self.folder.write_json(self.name(record.address), content)
+        self.folder.delete(self.name(record.address, CHECKPOINT))
+
+    def parts(self, address: str) -> tuple[str, ...]:
+        """Endings of the files that a training left beside its record."""
+        return tuple(ending for ending in (WEIGHTS, ARRAYS) if self.folder.exists(self.name(address, ending)))
+
+    def delete(self, address: str) -> None:
+        """Remove all that a training left."""
+        for ending in (WEIGHTS, ARRAYS, CHECKPOINT, ".json"):
+            self.folder.delete(self.name(address, ending))
+
+    def save_checkpoint(self, address: str, so_far: Checkpoint) -> None:
+        """Keep how far a training is."""
+        import torch
+
+        content = io.BytesIO()
+        arrays = {name: torch.from_numpy(array) for name, array in so_far.arrays.items()}
+        torch.save({"rows": so_far.rows, "state": so_far.state, "arrays": arrays}, content)
+        self.folder.write_sealed(self.name(address, CHECKPOINT), content.getvalue())
+
+    def load_checkpoint(self, address: str) -> Checkpoint:
+        """Where a lost worker left off; the beginning, where there is nothing of this."""
+        import torch
+
+        # What cannot be unpickled is a stranger's.
+        with contextlib.suppress(FileNotFoundError, Damaged, pickle.UnpicklingError, RuntimeError, KeyError):
+            content = io.BytesIO(self.folder.read_sealed(self.name(address, CHECKPOINT)))
+            saved = torch.load(content, weights_only=True, map_location="cpu")
+            arrays = {name: tensor.numpy() for name, tensor in saved["arrays"].items()}
+            return Checkpoint(saved["rows"], saved["state"], arrays)
+        return Checkpoint()
+
+    def set_damaged_checkpoints_aside(self) -> None:
+        """Have a training whose checkpoint is damaged start anew, with a line that says so."""
+        for name in self.folder.list(f"records/{self.stage}", CHECKPOINT):
+            try:
+                self.folder.read_sealed(name)
+            except Damaged:
+                self.folder.set_aside(name, "is damaged")
+
+    def save_results(self, trial: Trial[Any], done: Checkpoint) -> None:
+        """Keep the final weights of a training, where they are wanted, and the arrays that it gave."""
+        if trial.keep_weights:
+            from safetensors.torch import save
+
+            assert done.state is not None
+            tensors = {name: tensor.contiguous().cpu() for name, tensor in done.state["model"].items()}
+            self.folder.write_sealed(self.name(trial.address, WEIGHTS), save(tensors))
+        if done.arrays:
+            self.save_arrays(trial.address, done.arrays)
+
+    def weights(self, address: str) -> bytes:
+        """The final weights of a training, as safetensors."""
+        return self.folder.read_sealed(self.name(address, WEIGHTS))
+
+    def save_arrays(self, address: str, arrays: Arrays) -> None:
+        """Keep what a training gave beside metrics, or what the stage's trainings are given."""
+        from safetensors.numpy import save
+
+        self.folder.write_sealed(self.name(address, ARRAYS), save(dict(arrays)))
+
+    def arrays(self, address: str) -> dict[str, NDArray[Any]]:
+        """What `save_arrays` kept."""
+        from safetensors.numpy import load
+
+        return load(self.folder.read_sealed(self.name(address, ARRAYS)))

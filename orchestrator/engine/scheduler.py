@@ -1,0 +1,207 @@
+"""Which stage is done when: each as soon as what it needs is done, all trainings of a turn as one stream of trials.
+
+Trainings run in Ray; a stage's tables are written in a thread of this process while the others train.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+from collections.abc import Callable
+from graphlib import TopologicalSorter
+
+from orchestrator.engine.book import Book
+from orchestrator.engine.cluster import Cluster
+from orchestrator.engine.manifest import Manifest
+from orchestrator.engine.phases import turns
+from orchestrator.engine.plan import Plan
+from orchestrator.engine.progress import Progress
+from orchestrator.engine.stage_run import StageRun
+
+WAIT_SECONDS = 0.5
+"""How often a wait for a stage's tables looks whether the run is halted."""
+
+
+class Scheduler:
+    """The stages that are left, begun as soon as they can be; the source of Tune's trials."""
+
+    def __init__(
+        self, plan: Plan, book: Book, manifest: Manifest, progress: Progress, connect: Callable[[], Cluster]
+    ) -> None:
+        """Nothing is begun yet.
+
+        Args:
+            plan: which stages are to be done.
+            book: where their trials and records are looked up.
+            manifest: gets an entry for each of them.
+            progress: shows how they go.
+            connect: connects to Ray; called once, where something is to be trained.
+        """
+        self._plan, self._book, self._manifest, self._progress, self._connect = (
+            plan,
+            book,
+            manifest,
+            progress,
+            connect,
+        )
+        self._to_do = [stage.name for stage in plan.to_do]
+        self._needs = {name: [need for need in book.needs(name) if need in self._to_do] for name in self._to_do}
+        self._turns = turns(self._needs, {stage.name for stage in plan.to_do if stage.shared})
+        self._turn = 0
+        self._order = TopologicalSorter(self._needs)
+        self._order.prepare()
+        self._ready: list[str] = []
+        """Stages whose needs are done; those of a later turn wait."""
+        self._over: queue.SimpleQueue[str] = queue.SimpleQueue()
+        """Stages that have ended, put there by the threads that end them."""
+        self.runs: dict[str, StageRun] = {}
+        """Stages that have begun."""
+        self._given_up: set[str] = set()
+        """Those whose trainings ended in an exception that is none of a training's own."""
+        self._cluster: Cluster | None = None
+        self._broken: Exception | None = None
+        """Why nothing more can be trained with Ray Tune."""
+        self._halted: Exception | None = None
+        """Why nothing more can be done at all."""
+
+    def run(self) -> None:
+        """Do all stages, turn by turn; stages that train nothing end beside the trainings of later ones.
+
+        Raises:
+            UserError: the data cannot be had, no Ray answers, or the run folder takes no more files.
+        """
+        for self._turn in range(1 + max(self._turns.values(), default=0)):
+            while not self.exhausted:
+                self._begin_ready()
+                training = self._training()
+                if not training:
+                    self._wait()
+                elif self._turn % 2:
+                    for stage_run in training:
+                        self._train_shared(stage_run)
+                else:
+                    self._train()
+            self._raise_if_halted()
+        while self._order.is_active():
+            self._begin_ready()
+            self._wait()
+
+    def _train(self) -> None:
+        """Run the trainings of all of this turn's stages, also of those that can begin only later."""
+        from orchestrator.engine.ray_tune import run_trials
+
+        cluster = self._connected()
+        try:
+            run_trials(self, cluster, self._book.data, self._book.run)
+        except Exception as error:
+            self._book.run.check_space()  # what Ray itself cannot write is an exception of any kind
+            self._broken = error
+            for stage_run in self._training():
+                self._give_up(stage_run, error)
+
+    def _train_shared(self, stage_run: StageRun) -> None:
+        from orchestrator.engine.ray_train import train_together
+
+        cluster = self._connected()
+        try:
+            train_together(stage_run, cluster, self._book.data, self._book.run)
+        except Exception as error:
+            self._give_up(stage_run, error)
+
+    def _connected(self) -> Cluster:
+        if self._cluster is None:
+            self._book.data  # noqa: B018  (what cannot be had is told of before Ray starts)
+            self._cluster = self._connect()
+            for stage_run in self.runs.values():
+                self._tell_slots(stage_run)
+        return self._cluster
+
+    def _tell_slots(self, stage_run: StageRun) -> None:
+        if self._cluster is not None and stage_run.stage.config is not None:
+            stage_run.slots = self._cluster.slots
+
+    def next(self) -> StageRun | None:
+        """The stage whose trial is to start now: that which most others wait for, or that takes longest."""
+        if self.halted:
+            return None
+        self._begin_ready()
+        ready = [stage_run for stage_run in self._training() if stage_run.study.waiting]
+        return max(ready, key=lambda it: (self._num_depending_on(it.name), it.longest), default=None)
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether nothing is left to train in this turn."""
+        if self.halted:
+            return True
+        to_come = [name for name in self._to_do if name not in self.runs and self._book.stages[name].config]
+        return not self._training() and not any(self._turns[name] == self._turn for name in to_come)
+
+    @property
+    def halted(self) -> bool:
+        """Whether what runs is to be given up."""
+        return self._halted is not None
+
+    def halt(self, error: Exception) -> None:
+        """Nothing more can be done, for this reason."""
+        self._halted = self._halted or error
+
+    def _raise_if_halted(self) -> None:
+        if self._halted is not None:
+            raise self._halted
+
+    def _training(self) -> list[StageRun]:
+        """Stages of this turn with trainings left."""
+        own = [run for name, run in self.runs.items() if self._turns[name] == self._turn]
+        return [run for run in own if run.study.num_missing and run.name not in self._given_up]
+
+    def _num_depending_on(self, name: str) -> int:
+        direct = [other for other in self._to_do if other not in self.runs and name in self._needs[other]]
+        return len(direct) + sum(self._num_depending_on(other) for other in direct)
+
+    def _wait(self) -> None:
+        """Until a stage has ended, or for a moment."""
+        with contextlib.suppress(queue.Empty):
+            self._order.done(self._over.get(timeout=WAIT_SECONDS))
+        self._raise_if_halted()
+
+    def _begin_ready(self) -> None:
+        while not self._over.empty():
+            self._order.done(self._over.get())
+        self._ready += self._order.get_ready()
+        for name in [name for name in self._ready if self._turns[name] <= self._turn]:
+            self._ready.remove(name)
+            self._begin(name)
+
+    def _begin(self, name: str) -> None:
+        stage_run = StageRun(name, self._book, self._manifest, self._progress, self._finish)
+        self.runs[name] = stage_run
+        self._tell_slots(stage_run)
+        failed = [need for need in self._book.needs(name) if self._manifest.stages[need].state != "done"]
+        if failed:
+            self._end(stage_run, lambda: stage_run.enter("blocked", f"needs {', '.join(failed)}, which failed"))
+            return
+        try:
+            stage_run.begin(anew=name in self._book.settings.force and self._plan.was_done(name))
+            if stage_run.study.num_missing and self._broken and not stage_run.stage.shared:
+                raise self._broken
+        except Exception as error:
+            self._give_up(stage_run, error)
+
+    def _finish(self, stage_run: StageRun) -> None:
+        # A daemon: what is computed here does not hold up an interrupted process.
+        work = threading.Thread(target=self._end, args=(stage_run, stage_run.finish), daemon=True)
+        work.name = stage_run.name
+        work.start()
+
+    def _give_up(self, stage_run: StageRun, error: Exception) -> None:
+        self._given_up.add(stage_run.name)
+        self._end(stage_run, lambda: stage_run.crash(error))
+
+    def _end(self, stage_run: StageRun, last: Callable[[], None]) -> None:
+        try:
+            last()
+        except Exception as error:
+            self.halt(error)
+        finally:
+            self._over.put(stage_run.name)

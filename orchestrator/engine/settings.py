@@ -1,0 +1,142 @@
+"""Settings that refuse unknown names and bad values, wherever they come from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class UserError(Exception):
+    """The user's input is at fault; the message is one line that says what and how to mend it."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.split()))
+
+
+class Section(BaseModel):
+    """Frozen settings that refuse unknown names. Defaults are the paper's scale; a field's docstring is its help."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Marks a setting that makes a run smaller than the paper's: where it is less, or a list of it shorter."""
+
+    what: str
+    """What is counted, in words that follow the number: "epochs a fold"."""
+
+
+def changed(settings: Model, **changes: Any) -> Model:
+    """The same settings with some changed, all of them validated; a nested section takes a dictionary of its own."""
+    return type(settings).model_validate(merged(settings.model_dump(), changes))
+
+
+def merged(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested settings with some changed: how presets, YAML files and ablations are written."""
+    nested = {
+        name: merged(settings[name], change)
+        for name, change in changes.items()
+        if isinstance(change, Mapping) and isinstance(settings.get(name), Mapping)
+    }
+    return dict(settings) | dict(changes) | nested
+
+
+def reduced(mine: BaseModel, full: BaseModel) -> list[str]:
+    """What of a section is less than in another, in words: "2 instead of 20 epochs a fold"."""
+    lines = []
+    for name, field in type(mine).model_fields.items():
+        for scale in field.metadata:
+            if isinstance(scale, Scale):
+                pair = getattr(mine, name), getattr(full, name)
+                less, more = (len(value) if isinstance(value, tuple) else value for value in pair)
+                if less < more:
+                    lines.append(f"{f'{less:,} instead of {more:,}' if more is not True else 'no'} {scale.what}")
+    return lines
+
+
+def check_distinct(name: str, values: tuple[Any, ...]) -> None:
+    """See that a list names something, and nothing twice.
+
+    Raises:
+        ValueError: it does not.
+    """
+    if not values or len(set(values)) < len(values):
+        raise ValueError(f"{name}: name at least one, and none twice (got {', '.join(map(str, values)) or 'none'})")
+
+
+class Resources(Section):
+    """How trainings share the machine; none of this changes a result on the CPU."""
+
+    slots: int | None = Field(default=None, ge=1)
+    """Trainings at once; by default as many as there are cores, or GPU shares where there are GPUs."""
+    gpus_per_training: float = Field(default=0.25, gt=0, le=1)
+    """Share of a GPU for each training, on machines that have GPUs."""
+    retries: int = Field(default=2, ge=0)
+    """Times that a training is taken up again after its worker or node was lost."""
+    stuck_minutes: float = Field(default=30, gt=0)
+    """After which a worker that finished no epoch is ended, and its training taken up again."""
+    free_gigabytes: float = Field(default=1, ge=0)
+    """Space that the run folder's disk must have left for a run to start."""
+
+    @property
+    def stuck_seconds(self) -> float:
+        """`stuck_minutes`, in seconds."""
+        return 60 * self.stuck_minutes
+
+
+class RunSettings(Section):
+    """What every run is told, whatever its stages are."""
+
+    preset: str
+    """Scale of the run."""
+    name: str = ""
+    """Name of the run and of its folder; by default the preset's."""
+    runs_dir: str = "runs"
+    """Where run folders live: a local folder or an s3:// address."""
+    config: Path | None = None
+    """YAML file of settings; flags on the command line win over it."""
+    address: str = "auto"
+    """Ray cluster: auto (a running one, or one of our own), local (always our own), or host:port."""
+    force: tuple[str, ...] = ()
+    """Stages to redo although they are done."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
+    """Decides every random number of the run."""
+    resources: Resources = Resources()
+
+    @field_validator("name")
+    @classmethod
+    def _name(cls, name: str) -> str:
+        if name and not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*", name):
+            raise ValueError(
+                f"{name!r} is not a run name: letters, digits, '.', '_' and '-' only, not starting with '.' or '-'"
+            )
+        return name
+
+    @field_validator("runs_dir")
+    @classmethod
+    def _runs_dir(cls, runs_dir: str) -> str:
+        if not runs_dir.strip() or runs_dir.rstrip("/").endswith(":"):
+            raise ValueError(f"{runs_dir!r} is neither a folder nor an address like s3://bucket/prefix")
+        if "@" in urlsplit(runs_dir).netloc:
+            raise ValueError("an address with a key in it would be written into logs; give keys in the environment")
+        return runs_dir
+
+    @property
+    def run_name(self) -> str:
+        """Name of the run folder."""
+        return self.name or self.preset
+
+
+def section(kind: type[Model], settings: RunSettings) -> Model:
+    """The section of this class among the settings."""
+    (of_kind,) = (value for _, value in settings if type(value) is kind)
+    return of_kind

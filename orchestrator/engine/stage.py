@@ -1,0 +1,268 @@
+"""What a stage is: trainings, then tables from their records, then figures and findings from the tables.
+
+A stage is given what it needs and yields what it made; it opens no file. The engine schedules, records and writes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import reduce
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+
+from numpy.typing import NDArray
+from pydantic import BaseModel
+
+from orchestrator.engine.folder import Damaged
+from orchestrator.engine.records import Arrays, Config, Record, Trial, hashed
+from orchestrator.engine.settings import Model as Section
+from orchestrator.engine.settings import RunSettings, section
+from orchestrator.engine.study import Suggested
+from orchestrator.engine.tables import Rows
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+    from matplotlib.figure import Figure
+
+Own = TypeVar("Own", bound=BaseModel)
+Tables = Mapping[str, "pd.DataFrame"]
+Presets = Mapping[str, Mapping[str, Any]]
+"""What of some settings is other than by default, by preset, nested as in a YAML file."""
+
+
+@dataclass(frozen=True)
+class Worker:
+    """Where a training runs, and what it is given there beside its trial and the data."""
+
+    device: str = "cpu"
+    resume: dict[str, Any] | None = None
+    """State of an earlier epoch, to go on from exactly."""
+    inputs: Arrays = field(default_factory=dict)
+    """What the stage made for its trainings."""
+    rank: int = 0
+    """Number of this worker among those that share the training, from 0."""
+    num_workers: int = 1
+    prepare_model: Callable[[Any], Any] = lambda model: model
+    """Wraps a network so that its gradients are averaged over the workers."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of one of the stage's tables, to be written as Parquet."""
+
+    name: str
+    rows: Rows
+
+
+@dataclass(frozen=True)
+class Model:
+    """The final weights of a training, to be written under models/ with their description as JSON."""
+
+    name: str
+    record: Record[Any]
+    description: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class File:
+    """Any other file, by its name in the run folder."""
+
+    name: str
+    content: bytes
+
+
+class Picture:
+    """A figure that is drawn when it is to be written, as PNG and SVG; or a GIF, where `draw` gives bytes."""
+
+    def __init__(
+        self, name: str, caption: str, draw: Callable[..., Figure | bytes], *arguments: Any, **options: Any
+    ) -> None:
+        """A figure's name and caption, the function that draws it, and what that is called with."""
+        self.name, self.caption = name, caption
+        self.draw: Callable[[], Figure | bytes] = lambda: draw(*arguments, **options)
+
+
+class Stage(Generic[Own, Config]):
+    """One experiment. Only `name`, `settings` and `results` cannot be left out.
+
+    A stage with trainings has `config`, `metric`, `trials` and `train` too.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str] = ""
+    """Heading of its section in the report."""
+    settings: ClassVar[type[BaseModel]]
+    """Its settings, whose defaults are the paper's scale."""
+    section: ClassVar[str] = ""
+    """Where they stand among all settings, "gan.search" say; by default under the stage's name."""
+    presets: ClassVar[Presets] = {}
+    reads: ClassVar[Sequence[type[BaseModel]]] = ()
+    """Sections that it reads beside its own."""
+    schemas: ClassVar[Mapping[str, pa.Schema]] = {}
+    """Of its tables, by name."""
+    shown: ClassVar[Sequence[str]] = ()
+    """Which of its tables the report shows."""
+    config: ClassVar[type[BaseModel] | None] = None
+    """What each of its trainings is told; None where it trains nothing."""
+    version: ClassVar[int] = 1
+    """Raised whenever the trainings' code gives another result for the same settings: no older record counts then."""
+    metric: ClassVar[str] = ""
+    """Metric that is shown as progress; the lower the better."""
+    shared: ClassVar[bool] = False
+    """Whether several workers train each trial together (Ray Train); else one does (Ray Tune)."""
+    retries_failed: ClassVar[bool] = True
+    """Whether the next command trains again what failed by itself; what the machine lost it always does."""
+    flag: ClassVar[str] = ""
+    """What brings the stage in, where not every run has it."""
+
+    def wanted(self, own: Own) -> bool:
+        """Whether it is among the stages of a run with these settings."""
+        return True
+
+    def check(self, own: Own) -> None:
+        """See, before anything starts, that it can do with these settings; raises UserError."""
+
+    def needs(self, own: Own) -> tuple[str, ...]:
+        """Stages whose records it reads."""
+        return ()
+
+    def stops_weak_trials(self, own: Own) -> bool:
+        """Whether trials that look worse than their peers are stopped early (ASHA)."""
+        return False
+
+    def num_workers(self, own: Own) -> int | None:
+        """Workers that share each training, of a shared stage; None for what suits the cluster."""
+        return None
+
+    def trials(self, context: Context[Own]) -> Sequence[Trial[Config]] | Suggested:
+        """What it trains.
+
+        While the records of a stage that it needs are missing, `context.planning` is true: then as many trials are
+        wanted, with costs about right, and their configs do not matter.
+        """
+        return ()
+
+    def made_of(self, context: Context[Own]) -> Sequence[str]:
+        """Addresses of the records, checksums of the files, that `inputs` is made of; empty where there are none."""
+        return ()
+
+    def inputs(self, context: Context[Own]) -> Arrays:
+        """Arrays that all its trainings are given beside the data; computed once, and kept in the run folder."""
+        return {}
+
+    def train(self, trial: Trial[Config], data: Any, worker: Worker) -> Iterator[Any]:
+        """One training, as a generator of epochs (trainables.epoch says what these are); runs in a worker."""
+        raise NotImplementedError
+
+    def results(self, context: Context[Own], records: Sequence[Record[Config]]) -> Iterator[Table | Model | File]:
+        """Every table of `schemas`, and what else the stage is for, from the records in the order of `trials`."""
+        raise NotImplementedError
+
+    def figures(self, context: Context[Own], tables: Tables) -> Iterator[Picture]:
+        """Figures of the tables, in the report's order; not called where a table failed."""
+        return iter(())
+
+    def findings(self, tables: Tables) -> Iterator[str]:
+        """What its tables show, in sentences for the report."""
+        return iter(())
+
+    def failure(self, records: Sequence[Record[Config]]) -> str | None:
+        """Why the stage has failed although its tables are written; by default, since any training did."""
+        failed = [record.key for record in records if record.state == "failed"]
+        return f"of {len(records)} trainings failed: {', '.join(failed)}" if failed else None
+
+
+def section_of(stage: Stage[Any, Any]) -> str:
+    """Where the stage's settings stand among all."""
+    return stage.section or stage.name
+
+
+def own_section(stage: Stage[Any, Any], settings: RunSettings) -> Any:
+    """The stage's own settings."""
+    return reduce(getattr, section_of(stage).split("."), settings)
+
+
+@dataclass(frozen=True)
+class Context(Generic[Own]):
+    """All that a stage is given."""
+
+    stage: Stage[Own, Any]
+    _book: Any
+    """The orchestrator.engine.book.Book that all of this is looked up in."""
+
+    @property
+    def own(self) -> Own:
+        """The stage's settings."""
+        own: Own = own_section(self.stage, self._book.settings)
+        return own
+
+    @property
+    def seed(self) -> int:
+        """The run's, which its stages count theirs from."""
+        return int(self._book.settings.seed)
+
+    @property
+    def run_name(self) -> str:
+        """Name of the run."""
+        return str(self._book.settings.run_name)
+
+    def section(self, kind: type[Section]) -> Section:
+        """Another section of the settings, of those that the stage says it reads."""
+        assert kind in self.stage.reads, f"{self.stage.name} does not say that it reads {kind.__qualname__}"
+        return section(kind, self._book.settings)
+
+    @property
+    def planning(self) -> bool:
+        """Whether records that the stage needs are missing, so that only how much there is to do can be told."""
+        return not all(self._book.is_complete(name) for name in self._book.needs(self.stage.name))
+
+    def records(self, stage: str) -> dict[str, Record[Any]]:
+        """Records of a stage that this one needs, by key, in the order of its trials."""
+        assert stage in self._book.needs(self.stage.name), f"{self.stage.name} does not say that it needs {stage}"
+        return {record.key: record for record in self._book.study(stage).in_order()}
+
+    @property
+    def own_records(self) -> list[Record[Any]]:
+        """Records of the stage itself, in the order of its trials."""
+        records: list[Record[Any]] = self._book.study(self.stage.name).in_order()
+        return records
+
+    def weights(self, record: Record[Any], stage: str = "") -> bytes:
+        """The final weights of a training of this stage, or of another that it needs, as safetensors."""
+        weights: bytes = self._book.records(stage or self.stage.name).weights(record.address)
+        return weights
+
+    def arrays(self, record: Record[Any]) -> dict[str, NDArray[Any]]:
+        """What the epochs of a training of this stage gave beside metrics."""
+        arrays: dict[str, NDArray[Any]] = self._book.records(self.stage.name).arrays(record.address)
+        return arrays
+
+    @property
+    def data(self) -> Any:
+        """The data that the settings select."""
+        return self._book.data
+
+    @property
+    def world(self) -> dict[str, Any]:
+        """What decides the outcome of the stage's trainings and is not said by their trials."""
+        checksum = self._book.suite.data_checksum(self._book.settings)
+        return {"data": checksum, "inputs": list(self.stage.made_of(self)), "version": self.stage.version}
+
+    @property
+    def inputs(self) -> Arrays:
+        """The arrays that the stage's trainings are given."""
+        return self.make_inputs()[1]
+
+    def make_inputs(self) -> tuple[str, Arrays]:
+        """The address of these arrays, and they themselves; computed where that was not done before."""
+        world, records = self.world, self._book.records(self.stage.name)
+        if not world["inputs"]:
+            return "", {}
+        address = f"inputs-{hashed(world)}"
+        with contextlib.suppress(FileNotFoundError, Damaged):
+            return address, records.arrays(address)
+        arrays = self.stage.inputs(self)
+        records.save_arrays(address, arrays)
+        return address, arrays

@@ -1,0 +1,261 @@
+"""A stage that is being done: its trials as they run, then its results as they are written."""
+
+from __future__ import annotations
+
+import io
+import json
+import threading
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from orchestrator.engine.book import Book
+from orchestrator.engine.folder import digest
+from orchestrator.engine.manifest import Manifest, StageState, State
+from orchestrator.engine.progress import Progress, Standing, duration
+from orchestrator.engine.records import Outcome, Record, Rows
+from orchestrator.engine.results import as_frame
+from orchestrator.engine.settings import UserError
+from orchestrator.engine.stage import Model, Picture, Table, own_section
+from orchestrator.engine.study import Study
+from orchestrator.engine.tables import STAGES, as_parquet
+from orchestrator.engine.worker import Job
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_DRAWING = threading.Lock()
+"""matplotlib draws one figure at a time."""
+_ENTERING = threading.Lock()
+"""The manifest takes one entry at a time."""
+
+
+class StageRun:
+    """One stage of a run: its trials by turns asked for and told, then its tables, models and figures."""
+
+    def __init__(
+        self, name: str, book: Book, manifest: Manifest, progress: Progress, when_trained: Callable[[StageRun], None]
+    ) -> None:
+        """Nothing is looked up yet.
+
+        Args:
+            name: of the stage, all of whose needs are done.
+            book: where its trials and records are looked up.
+            manifest: gets an entry of how it goes.
+            progress: shows how it goes.
+            when_trained: called once every trial has its record.
+        """
+        self.name, self._book, self._manifest, self._progress = name, book, manifest, progress
+        self._when_trained = when_trained
+        self.stage, self.context, self.records = book.stages[name], book.context(name), book.records(name)
+        self.resources, self.own = book.settings.resources, own_section(self.stage, book.settings)
+        self.study = Study((), lambda trial: None, lambda trial: trial)
+        self.longest = 0.0
+        """Cost of the longest trial that waited at the start."""
+        self.slots = 0
+        """Trainings that could run at once, once some did."""
+        self._inputs = ""
+        self._started, self._clock = datetime.now(UTC), time.monotonic()
+        self._rows: dict[str, Rows] = {}
+        """Epochs of the running trials."""
+        self._num_lost: Counter[str] = Counter()
+        self._num_epochs, self._trained = 0, 0.0
+        """Epochs of this session, and how many trainings these make, but for the first."""
+        self._first_epoch: float | None = None
+        """When it was heard of."""
+        self._latest: float | None = None
+        self._files: dict[str, str] = {}
+        self._captions: dict[str, str] = {}
+
+    def begin(self, *, anew: bool) -> None:
+        """Find out what there is to train, and make what the trainings are given; `anew` forgets what is recorded."""
+        self.records = self._book.forget(self.name)
+        self.records.set_damaged_checkpoints_aside()
+        if anew:
+            for trial in self._book.study(self.name).trials:
+                self.records.delete(trial.address)
+            self.records = self._book.forget(self.name)
+        self.study = self._book.study(self.name)
+        self.longest = max((trial.cost for trial in self.study.waiting), default=0.0)
+        self._progress.start(self.name, self.study.num_trials, self.standing())
+        if self.study.num_missing:
+            self._inputs, _ = self.context.make_inputs()
+        self.enter("running")
+        if not self.study.num_missing:
+            self._when_trained(self)
+
+    def start(self) -> Job:
+        """Take the first waiting trial, for a worker to train."""
+        trial = self.study.ask()
+        self._rows[trial.key] = []
+        self._progress.show(self.name, self.standing())
+        weak = self.stage.stops_weak_trials(self.own)
+        return Job(self.stage, trial, self._inputs, self.resources.stuck_seconds, weak)
+
+    def report(self, key: str, rows: Rows) -> None:
+        """Take note of a running trial's epochs so far."""
+        if self._first_epoch is None:
+            self._first_epoch = time.monotonic()
+        else:
+            self._trained += (len(rows) - len(self._rows[key])) / self.study.running[key].epochs
+        self._rows[key] = rows
+        self._num_epochs += 1
+        self._latest = rows[-1].get(self.stage.metric, self._latest)
+        self._progress.show(self.name, self.standing())
+
+    def lost(self, key: str) -> None:
+        """A running trial's worker was lost: it waits again, unless that happened too often."""
+        self._num_lost[key] += 1
+        if self._num_lost[key] <= self.resources.retries:
+            del self._rows[key]
+            self.study.give_back(key)
+        else:
+            error = f"its worker was lost {self._num_lost[key]} times; see {self._book.run.location}/ray"
+            self.over(key, None, error, lost=True)
+
+    def over(
+        self, key: str, rows: Rows | None, error: str | None, *, lost: bool = False, num_workers: int = 1
+    ) -> None:
+        """Record a trial that has ended.
+
+        Args:
+            key: the trial's.
+            rows: metrics of its epochs; those that were reported, where it is None.
+            error: why it failed, if it did.
+            lost: whether the machine was at fault.
+            num_workers: how many shared it.
+        """
+        trial, reported = self.study.running[key], self._rows.pop(key)
+        rows = reported if rows is None else rows
+        state: Outcome = "failed" if error else "complete" if len(rows) == trial.epochs else "pruned"
+        parts = self.records.parts(trial.address) if state == "complete" else ()
+        record = Record(
+            key, trial.config, trial.seed, state, rows, error or None, lost, num_workers, parts, trial.address
+        )
+        self.records.save(record)
+        self.study.tell(record)
+        value = rows[-1].get(self.stage.metric) if rows else None
+        self._progress.trained(self.name, key, state, value, record.error, self.standing())
+        if not self.study.num_missing:
+            self._when_trained(self)
+
+    def standing(self) -> Standing:
+        """How far the trainings are; may be asked for by any thread."""
+        records, running = list(self.study.records.values()), list(self.study.running.values())
+        states = Counter(record.state for record in records)
+        ended = [record.epochs[-1] for record in records if record.epochs and record.state != "failed"]
+        begun = sum(len(self._rows.get(trial.key, ())) / trial.epochs for trial in running)
+        left = self.study.num_trials - len(records) - begun
+        speed = self._trained / (time.monotonic() - self._first_epoch) if self._first_epoch is not None else 0
+        return Standing(
+            trainings={
+                "waiting": self.study.num_missing - len(running),
+                "running": len(running),
+                **{state: states[state] for state in ("complete", "pruned", "failed")},
+            },
+            share=(len(records) + begun) / max(1, self.study.num_trials),
+            num_epochs=self._num_epochs,
+            latest=self._latest,
+            best=min((row[self.stage.metric] for row in ended if self.stage.metric in row), default=None),
+            seconds_left=left / speed if speed and left > 0 else None,
+        )
+
+    def enter(self, state: State, error: str | None = None) -> None:
+        """Write how the stage is into the manifest and the table stages."""
+        seconds = time.monotonic() - self._clock
+        with _ENTERING:
+            self._manifest.stages[self.name] = StageState(
+                state=state,
+                fingerprint=self._book.fingerprints[self.name],
+                started=self._started.isoformat(),
+                seconds=seconds,
+                training_seconds=sum(record.seconds for record in self.study.records.values()),
+                slots=self.slots,
+                error=error,
+                records=tuple(trial.address for trial in self.study.trials),
+                files=self._files,
+                captions=self._captions,
+            )
+            self._book.run.write_manifest(self._manifest)
+            write_stages(self._book, self._manifest)
+        if state != "running":
+            why = f"{state}: {error.strip().splitlines()[-1]}" if error else f"done in {duration(seconds)}"
+            self._progress.over(self.name, why)
+
+    def finish(self) -> None:
+        """All is trained: write the stage's results, then its figures, unless a table failed."""
+        records = self.study.in_order()
+        try:
+            tables = {}
+            for part in self.stage.results(self.context, records):
+                if isinstance(part, Table):
+                    tables[part.name] = as_frame(self._write_table(part))
+                elif isinstance(part, Model):
+                    self._write_model(part)
+                else:
+                    self._write(part.name, part.content)
+            missing = self.stage.schemas.keys() - tables.keys()
+            assert not missing, f"the stage gave no table {', '.join(missing)}"
+            for picture in self.stage.figures(self.context, tables):
+                self._write_picture(picture)
+        except Exception as error:
+            self.crash(error)
+        else:
+            lost = [record.key for record in records if record.lost]
+            why = f"their workers were lost: {', '.join(lost)}" if lost else self.stage.failure(records)
+            self.enter("failed" if why else "done", why)
+
+    def crash(self, error: Exception) -> None:
+        """It ended in an exception that nobody foresaw, or in one that ends the whole run."""
+        if isinstance(error, UserError):
+            raise error
+        self.enter("failed", "".join(traceback.format_exception(error)))
+
+    def _write(self, name: str, content: bytes) -> None:
+        """Write one of the files that the stage is for; the manifest then tells how to know that it is whole."""
+        self._book.run.write(name, content)
+        self._files[name] = digest(content)
+
+    def _write_table(self, table: Table) -> bytes:
+        attributes = self._manifest.attributes(table.name, self._book.fingerprints[self.name])
+        content = as_parquet(self.stage.schemas[table.name], table.rows, attributes)
+        self._write(f"tables/{table.name}.parquet", content)
+        return content
+
+    def _write_model(self, model: Model) -> None:
+        described = model.description | {"fingerprint": self._book.fingerprints[self.name]}
+        self._write(f"models/{model.name}.safetensors", self.context.weights(model.record))
+        self._write(f"models/{model.name}.json", json.dumps(described, indent=2).encode())
+
+    def _write_picture(self, picture: Picture) -> None:
+        with _DRAWING:
+            drawn = picture.draw()
+            files = {"gif": drawn} if isinstance(drawn, bytes) else rendered(picture.name, drawn)
+        for suffix, content in files.items():
+            self._write(f"figures/{picture.name}.{suffix}", content)
+        self._captions[picture.name] = picture.caption
+
+
+def write_stages(book: Book, manifest: Manifest) -> None:
+    """Write the table stages, which tells what the manifest does, unless it stands as it should."""
+    known = [name for name in book.stages if name in manifest.stages]
+    rows = [{"stage": name, **manifest.stages[name].row()} for name in known]
+    name, content = "tables/stages.parquet", as_parquet(STAGES, rows, manifest.attributes("stages", ""))
+    if any(book.run.differing({name: digest(content)})):
+        book.run.write(name, content)
+
+
+def rendered(name: str, figure: Figure) -> dict[str, bytes]:
+    """A figure as PNG and as SVG, by suffix; the same figure is the same bytes."""
+    from matplotlib import rc_context
+
+    files = {}
+    for suffix in ("png", "svg"):
+        content = io.BytesIO()
+        with rc_context({"svg.hashsalt": name}):
+            figure.savefig(content, format=suffix, dpi=150, metadata={"Date": None} if suffix == "svg" else None)
+        files[suffix] = content.getvalue()
+    return files

@@ -1,0 +1,94 @@
+"""A set of stages with their settings: what the engine runs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from pydantic import create_model
+
+from orchestrator.engine.settings import RunSettings, changed, merged, reduced, section
+from orchestrator.engine.stage import Stage, own_section, section_of
+
+if TYPE_CHECKING:
+    from orchestrator.engine.manifest import Manifest
+    from orchestrator.engine.results import Run
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Stages in the order in which they are shown, each after those that it needs."""
+
+    stages: tuple[Stage[Any, Any], ...]
+    base: type[RunSettings]
+    """Settings that are no stage's."""
+    presets: Mapping[str, Mapping[str, Any]]
+    """What of the base's settings is other than by default, by preset; the stages have their own. The first preset
+    is that of a command that names none."""
+    full: str
+    """The preset that others are less than."""
+    data_checksum: Callable[[Any], str]
+    """Identifies the data that some settings select."""
+    load_data: Callable[[Any], Any]
+    """Loads them; raises UserError where they cannot be had."""
+    epilogue: Callable[[Suite, RunSettings, Run, Manifest], Mapping[str, bytes]]
+    """Makes files, by name, of all that a run has found: its report."""
+
+    @cached_property
+    def settings(self) -> type[RunSettings]:
+        """Settings of a run: the base's, and a section for each stage that has one of its own."""
+        sections: dict[str, Any] = {}
+        for stage in self.stages:
+            name = section_of(stage)
+            if "." not in name and name not in self.base.model_fields:
+                sections.setdefault(name, (stage.settings, stage.settings()))
+        return create_model("Settings", __base__=self.base, **sections)
+
+    def preset(self, name: str) -> RunSettings:
+        """All settings as a preset has them."""
+        changes = {"preset": name, **self.presets[name]}
+        for stage in self.stages:
+            nested: Any = stage.presets.get(name, {})
+            for part in reversed(section_of(stage).split(".")):
+                nested = {part: nested}
+            changes = merged(changes, nested)
+        return changed(self.settings(preset=name), **changes)
+
+    def wanted(self, settings: RunSettings) -> tuple[Stage[Any, Any], ...]:
+        """The stages of a run with these settings."""
+        return tuple(stage for stage in self.stages if stage.wanted(own_section(stage, settings)))
+
+    def reduced(self, settings: RunSettings) -> dict[str, list[str]]:
+        """Of each stage of a run, what is less than the full scale in its settings, or in what it builds on."""
+        full = self.preset(self.full)
+        less: dict[str, list[str]] = {}
+        for stage in self.wanted(settings):
+            holds_own = type(getattr(settings, section_of(stage).split(".")[0]))
+            kinds = [kind for kind in stage.reads if kind is not holds_own]
+            pairs = [(section(kind, settings), section(kind, full)) for kind in kinds]
+            pairs.append((own_section(stage, settings), own_section(stage, full)))
+            needed = [less[name] for name in stage.needs(own_section(stage, settings)) if name in less]
+            lines = [*sum(needed, []), *(line for mine, theirs in pairs for line in reduced(mine, theirs))]
+            less[stage.name] = list(dict.fromkeys(lines))
+        return less
+
+    def fingerprints(self, settings: RunSettings) -> dict[str, str]:
+        """Of each stage of a run, a hash of all that decides its outcome: are its tables up to date?"""
+        prints: dict[str, str] = {}
+        for stage in self.wanted(settings):
+            own = own_section(stage, settings)
+            decides = {
+                "stage": stage.name,
+                "settings": [own, *(section(kind, settings) for kind in stage.reads)],
+                "seed": settings.seed,
+                "data": self.data_checksum(settings),
+                "version": stage.version,
+                "needs": {name: prints[name] for name in stage.needs(own)},
+            }
+            content = json.dumps(decides, sort_keys=True, default=lambda it: it.model_dump(mode="json"))
+            prints[stage.name] = hashlib.sha256(content.encode()).hexdigest()[:16]
+        return prints

@@ -1,0 +1,134 @@
+"""The report: one self-contained page of what a run found, made from what its stages say, and the table claims."""
+
+from __future__ import annotations
+
+import base64
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import PurePosixPath
+from typing import Any
+
+import jinja2
+import pandas as pd
+
+from orchestrator.claims import judged
+from orchestrator.engine.manifest import Manifest
+from orchestrator.engine.results import Run
+from orchestrator.engine.settings import RunSettings
+from orchestrator.engine.stage import Stage
+from orchestrator.engine.suite import Suite
+from orchestrator.engine.tables import CATEGORY, FLOAT, INT, STAGES, TEXT, as_parquet, column, schema
+
+CLAIMS = schema(
+    column("claim", INT, "in the order of the paper's text"),
+    column("statement", TEXT, "what the paper says"),
+    column("paper", TEXT, "its number or word; (a) from its author's repository"),
+    column("quantity", TEXT, "what is measured, with its unit"),
+    column("measured", FLOAT, "the quantity in this run"),
+    column("low", FLOAT, "lower end of its 95 % interval, or of a range where the reason says so"),
+    column("high", FLOAT, "upper end of it"),
+    column("seconds", FLOAT, "the time that the claim is about: of an epoch, over all workers", "s"),
+    column("verdict", CATEGORY, "supported, partly, contradicted, inconclusive or not_tested"),
+    column("scale", CATEGORY, "full, or reduced where what it is judged by is less than the paper's"),
+    column("reason", TEXT, "the rule of the verdict, and what else is to be known"),
+    column("evidence", TEXT, "tables that it is judged by"),
+)
+
+
+def report(suite: Suite, settings: RunSettings, run: Run, manifest: Manifest) -> Mapping[str, bytes]:
+    """The files tables/claims.parquet and report.html, of what there is by now."""
+    tables = {name: table for name, table in run.tables().items() if name != "claims"}
+    reduced = suite.reduced(settings)
+    claims = judged(tables, _scales(manifest, reduced), _flags(suite))
+    sections = [section for stage in suite.stages if (section := _section(stage, tables, run, manifest))]
+    if "stages" in tables:
+        sections.append(_what_it_took(tables["stages"]))
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("orchestrator"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    less = list(dict.fromkeys(line for lines in reduced.values() for line in lines))
+    page = environment.get_template("report.html.j2").render(
+        manifest=manifest,
+        sections=sections,
+        claims=[claim | {"measured": _measured(claim)} for claim in claims],
+        verdicts=Counter(claim["verdict"] for claim in claims).most_common(),
+        reduced=f"This run used {', '.join(less)}." if less else "",
+    )
+    table = as_parquet(CLAIMS, claims, manifest.attributes("claims", ""))
+    return {"tables/claims.parquet": table, "report.html": page.encode()}
+
+
+def _section(
+    stage: Stage[Any, Any], tables: Mapping[str, pd.DataFrame], run: Run, manifest: Manifest
+) -> dict[str, Any] | None:
+    """What a stage has to show; None where that is nothing."""
+    shown = [
+        _table(name, tables[name], stage.schemas[name])
+        for name in stage.shown
+        if name in tables and len(tables[name])
+    ]
+    entry = manifest.stages.get(stage.name)
+    figures = [figure for name, caption in (entry.captions if entry else {}).items()
+               for figure in _figures(name, caption, run)]  # fmt: skip
+    if not shown and not figures:
+        return None
+    text = list(stage.findings(tables)) if stage.schemas.keys() <= tables.keys() and shown else []
+    return {"name": stage.name, "title": stage.title or stage.name, "text": text, "tables": shown, "figures": figures}
+
+
+def _figures(name: str, caption: str, run: Run) -> Iterator[dict[str, str]]:
+    for kind in ("png", "gif"):
+        if run.exists(f"figures/{name}.{kind}"):
+            content = base64.b64encode(run.read(f"figures/{name}.{kind}")).decode()
+            yield {"caption": caption, "kind": kind, "content": content}
+
+
+def _what_it_took(stages: pd.DataFrame) -> dict[str, Any]:
+    table = _table("stages", stages, STAGES)
+    return {"name": "stages", "title": "What it took", "text": [], "tables": [table], "figures": []}
+
+
+def _measured(claim: dict[str, Any]) -> str:
+    """What was measured, with its interval, as people write it."""
+    if claim["measured"] is None:
+        return "" if claim["seconds"] is None else f"{claim['seconds']:.3g} s"
+    low, high = claim["low"], claim["high"]
+    ends = "" if low is None or low == high else f" ({_cell(low)} to {_cell(high)})"
+    return f"{_cell(claim['measured'])}{ends}"
+
+
+def _scales(manifest: Manifest, reduced: Mapping[str, list[str]]) -> dict[str, str]:
+    """full or reduced, by table."""
+    return {
+        PurePosixPath(name).stem: "reduced" if reduced.get(stage) else "full"
+        for stage, entry in manifest.stages.items()
+        for name in entry.files
+        if name.startswith("tables/")
+    }
+
+
+def _flags(suite: Suite) -> dict[str, str]:
+    """What brings in the stage that makes a table, where not every run has it."""
+    return {table: stage.flag for stage in suite.stages if stage.flag for table in stage.schemas}
+
+
+def _table(name: str, table: pd.DataFrame, columns: Any) -> dict[str, Any]:
+    """A table as the template wants it, without columns that are empty throughout."""
+    table = table.dropna(axis="columns", how="all")
+    described = {field.name: (field.metadata or {}).get(b"description", b"").decode() for field in columns}
+    rows = [[_cell(value) for value in row] for row in table.itertuples(index=False, name=None)]
+    return {
+        "name": name,
+        "columns": [{"name": column, "description": described.get(str(column), "")} for column in table.columns],
+        "rows": rows,
+    }
+
+
+def _cell(value: Any) -> str:
+    if value is None or (not isinstance(value, str) and pd.isna(value)):
+        return "–"
+    if isinstance(value, pd.Timestamp):
+        return f"{value:%Y-%m-%d %H:%M:%S}"
+    if isinstance(value, float):
+        return f"{value:.0f}" if value.is_integer() and abs(value) < 1e6 else f"{value:.4g}"
+    return str(value)

@@ -1,0 +1,69 @@
+"""The autoencoders that experiments hand on: the search's best, the paper's Table 1, the final models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.engine.settings import changed
+from orchestrator.engine.stage import Context
+from orchestrator.stages.sections import Autoencoders
+from trainables.autoencoder_settings import PAPER_TABLE1, AutoencoderSettings
+
+if TYPE_CHECKING:
+    from trainables.autoencoder import Autoencoder
+
+STAND_IN = AutoencoderSettings(filters=(10, 20, 40), neurons=80, latent_dim=8)
+"""From the middle of the search space; for plans, while the search's best is not known."""
+
+
+def best(context: Context[Any], epochs: int) -> AutoencoderSettings:
+    """The search's best complete trial, to be trained for this many epochs."""
+    if context.planning:
+        return changed(STAND_IN, epochs=epochs)
+    complete = [record for record in context.records("search").values() if record.state == "complete"]
+    model: AutoencoderSettings = min(complete, key=lambda record: record.last["val_mse"]).config
+    return changed(model, epochs=epochs)
+
+
+def table1(context: Context[Any], epochs: int) -> AutoencoderSettings:
+    """The paper's Table 1, with this run's weight decay and batch size."""
+    return changed(PAPER_TABLE1, **context.section(Autoencoders).model_dump(), epochs=epochs)
+
+
+def training_cost(model: AutoencoderSettings, num_images: int) -> float:
+    """About how many seconds a training takes on one core (docs/LOG.md); no result is decided by it."""
+    return model.epochs * num_images * (35e-6 + 65e-12 * model.num_multiplications)
+
+
+def param_values(model: AutoencoderSettings) -> dict[str, Any]:
+    """A model's parameters by Optuna's names."""
+    filters = {f"filters{number}": width for number, width in enumerate(model.filters, start=1)}
+    return filters | model.model_dump(include={"neurons", "latent_dim", "optimizer", "learning_rate"})
+
+
+def param_columns(model: AutoencoderSettings) -> dict[str, Any]:
+    """A model's parameters as the tables' columns."""
+    return {f"params_{name}": value for name, value in param_values(model).items()}
+
+
+def with_weights(settings: AutoencoderSettings, weights: bytes) -> Autoencoder:
+    """A trained model, in evaluation mode on the CPU, from its weights as safetensors."""
+    from safetensors.torch import load
+
+    from trainables.autoencoder import Autoencoder
+
+    model = Autoencoder(settings)
+    model.load_state_dict(load(weights))
+    return model.eval()
+
+
+def final_model(context: Context[Any], name: str) -> Autoencoder:
+    """One of refit's models, in evaluation mode on the CPU."""
+    record = context.records("refit")[name]
+    return with_weights(record.config, context.weights(record, "refit"))
+
+
+def described(record: Any, kind: str, settings: Mapping[str, Any], **measured: float) -> dict[str, Any]:
+    """What stands beside a model's weights: its class and settings, its seed, and how good it is."""
+    return {"class": kind, "settings": settings, "seed": record.seed, **measured}

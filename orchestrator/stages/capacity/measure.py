@@ -1,0 +1,97 @@
+"""The models held against PCA, and against the identity."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import subspace_angles
+from sklearn.decomposition import PCA
+
+from orchestrator.engine.records import Record
+from orchestrator.engine.stage import Context
+from orchestrator.engine.tables import Row
+from orchestrator.stages.architectures import with_weights
+from orchestrator.stages.capacity import Reconstructor
+from orchestrator.stages.measures import mse
+from trainables.autoencoder import reconstruct_pixels
+from trainables.autoencoder_settings import AutoencoderSettings
+from trainables.images import NUM_PIXELS, Images, flat_pixels, unit_pixels
+from trainables.noise import Noise, add_noise
+
+
+def fit_pca(images: Images) -> PCA:
+    """Exact: all components of the images' covariance."""
+    return PCA(svd_solver="covariance_eigh").fit(flat_pixels(images))
+
+
+def pca_mse(pca: PCA, images: Images) -> dict[int, float]:
+    """Error of PCA by number of components, up to 64; every component takes its part of the error away."""
+    centred = flat_pixels(images).astype(np.float64) - pca.mean_
+    explained = np.square(centred @ pca.components_.T.astype(np.float64)).mean(axis=0)
+    left = np.square(centred).sum(axis=1).mean() - np.cumsum(explained)
+    return {k: float(left[k - 1]) / NUM_PIXELS for k in range(1, 65) if k <= len(left)}
+
+
+def model_row(
+    context: Context[Any], record: Record[Reconstructor], pca: PCA, of_pca: Mapping[int, float]
+) -> dict[str, Any]:
+    """A row of the table reconstruction."""
+    model, test_mse = record.config.model, record.last.get("test_mse")
+    angle = None
+    if record.config.method == "linear_autoencoder" and record.state == "complete":
+        from safetensors.numpy import load
+
+        angle = largest_angle(load(context.weights(record))["decoder.weight"], pca)
+    return {
+        "method": record.config.method,
+        "latent_dim": model.latent_dim,
+        "seed": record.seed,
+        "test_mse": test_mse,
+        "train_mse": record.last.get("train_mse"),
+        "pca_ratio": test_mse / of_pca[model.latent_dim] if test_mse and model.latent_dim in of_pca else None,
+        "largest_angle_degrees": angle,
+        "num_parameters": model.num_parameters,
+        "epochs": len(record.epochs),
+        **record.outcome,
+    }
+
+
+def largest_angle(decoder: NDArray[np.float32], pca: PCA) -> float:
+    """Between the subspace that a linear autoencoder decodes to and PCA's of as many components, in degrees.
+
+    Args:
+        decoder: its weight, shape (784, latent_dim).
+        pca: fitted.
+    """
+    axes = pca.components_[: decoder.shape[1]].T
+    return float(np.degrees(subspace_angles(decoder.astype(np.float64), axes.astype(np.float64)).max()))
+
+
+def identity_rows(
+    context: Context[Any], record: Record[Reconstructor], levels: Sequence[tuple[Noise, float]]
+) -> Iterator[Row]:
+    """How near the identity a wide model is, on clean test images and on noisy ones."""
+    assert isinstance(record.config.model, AutoencoderSettings)
+    model = with_weights(record.config.model, context.weights(record))
+    images = context.data.test_images
+    clean = unit_pixels(images)
+    of_clean = reconstruct_pixels(model, clean)
+    of_which = {"latent_dim": record.config.model.latent_dim, "seed": record.seed}
+    copied = mse(of_clean, clean)
+    without = {"noise": "none", "level": 0.0, "noisy_mse": 0.0, "noise_passed": None}
+    yield of_which | without | {"reconstructed_mse": copied, "copy_mse": copied}
+    for noise, level in levels:
+        if noise in {"zeroed", "gaussian_unclipped"}:
+            noisy = add_noise(images, noise, level, seed=context.seed)
+            of_noisy = reconstruct_pixels(model, noisy)
+            yield of_which | {
+                "noise": noise,
+                "level": level,
+                "noisy_mse": mse(noisy, clean),
+                "reconstructed_mse": mse(of_noisy, clean),
+                "copy_mse": mse(of_noisy, noisy),
+                "noise_passed": mse(of_noisy, of_clean) / mse(noisy, clean),
+            }

@@ -1,0 +1,112 @@
+"""Images laid out in a plane, and what is near what there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from openTSNE import TSNE
+from sklearn.decomposition import PCA
+from sklearn.manifold import trustworthiness
+from sklearn.metrics import confusion_matrix, silhouette_score
+from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
+
+from orchestrator.engine.stage import Context, Table
+from orchestrator.engine.tables import Row
+from orchestrator.stages.architectures import final_model
+from orchestrator.stages.measures import confusion_rows
+from trainables.autoencoder import encode
+from trainables.images import Images, flat_pixels
+
+if TYPE_CHECKING:
+    from orchestrator.stages.embed import Settings
+
+Points = NDArray[Any]
+Planes = tuple[Points, Points, Points]
+"""Test images, fitted training images, and test images added to these; each of shape (n, 2)."""
+NEW_POINTS = {
+    "autoencoder": "the encoder maps any image",
+    "pca": "the projection maps any image",
+    "tsne": "t-SNE has no map; openTSNE moves a new point among the fitted ones, which stay where they are",
+}
+
+
+def measured(context: Context[Settings]) -> Iterator[Table]:
+    """The stage's tables."""
+    data, own = context.data, context.own
+    labels = data.test_labels
+    fitted, fitted_labels = data.train_images[: own.num_fitted], data.train_labels[: own.num_fitted]
+    methods: dict[str, Callable[[Context[Settings], Images], Planes]] = {
+        "autoencoder": _autoencoder,
+        "pca": _pca,
+        "tsne": _tsne,
+    }
+    rows: list[Row] = []
+    confusion: list[Row] = []
+    points: list[dict[str, Any]] = []
+    for method, embed in methods.items():
+        started = time.perf_counter()
+        plane, of_fitted, added = embed(context, fitted)
+        seconds = time.perf_counter() - started
+        predicted = own_neighbours(plane, labels, own.num_neighbors)
+        by_fitted = KNeighborsClassifier(own.num_neighbors).fit(of_fitted, fitted_labels)
+        rows.append(
+            {
+                "method": method,
+                "knn_accuracy": float((predicted == labels).mean()),
+                "new_knn_accuracy": float(by_fitted.score(added, labels)),
+                **_faithfulness(flat_pixels(data.test_images), plane, labels, own),
+                "seconds": seconds,
+                "num_points": len(plane),
+                "num_fitted": len(fitted),
+                "new_points": NEW_POINTS[method],
+            }
+        )
+        confusion += confusion_rows(confusion_matrix(labels, predicted, labels=range(10)), method=method)
+        points.append({"method": np.repeat(method, len(plane)), "x": plane[:, 0], "y": plane[:, 1]})
+    yield Table("embeddings", rows)
+    yield Table("embedding_confusion", confusion)
+    columns = {name: np.concatenate([part[name] for part in points]) for name in ("method", "x", "y")}
+    repeated = {"index": np.tile(np.arange(len(labels)), len(points)), "label": np.tile(labels, len(points))}
+    yield Table("embedding_points", columns | repeated)
+
+
+def _autoencoder(context: Context[Settings], fitted: Images) -> Planes:
+    model = final_model(context, "two_dim")
+    plane = encode(model, context.data.test_images)
+    return plane, encode(model, fitted), plane
+
+
+def _pca(context: Context[Settings], fitted: Images) -> Planes:
+    pca = PCA(2, svd_solver="covariance_eigh").fit(flat_pixels(context.data.train_images))
+    plane = pca.transform(flat_pixels(context.data.test_images))
+    return plane, pca.transform(flat_pixels(fitted)), plane
+
+
+def _tsne(context: Context[Settings], fitted: Images) -> Planes:
+    tsne = TSNE(perplexity=context.own.perplexity, neighbors="exact", n_jobs=1, random_state=context.seed)
+    test = flat_pixels(context.data.test_images)
+    plane = np.asarray(tsne.fit(test))
+    of_fitted = tsne.fit(flat_pixels(fitted))
+    return plane, np.asarray(of_fitted), np.asarray(of_fitted.transform(test))
+
+
+def own_neighbours(plane: Points, labels: NDArray[np.uint8], k: int) -> NDArray[np.uint8]:
+    """Each point's class as its k nearest neighbours have it, itself left out."""
+    nearest = NearestNeighbors(n_neighbors=k).fit(plane).kneighbors(return_distance=False)
+    votes = (labels[nearest][:, :, None] == np.arange(10)).sum(axis=1)
+    return np.asarray(votes.argmax(axis=1), np.uint8)
+
+
+def _faithfulness(pixels: Points, plane: Points, labels: NDArray[np.uint8], own: Settings) -> dict[str, float]:
+    """How well neighbourhoods and classes are kept; continuity is trustworthiness with the arguments swapped."""
+    some = slice(own.num_measured)
+    pixels, plane, labels = pixels[some], plane[some], labels[some]
+    return {
+        "trustworthiness": float(trustworthiness(pixels, plane, n_neighbors=own.num_neighbors)),
+        "continuity": float(trustworthiness(plane, pixels, n_neighbors=own.num_neighbors)),
+        "silhouette": float(silhouette_score(plane, labels)),
+    }

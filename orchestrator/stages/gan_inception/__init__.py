@@ -1,0 +1,129 @@
+"""gan_inception: Frechet distances in the features of Inception-v3 (`--gan.inception-weights FILE`).
+
+Reads gan's generators. Writes the table gan_inception.
+
+The distances of the stage gan compare within a run only. These compare with published ones, where the weights are
+those that torch-fidelity publishes: as many generated images as there are test images, from the random vectors that
+gan scores, against the test images, grey in all three channels.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from orchestrator.engine.records import Record, Trial
+from orchestrator.engine.settings import Section, UserError
+from orchestrator.engine.stage import Context, Stage, Table, Tables, Worker
+from orchestrator.engine.tables import FLOAT, INT, SECONDS, SEED, TEXT, column, schema
+from orchestrator.stages.gan import LOSS, Settings
+from orchestrator.stages.sections import Data
+from trainables.epoch import Epoch
+from trainables.gan_settings import GanSettings
+
+REAL = ("test", "train")
+"""Sets of real images: those that all others are held against, and as many training images, for the floor."""
+SECONDS_AN_IMAGE = 0.15
+"""About what an image takes, on one core."""
+
+
+class ImageSet(Section):
+    """Images whose features are taken."""
+
+    images: str
+    """test, train, or the key of a GAN's training."""
+    gan: GanSettings | None = None
+    """The GAN's, whose generator draws them."""
+
+
+class Inception(Stage[Settings, ImageSet]):
+    """Features of Inception-v3."""
+
+    name, title = "gan_inception", "The GANs in the features of Inception-v3"
+    settings, section, config = Settings, "gan", ImageSet
+    reads = (Data,)
+    flag = "--gan.inception-weights FILE"
+    schemas = {
+        "gan_inception": schema(
+            LOSS,
+            SEED,
+            column("inception_fid", FLOAT, "Frechet distance from the test images in features of Inception-v3"),
+            column("floor_fid", FLOAT, "the same of as many training images"),
+            column("num_images", INT, "generated images, and test images"),
+            column("features", TEXT, "checksum of the network's weights"),
+            SECONDS,
+        )
+    }
+    shown = ("gan_inception",)
+
+    def wanted(self, own: Settings) -> bool:
+        """Where there are weights."""
+        return own.inception_weights is not None
+
+    def check(self, own: Settings) -> None:
+        """The weights must be this network's."""
+        from orchestrator.stages.gan_inception.measure import read_weights
+
+        read_weights(weights_file(own))
+
+    def needs(self, own: Settings) -> tuple[str, ...]:
+        """The GANs."""
+        return ("gan",)
+
+    def trials(self, context: Context[Settings]) -> list[Trial[ImageSet]]:
+        """One for each set of images."""
+        number = context.section(Data).num_test
+        sets = [(ImageSet(images=name), context.seed) for name in REAL]
+        if context.planning:
+            sets += [(ImageSet(images=str(n)), n) for n in range(len(context.own.losses) * context.own.num_seeds)]
+        else:
+            gans = context.records("gan").items()
+            sets += [(ImageSet(images=key, gan=record.config.gan), record.seed) for key, record in gans]
+        cost = SECONDS_AN_IMAGE * number
+        return [Trial(images.images, images, seed, 1, number, cost) for images, seed in sets]
+
+    def made_of(self, context: Context[Settings]) -> Sequence[str]:
+        """The network's weights, and the generators."""
+        path = weights_file(context.own)
+        try:
+            with path.open("rb") as file:
+                checksum = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise UserError(f"--gan.inception-weights {path}: {error.strerror or error}") from None
+        return (checksum, *(record.address for record in context.records("gan").values()))
+
+    def inputs(self, context: Context[Settings]) -> Mapping[str, NDArray[Any]]:
+        """The weights of the network and of the generators."""
+        from orchestrator.stages.gan_inception.measure import networks
+
+        return networks(context, weights_file(context.own))
+
+    def train(self, trial: Trial[ImageSet], data: Any, worker: Worker) -> Iterator[Epoch]:
+        """The Gaussian that fits the features of one set of images."""
+        from orchestrator.stages.gan_inception.measure import gaussian_of
+
+        return gaussian_of(trial, data, worker)
+
+    def results(self, context: Context[Settings], records: Sequence[Record[ImageSet]]) -> Iterator[Table]:
+        """Each GAN's distance from the test images, and the training images'."""
+        from orchestrator.stages.gan_inception.measure import rows
+
+        yield Table("gan_inception", rows(context, records))
+
+    def findings(self, tables: Tables) -> Iterator[str]:
+        """Each GAN's distance, beside the floor."""
+        for loss, rows in tables["gan_inception"].groupby("loss", observed=True):
+            yield (
+                f"{str(loss).replace('_', '-')} in the features of Inception-v3 (weights {rows['features'].iloc[0]}): "
+                f"FID {rows['inception_fid'].mean():.2f}, the floor {rows['floor_fid'].iloc[0]:.2f}."
+            )
+
+
+def weights_file(own: Settings) -> Path:
+    """Where the network's weights are."""
+    assert own.inception_weights is not None
+    return own.inception_weights

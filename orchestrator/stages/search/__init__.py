@@ -1,0 +1,222 @@
+"""search: Optuna's TPE over architectures and optimizers, as Ray Tune trials (the paper's Methods).
+
+Writes the tables trials, trial_epochs and importances, four figures, and optuna.journal.
+The objective is the validation error on the last sixth of the training images after the last epoch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from orchestrator.engine.records import Record, Trial
+from orchestrator.engine.settings import Scale, Section
+from orchestrator.engine.stage import Context, File, Picture, Presets, Stage, Table, Tables, Worker
+from orchestrator.engine.study import Suggested
+from orchestrator.engine.tables import (
+    CATEGORY,
+    EPOCH,
+    EPOCHS,
+    ERROR,
+    FLOAT,
+    SECONDS,
+    SEED,
+    STATE,
+    TRIAL,
+    column,
+    schema,
+)
+from orchestrator.stages.architectures import param_columns, training_cost
+from orchestrator.stages.columns import NUM_PARAMETERS, PARAMS, mse
+from orchestrator.stages.sections import Autoencoders, Data
+from trainables.autoencoder_settings import VERSION, AutoencoderSettings
+from trainables.epoch import Epoch
+
+Optimizer = Literal["adam", "adamw", "adagrad"]
+
+
+class Space(Section):
+    """Ranges of the search, both ends included."""
+
+    filters1: tuple[int, int] = (4, 16)
+    """Output channels of the first convolution."""
+    filters2: tuple[int, int] = (8, 32)
+    """Output channels of the second convolution."""
+    filters3: tuple[int, int] = (16, 64)
+    """Output channels of the third convolution."""
+    neurons: tuple[int, int] = (32, 128)
+    """Width of the fully connected layer."""
+    latent_dim: tuple[int, int] = (2, 14)
+    """Size of the latent vector."""
+    paper_bound: bool = True
+    """Keep the latent size below 15, as the paper does."""
+    learning_rate: tuple[float, float] = (1e-4, 1e-2)
+    """Step size, searched on a logarithmic scale."""
+    optimizer: tuple[Optimizer, ...] = ("adam", "adamw", "adagrad")
+    """Optimizers to choose from."""
+
+    @model_validator(mode="after")
+    def _ranges(self) -> Self:
+        for name in ("filters1", "filters2", "filters3", "neurons", "latent_dim", "learning_rate"):
+            low, high = getattr(self, name)
+            if not 0 < low <= high:
+                raise ValueError(f"{name}: the range {low} to {high} must be positive and in ascending order")
+        if self.paper_bound and self.latent_dim[1] >= 15:
+            raise ValueError(
+                f"latent_dim: {self.latent_dim[1]} is not below 15, the paper's bound; "
+                "--search.space.no-paper-bound lifts it"
+            )
+        if not self.optimizer:
+            raise ValueError("optimizer: name at least one")
+        return self
+
+
+class Settings(Section):
+    """The Optuna search over architectures and optimizers."""
+
+    num_trials: Annotated[int, Field(ge=1), Scale("trials")] = 20
+    """Settings to try."""
+    epochs: Annotated[int, Field(ge=1), Scale("epochs a trial")] = 5
+    """Epochs of each trial."""
+    max_concurrent_trials: int = Field(default=4, ge=1)
+    """Trials at once, at most. Trial n is suggested from the results up to n - max_concurrent_trials, whatever else
+    is finished, so that the same seed suggests the same trials on one core and on eight GPUs."""
+    num_startup_trials: int = Field(default=10, ge=1)
+    """Random trials before TPE takes over (Optuna's default)."""
+    scheduler: Literal["none", "asha"] = "none"
+    """asha stops weak trials early. Which ones depends on timing, so two runs may then differ."""
+    space: Space = Space()
+
+
+class Search(Stage[Settings, AutoencoderSettings]):
+    """The search."""
+
+    name, title, metric = "search", "Search for an architecture", "val_mse"
+    settings, config, version = Settings, AutoencoderSettings, VERSION
+    reads = (Data, Autoencoders)
+    retries_failed = False
+    presets: ClassVar[Presets] = {
+        "laptop": {"num_trials": 8, "epochs": 2, "num_startup_trials": 4},
+        "smoke": {"num_trials": 6, "epochs": 2, "num_startup_trials": 2},
+    }
+    schemas = {
+        "trials": schema(
+            TRIAL,
+            STATE,
+            mse("val_mse", "validation error after the last epoch; the search's objective"),
+            *PARAMS,
+            NUM_PARAMETERS,
+            EPOCHS,
+            SECONDS,
+            SEED,
+            ERROR,
+        ),
+        "trial_epochs": schema(
+            TRIAL,
+            EPOCH,
+            mse("train_mse", "mean over the epoch's batches, while the weights move"),
+            mse("val_mse", "validation error at the end of the epoch"),
+            SECONDS,
+        ),
+        "importances": schema(
+            column("param", CATEGORY, "parameter of the search"),
+            column("importance", FLOAT, "its share of the variance of val_mse over the trials (fANOVA)"),
+        ),
+    }
+    shown = ("trials", "importances")
+
+    def stops_weak_trials(self, own: Settings) -> bool:
+        """With ASHA only."""
+        return own.scheduler == "asha"
+
+    def trials(self, context: Context[Settings]) -> Suggested:
+        """As the sampler suggests them."""
+        from orchestrator.engine.suggestions import OptunaSuggestions, tpe
+        from orchestrator.stages.search.study import distributions, model_of
+
+        own, common = context.own, context.section(Autoencoders)
+        params = OptunaSuggestions(distributions(own.space), tpe(own.num_startup_trials, context.seed), self.metric)
+        num_images = context.section(Data).num_train * 5 // 6
+
+        def suggest(number: int, records: Sequence[Record[AutoencoderSettings]]) -> Trial[AutoencoderSettings]:
+            model = model_of(params(number, records), **common.model_dump(), epochs=own.epochs)
+            cost = training_cost(model, num_images)
+            return Trial(f"trial-{number:03d}", model, context.seed, own.epochs, num_images, cost)
+
+        return Suggested(own.num_trials, own.max_concurrent_trials, suggest)
+
+    def train(self, trial: Trial[AutoencoderSettings], data: Any, worker: Worker) -> Iterator[Epoch]:
+        """Train on the first five sixths of the images, validate on the rest."""
+        from trainables.autoencoder import train_autoencoder
+        from trainables.splits import hold_out_last
+
+        split = hold_out_last(data.train_images)
+        return train_autoencoder(trial.config, split, device=worker.device, seed=trial.seed, resume=worker.resume)
+
+    def results(
+        self, context: Context[Settings], records: Sequence[Record[AutoencoderSettings]]
+    ) -> Iterator[Table | File]:
+        """What was found, and the study as Optuna would hold it."""
+        from orchestrator.stages.search.study import finished_study, importances, journal
+
+        columns = ("epoch", "train_mse", "val_mse", "seconds")
+        yield Table("trials", [_row(number, record) for number, record in enumerate(records)])
+        rows = [row for number, record in enumerate(records) for row in record.of_epochs(*columns, trial=number)]
+        yield Table("trial_epochs", rows)
+        study = finished_study(context.run_name, context.own.space, records)
+        yield File("optuna.journal", journal(study))
+        yield Table("importances", importances(study, context.seed))
+
+    def figures(self, context: Context[Settings], tables: Tables) -> Iterator[Picture]:
+        """The search's course and what its parameters matter."""
+        from orchestrator.stages.search import figures
+
+        trials, epochs = tables["trials"], tables["trial_epochs"]
+        yield Picture(
+            "search_history",
+            "Validation error of each trial, and the best so far.",
+            figures.optimisation_history,
+            trials,
+        )
+        yield Picture(
+            "search_importances",
+            "How much of the trials' spread each parameter explains (fANOVA).",
+            figures.importances,
+            tables["importances"],
+        )
+        yield Picture("search_parallel", "The trials by parameter.", figures.parallel_coordinates, trials)
+        yield Picture("search_epochs", "Learning curves of all trials.", figures.trial_curves, epochs)
+
+    def findings(self, tables: Tables) -> Iterator[str]:
+        """How many trials there were, and the best."""
+        trials = tables["trials"]
+        complete = trials[trials["state"] == "complete"]
+        yield f"{len(trials)} trials, {len(complete)} of them complete."
+        if len(complete):
+            best = complete.sort_values(["val_mse", "trial"]).to_dict("records")[0]
+            params = {str(name): value for name, value in best.items() if str(name).startswith("params_")}
+            sizes = ", ".join(
+                f"{name.removeprefix('params_')} {f'{value:.4g}' if isinstance(value, float) else value}"
+                for name, value in params.items()
+            )
+            yield f"The best is trial {best['trial']}, validation MSE {best['val_mse']:.5f}: {sizes}."
+
+    def failure(self, records: Sequence[Record[AutoencoderSettings]]) -> str | None:
+        """Where no trial is complete; single ones may fail."""
+        if any(record.state == "complete" for record in records):
+            return None
+        return "no trial came to its end; the table trials has their errors"
+
+
+def _row(number: int, record: Record[AutoencoderSettings]) -> dict[str, Any]:
+    return {
+        "trial": number,
+        "val_mse": record.epochs[-1]["val_mse"] if record.epochs else None,
+        **param_columns(record.config),
+        "num_parameters": record.config.num_parameters,
+        "epochs": len(record.epochs),
+        "seed": record.seed,
+        **record.outcome,
+    }

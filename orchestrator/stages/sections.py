@@ -1,0 +1,41 @@
+"""Settings that several experiments read."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from orchestrator.engine.settings import Scale, Section
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Data(Section):
+    """How much of FashionMNIST is used; the images themselves are always the real ones."""
+
+    num_train: Annotated[int, Field(ge=120, le=60_000), Scale("training images")] = 60_000
+    """Training images, counted from the first; the last sixth of them validates the search."""
+    num_test: Annotated[int, Field(ge=20, le=10_000), Scale("test images")] = 10_000
+    """Test images, counted from the first."""
+
+    def selected(self, images: Any) -> Any:
+        """These images of a trainables.fashion_mnist.FashionMnist."""
+        from dataclasses import replace
+
+        return replace(
+            images,
+            train_images=images.train_images[: self.num_train],
+            train_labels=images.train_labels[: self.num_train],
+            test_images=images.test_images[: self.num_test],
+            test_labels=images.test_labels[: self.num_test],
+        )
+
+
+class Autoencoders(Section):
+    """What all autoencoders are trained with, where their experiment does not say otherwise."""
+
+    weight_decay: float = Field(default=1e-5, ge=0)
+    """L2 penalty."""
+    batch_size: int = Field(default=256, ge=2)
+    """Images per step, of classifiers too; capacity and gan have their own."""

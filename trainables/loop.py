@@ -1,0 +1,86 @@
+"""The loop of every training of one model, what it draws at random, and the loop that evaluates a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from trainables.optimizers import Descent
+
+
+def random_numbers(*seed: int) -> torch.Generator:
+    """Random numbers as a function of seed, epoch and purpose, so that a resumed training needs no other state."""
+    return torch.Generator().manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
+
+
+def shuffled(index: Tensor, batch_size: int, *seed: int) -> tuple[Tensor, ...]:
+    """The index in an order that the seed decides, in batches on its device; the last may be smaller."""
+    order = torch.randperm(len(index), generator=random_numbers(*seed)).to(index.device)
+    batches: tuple[Tensor, ...] = index[order].split(batch_size)
+    return batches
+
+
+class Lengths(Protocol):
+    """The settings of a training, as far as the loop reads them."""
+
+    batch_size: int
+    epochs: int
+
+
+def passes(
+    descent: Descent,
+    index: Tensor,
+    batch_loss: Callable[[Tensor], Tensor],
+    settings: Lengths,
+    *,
+    seed: int,
+    resume: dict[str, Any] | None,
+) -> Iterator[tuple[int, float, float, Callable[[], dict[str, Any]]]]:
+    """Train a model, one pass over the examples at a time: for every batch one step down its loss.
+
+    Args:
+        descent: the model and its optimizer.
+        index: shape (n,), the examples to learn from, on the model's device.
+        batch_loss: mean loss of the examples with some indices. It may draw from torch's own generators, as dropout
+            does: seed and pass decide what, and afterwards they go on as if nothing had been drawn.
+        settings: how many examples a step has, and how many passes there are.
+        seed: decides the order of the batches too.
+        resume: the state of an earlier pass, to go on from exactly.
+
+    Yields:
+        Number of the pass, from 1; mean loss over its examples, while the weights move; last batch's loss; state.
+    """
+    model, optimizer, first = descent.model, descent.optimizer, 1
+    if resume is not None:
+        model.load_state_dict(resume["model"])
+        optimizer.load_state_dict(resume["optimizer"])
+        first = resume["epoch"] + 1
+    for number in range(first, settings.epochs + 1):
+        model.train()
+        total = torch.zeros((), dtype=torch.float64, device=index.device)
+        batches = shuffled(index, settings.batch_size, seed, number)
+        with torch.random.fork_rng(devices=[index.device] if index.is_cuda else []):
+            torch.manual_seed(random_numbers(seed, number, 2).initial_seed())
+            for position, batch in enumerate(batches):
+                descent.anneal((number - 1 + position / len(batches)) / settings.epochs)
+                loss = batch_loss(batch)
+                descent.minimise(loss)
+                total += loss.detach() * len(batch)
+        yield number, total.item() / len(index), loss.item(), partial(_state, model, optimizer, number)
+
+
+def _state(model: nn.Module, optimizer: torch.optim.Optimizer, number: int) -> dict[str, Any]:
+    return {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "epoch": number}
+
+
+def evaluated(model: nn.Module, function: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
+    """What a function of a model gives in evaluation mode, for a thousand inputs at a time, on the model's device."""
+    device = next(model.parameters()).device
+    model.eval()
+    with torch.inference_mode():
+        return torch.cat([function(part.to(device)) for part in inputs.split(1000)])
