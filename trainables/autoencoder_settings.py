@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 from trainables.images import NUM_PIXELS
 
 VERSION = 1
-"""Raised whenever training an autoencoder, a linear one too, gives another result for the same settings: no record of the older code counts then."""
+"""Raised whenever training an autoencoder, a linear one too, gives another result: older records do not count then."""
 ENCODED_SIZE = 3
 """Height and width after the third convolution: 28 -> 14 -> 7 -> 3."""
 

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 VERSION = 1
-"""Raised whenever training a classifier gives another result for the same settings: no record of the older code counts then."""
+"""Raised whenever training a classifier gives another result: older records do not count then."""
 Input = Literal["latent", "raw"]
 Architecture = Literal["cnn", "mlp", "linear"]
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 VERSION = 1
-"""Raised whenever training a GAN gives another result for the same settings: no record of the older code counts then."""
+"""Raised whenever training a GAN gives another result: older records do not count then."""
 Loss = Literal["minimax", "non_saturating"]
 Widths = tuple[PositiveInt, PositiveInt, PositiveInt]
 Decay = Annotated[float, Field(ge=0, lt=1)]

@@ -65,7 +65,7 @@ def passes(
         total = torch.zeros((), dtype=torch.float64, device=index.device)
         batches = shuffled(index, settings.batch_size, seed, number)
         with torch.random.fork_rng(devices=[index.device] if index.is_cuda else []):
-            torch.manual_seed(random_numbers(seed, number, 2).initial_seed())
+            torch.manual_seed(random_numbers(seed, number, 1).initial_seed())
             for position, batch in enumerate(batches):
                 descent.anneal((number - 1 + position / len(batches)) / settings.epochs)
                 loss = batch_loss(batch)

@@ -18,11 +18,9 @@ from torch.nn import functional
 
 from trainables.autoencoder import (
     Autoencoder,
-    as_pixels,
     build,
     decode,
     encode,
-    layer_table,
     reconstruct,
     reconstruction_mse,
     train_autoencoder,
@@ -30,7 +28,8 @@ from trainables.autoencoder import (
 from trainables.autoencoder_settings import PAPER_TABLE1, AutoencoderSettings
 from trainables.epoch import Epoch
 from trainables.fashion_mnist import load
-from trainables.splits import Images, Split, all_images, hold_out_last
+from trainables.images import Images, as_pixels
+from trainables.splits import Split, all_images, hold_out_last
 
 REPOSITORY = Path(__file__).parents[2]
 Optimizer = Literal["adam", "adamw", "adagrad"]
@@ -142,44 +141,6 @@ def test_num_parameters_is_the_module_s_own_count(
     )
     model = build(sizes, seed=0)
     assert sizes.num_parameters == sum(parameter.numel() for parameter in model.parameters())
-    assert sizes.num_parameters == sum(row["num_parameters"] for row in layer_table(model))
-
-
-def test_layer_table_is_the_paper_s_table_1() -> None:
-    """Channels are those going out of a convolution and those going into a transposed one, as in the paper."""
-    rows = [
-        (
-            row["layer"],
-            row["in_channels" if row["layer"].startswith("deconv") else "out_channels"],
-            (row["kernel"], row["stride"], row["padding"]),
-            row["activation"],
-            row["batch_norm"],
-        )
-        for row in layer_table(build(PAPER_TABLE1, seed=0))
-        if row["layer"] not in {"lin3", "output"}  # Table 1 leaves them out
-    ]
-    without = (None, None, None)
-    assert rows == [
-        ("conv1", 7, (3, 2, 1), "ReLU", True),
-        ("conv2", 10, (3, 2, 1), "ReLU", True),
-        ("conv3", 16, (3, 2, 0), "ReLU", True),
-        ("lin1", 32, without, "ReLU", False),
-        ("latent", 3, without, None, False),
-        ("lin2", 32, without, "ReLU", False),
-        ("deconv1", 16, (3, 2, 0), "ReLU", True),
-        ("deconv2", 10, (3, 2, 1), "ReLU", True),
-        ("deconv3", 7, (3, 2, 1), "ReLU", True),
-    ]
-
-
-def test_layer_table_says_what_stands_between_the_paper_s_rows() -> None:
-    rows = {row["layer"]: row for row in layer_table(build(PAPER_TABLE1, seed=0))}
-    assert sum(row["num_parameters"] for row in rows.values()) == 14_068
-    assert (rows["lin3"]["out_channels"], rows["lin3"]["activation"]) == (144, None)
-    assert (rows["output"]["output_shape"], rows["output"]["activation"]) == ("1x28x28", "Sigmoid")
-    assert [rows[f"deconv{n}"]["output_padding"] for n in (1, 2, 3)] == [0, 1, 1]
-    assert {rows[f"conv{n}"]["acts_on"] for n in (1, 2, 3)} == {"output"}
-    assert {rows[f"deconv{n}"]["acts_on"] for n in (1, 2, 3)} == {"input"}
 
 
 @pytest.mark.parametrize("kernel_size", [3, 5])
@@ -305,6 +266,18 @@ def test_resumed_training_equals_uninterrupted_training(change: dict[str, str], 
     expected, got = list(tensors(states[-1])), list(tensors(resumed[-1].state()))
     assert len(expected) > 50
     assert all(torch.equal(a, b) for a, b in zip(expected, got, strict=True))
+
+
+@pytest.mark.parametrize("noise", ["zeroed", "gaussian"])
+def test_noise_follows_from_the_seed_and_leaves_the_global_generator_untouched(noise: str) -> None:
+    sizes, split = table1(noise=noise, epochs=2, batch_size=16), all_images(made_up(40))
+    one = metrics(train_autoencoder(sizes, split, seed=3))
+    torch.manual_seed(99)
+    before = torch.get_rng_state()
+    same = metrics(train_autoencoder(sizes, split, seed=3))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert one == same
+    assert one != metrics(train_autoencoder(table1(epochs=2, batch_size=16), split, seed=3))
 
 
 def test_an_ablated_model_lacks_just_what_was_taken_away() -> None:

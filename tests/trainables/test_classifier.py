@@ -6,6 +6,7 @@ from typing import Literal, get_args
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import confusion_matrix
 from torch import nn
 from torch.nn import functional
 
@@ -116,6 +117,12 @@ def test_resumed_training_equals_uninterrupted_training(kind: Input, architectur
     resume = torch.load(saved, weights_only=True)
     resumed = list(train_classifier(what, data, seed=3, resume=resume))
     assert [epoch.metrics for epoch in resumed] == [epoch.metrics for epoch in whole[2:]]
+    assert (
+        [set(epoch.arrays) for epoch in resumed]
+        == [set(epoch.arrays) for epoch in whole[2:]]
+        == [set(), {"confusion"}]
+    )
+    assert np.array_equal(resumed[-1].arrays["confusion"], whole[-1].arrays["confusion"])
     for name, weights in whole[-1].state()["model"].items():
         assert torch.equal(resumed[-1].state()["model"][name], weights)
 
@@ -134,15 +141,17 @@ def test_dropout_hangs_on_the_seed_and_leaves_the_global_generator_untouched() -
 
 def test_the_confusion_is_of_all_test_inputs_and_its_diagonal_is_the_accuracy() -> None:
     data = examples("latent")
-    *_, last = train_classifier(settings("latent", "linear", learning_rate=0.05, epochs=5), data, seed=0)
-    counts = {name: value for name, value in last.metrics.items() if name.startswith("confusion_")}
-    assert len(counts) == 100
-    assert sum(counts.values()) == len(data.test)
-    right = sum(counts[f"confusion_{label}_{label}"] for label in range(10))
-    assert right / len(data.test) == pytest.approx(last.metrics["test_accuracy"])
-    for label in range(10):
-        row = sum(counts[f"confusion_{label}_{predicted}"] for predicted in range(10))
-        assert row == (data.test_labels == label).sum()
+    what = settings("latent", "linear", learning_rate=0.05, epochs=5)
+    *_, last = train_classifier(what, data, seed=0)
+    counts = last.arrays["confusion"]
+    assert (counts.shape, counts.dtype) == ((10, 10), np.dtype(np.int64))
+    assert counts.sum() == len(data.test)
+    assert counts.trace() / len(data.test) == pytest.approx(last.metrics["test_accuracy"])
+    np.testing.assert_array_equal(counts.sum(axis=1), np.bincount(data.test_labels, minlength=10))
+    model = build(what, seed=0)
+    model.load_state_dict(last.state()["model"])
+    guesses = predict(model, torch.from_numpy(data.test)).argmax(1)
+    np.testing.assert_array_equal(counts, confusion_matrix(data.test_labels, guesses, labels=range(10)))
 
 
 def test_metrics_are_measured_in_evaluation_mode() -> None:

@@ -1,5 +1,6 @@
-"""The two games are the paper's, the players move in turn, and their training is exact, resumable and shareable."""
+"""The two GANs are the paper's, their networks move in turn, and the training is exact, resumable and shareable."""
 
+import copy
 import io
 import json
 import math
@@ -15,8 +16,9 @@ from torch import nn
 
 from trainables.gan import Discriminator, Generator, build, discriminator_loss, generator_loss, r1_penalty
 from trainables.gan_settings import GanSettings, Loss
-from trainables.gan_training import generate, random_vectors, scaled, train_gan
-from trainables.splits import Images
+from trainables.gan_training import Gan, generate, random_vectors, scaled, train_gan
+from trainables.images import Images
+from trainables.optimizers import Descent
 
 REPOSITORY = Path(__file__).parents[2]
 Architecture = Literal["paper", "stable"]
@@ -26,8 +28,12 @@ LOSSES: tuple[Loss, ...] = get_args(Loss)
 
 def settings(**changes: object) -> GanSettings:
     usual = {
-        **{"loss": "non_saturating", "generator_filters": (16, 8, 8), "discriminator_filters": (8, 8, 16)},
-        **{"latent_dim": 6, "batch_size": 16, "epochs": 3},
+        "loss": "non_saturating",
+        "generator_filters": (16, 8, 8),
+        "discriminator_filters": (8, 8, 16),
+        "latent_dim": 6,
+        "batch_size": 16,
+        "epochs": 3,
     }
     return GanSettings.model_validate(usual | changes)
 
@@ -38,12 +44,12 @@ def made_up(num_images: int) -> Images:
 
 def shapes(layers: nn.Sequential, x: torch.Tensor) -> list[tuple[int, ...]]:
     """What comes out of each convolution."""
-    found = []
+    sizes = []
     for layer in layers:
         x = layer(x)
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
-            found.append(tuple(x.shape[1:]))
-    return found
+            sizes.append(tuple(x.shape[1:]))
+    return sizes
 
 
 def test_the_paper_s_geometry_has_the_author_s_shapes_with_his_widths() -> None:
@@ -71,11 +77,11 @@ def test_the_stable_geometry_has_kernels_that_the_stride_divides_and_no_batch_no
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_each_player_has_four_convolutions_and_no_linear_layer_and_starts_from_small_normal_weights(
+def test_each_network_has_four_convolutions_and_no_linear_layer_and_starts_from_small_normal_weights(
     architecture: Architecture,
 ) -> None:
-    for player in build(settings(architecture=architecture, generator_filters=(64, 64, 64)), seed=0):
-        kinds = [type(module) for module in player.modules()]
+    for network in build(settings(architecture=architecture, generator_filters=(64, 64, 64)), seed=0):
+        kinds = [type(module) for module in network.modules()]
         assert sum(issubclass(kind, nn.Conv2d | nn.ConvTranspose2d) for kind in kinds) == 4
         assert nn.Linear not in kinds
     generator = build(settings(generator_filters=(64, 64, 64)), seed=0)[0]
@@ -97,7 +103,7 @@ def test_images_lie_in_the_range_of_the_real_ones_and_there_is_one_logit(archite
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("loss", LOSSES)
-def test_a_gradient_reaches_every_parameter_of_both_players(architecture: Architecture, loss: Loss) -> None:
+def test_a_gradient_reaches_every_parameter_of_both_networks(architecture: Architecture, loss: Loss) -> None:
     generator, discriminator = build(settings(architecture=architecture), seed=0)
     fake = generator(torch.randn(8, 6))
     generator_loss(discriminator(fake), loss).backward()
@@ -135,7 +141,7 @@ def test_the_generator_s_gradient_in_the_logit_is_minus_d_and_d_minus_one(loss: 
         torch.testing.assert_close(leaf.grad[0], gradient(logit.sigmoid()), rtol=0, atol=1e-6)
 
 
-def test_both_games_have_the_same_gradient_at_one_half_and_minimax_has_none_where_the_discriminator_wins() -> None:
+def test_both_losses_have_the_same_gradient_at_one_half_and_minimax_has_none_where_the_discriminator_wins() -> None:
     def size(loss: Loss, logit: float) -> float:
         leaf = torch.tensor([logit], dtype=torch.float64, requires_grad=True)
         generator_loss(leaf, loss).backward()
@@ -157,22 +163,22 @@ def test_the_penalty_is_the_squared_gradient_in_the_images_and_can_be_differenti
 
 
 def test_a_penalised_discriminator_is_flatter_and_its_loss_is_told_without_the_penalty() -> None:
-    images, found = made_up(160), {}
+    images, steepness = made_up(160), {}
     for weight in (0.0, 10.0):
         *_, last = train_gan(settings(r1_penalty=weight), images, seed=0)
         _, discriminator = build(settings(), seed=0)
         discriminator.load_state_dict(last.state()["discriminator"])
-        found[weight] = float(r1_penalty(discriminator, scaled(torch.from_numpy(images))).detach())
+        steepness[weight] = float(r1_penalty(discriminator, scaled(torch.from_numpy(images))).detach())
         assert last.metrics["d_loss"] < 2
-    assert found[10.0] < found[0.0] / 2
+    assert steepness[10.0] < steepness[0.0] / 2
 
 
 def test_the_step_size_stays_or_goes_down_along_half_a_cosine() -> None:
     for schedule, expected in (("constant", 1e-2), ("cosine", 1e-2 * (1 + math.cos(math.pi * (2 + 2 / 3) / 3)) / 2)):
         what = settings(schedule=schedule, learning_rate=1e-2)
         *_, last = train_gan(what, made_up(3 * what.batch_size), seed=0)
-        for player in ("generator", "discriminator"):
-            (group,) = last.state()["optimizers"][player]["param_groups"]
+        for network in ("generator", "discriminator"):
+            (group,) = last.state()["optimizers"][network]["param_groups"]
             assert group["lr"] == pytest.approx(expected)
 
 
@@ -188,7 +194,7 @@ class Watched:
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_each_step_moves_one_player_and_leaves_the_other_s_weights(
+def test_each_step_moves_one_network_and_leaves_the_other_s_weights(
     architecture: Architecture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from trainables import gan_training
@@ -198,18 +204,13 @@ def test_each_step_moves_one_player_and_leaves_the_other_s_weights(
     def weights() -> list[torch.Tensor]:
         return [torch.cat([p.detach().flatten() for p in net.parameters()]).clone() for net in watched.networks]
 
-    def watching(*args: Any, **options: Any) -> Any:
-        optimizer, step = make_optimizer(*args, **options)
-
-        def watched_step() -> None:
+    class WatchedDescent(Descent):
+        def minimise(self, loss: torch.Tensor) -> None:
             before = weights()
-            step()
+            super().minimise(loss)
             moved.append([not torch.equal(a, b) for a, b in zip(before, weights(), strict=True)])
 
-        return optimizer, watched_step
-
-    make_optimizer = gan_training.make_optimizer
-    monkeypatch.setattr(gan_training, "make_optimizer", watching)
+    monkeypatch.setattr(gan_training, "Descent", WatchedDescent)
     list(train_gan(settings(architecture=architecture, epochs=1), made_up(48), seed=0, prepare_model=watched))
     assert [type(network) for network in watched.networks] == [Generator, Discriminator]
     assert moved == [[False, True], [True, False]] * 3
@@ -235,7 +236,7 @@ def test_resumed_training_equals_uninterrupted_training(change: dict[str, Any]) 
         assert torch.equal(resumed[-1].state()["model"][name], weights)
 
 
-def test_the_games_differ_and_the_seed_decides_everything() -> None:
+def test_the_losses_differ_and_the_seed_decides_everything() -> None:
     images = made_up(40)
     one, same = ([e.metrics for e in train_gan(settings(), images, seed=1)] for _ in range(2))
     assert one == same
@@ -244,7 +245,7 @@ def test_the_games_differ_and_the_seed_decides_everything() -> None:
 
 
 def test_the_size_of_the_logit_s_gradient_is_d_in_minimax_and_one_minus_d_otherwise() -> None:
-    """With players that stand still, d is the same in both steps but for the random vectors."""
+    """With networks that stand still, d is the same in both steps but for the random vectors."""
     still = {"learning_rate": 1e-30, "architecture": "stable", "epochs": 1}
     for loss, expected in (("minimax", lambda d: d), ("non_saturating", lambda d: 1 - d)):
         (epoch,) = train_gan(settings(loss=loss, **still), made_up(320), seed=0)
@@ -254,17 +255,42 @@ def test_the_size_of_the_logit_s_gradient_is_d_in_minimax_and_one_minus_d_otherw
 def test_the_scored_generator_is_the_moving_average_and_its_measures_are_among_the_metrics() -> None:
     seen = []
 
-    def measure(generator: nn.Module, number: int) -> dict[str, float]:
+    def measure(generator: nn.Module, number: int) -> tuple[dict[str, float], dict[str, np.ndarray]]:
         assert not generator.training
         seen.append(number)
-        return {"frechet_distance": float(number)}
+        return {"frechet_distance": float(number)}, {f"epoch-{number}": np.full(2, number)}
 
     epochs = list(train_gan(settings(ema_decay=0.9), made_up(40), seed=0, measure=measure))
     assert seen == [1, 2, 3]
     assert [epoch.metrics["frechet_distance"] for epoch in epochs] == [1.0, 2.0, 3.0]
+    assert [{name: list(array) for name, array in epoch.arrays.items()} for epoch in epochs] == [
+        {"epoch-1": [1, 1]},
+        {"epoch-2": [2, 2]},
+        {"epoch-3": [3, 3]},
+    ]
     state = epochs[-1].state()
     averaged, plain = state["model"], state["generator"]
     assert not torch.equal(averaged["layers.0.weight"], plain["layers.0.weight"])
+
+
+@pytest.mark.parametrize("ema_decay", [0.9, None])
+def test_a_gan_that_loaded_a_state_goes_on_as_the_one_that_gave_it(ema_decay: float | None) -> None:
+    def fresh(seed: int) -> Gan:
+        return Gan(settings(ema_decay=ema_decay), seed=seed, device="cpu", prepare_model=lambda model: model)
+
+    def step(gan: Gan) -> list[torch.Tensor]:
+        real, z = scaled(torch.from_numpy(made_up(8))), random_vectors(8, settings(), 1)
+        return [gan.step_discriminator(real, z, penalised=True), gan.step_generator(z)]
+
+    gan, other = fresh(0), fresh(1)
+    step(gan)
+    assert not torch.equal(torch.cat(step(fresh(0))), torch.cat(step(other)))
+    other.load(copy.deepcopy(gan.state(1)))
+    assert torch.equal(torch.cat(step(gan)), torch.cat(step(other)))
+    ours, theirs = gan.state(2), other.state(2)
+    for name in ("generator", "discriminator", "model"):
+        assert all(torch.equal(ours[name][key], theirs[name][key]) for key in ours[name]), name
+    assert (gan.scored is gan.generator) == (ema_decay is None)
 
 
 def test_generated_images_are_bytes_and_the_same_for_the_same_vectors() -> None:
@@ -300,10 +326,18 @@ if world_size > 1:
     )
     prepare = lambda network: DistributedDataParallel(network, broadcast_buffers=False)
 images = np.random.default_rng(0).integers(0, 256, (48, 28, 28), dtype=np.uint8)
+def measure(generator, number):
+    return {"measured_by": rank}, {f"epoch-{number}": np.zeros(1)}
 epochs = train_gan(
-    GanSettings.model_validate(settings), images, seed=0, rank=rank, world_size=world_size, prepare_model=prepare
+    GanSettings.model_validate(settings),
+    images,
+    seed=0,
+    rank=rank,
+    world_size=world_size,
+    prepare_model=prepare,
+    measure=measure,
 )
-print(json.dumps([dict(epoch.metrics) for epoch in epochs]))
+print(json.dumps([[dict(epoch.metrics), list(epoch.arrays)] for epoch in epochs]))
 sys.stdout.flush()
 if world_size > 1:
     distributed.barrier()
@@ -311,8 +345,12 @@ if world_size > 1:
 """
 
 
-def trained_by(world_size: int, what: GanSettings, folder: Path) -> list[dict[str, float]]:
-    """The metrics of a training that workers in processes of their own share."""
+Told = list[tuple[dict[str, float], list[str]]]
+"""Metrics and names of arrays, epoch by epoch."""
+
+
+def trained_by(world_size: int, what: GanSettings, folder: Path) -> list[Told]:
+    """What each worker tells of a training that workers in processes of their own share."""
     store = folder / f"store-{world_size}-{what.architecture}"
     arguments = [str(world_size), str(store), what.model_dump_json()]
     workers = [
@@ -327,22 +365,27 @@ def trained_by(world_size: int, what: GanSettings, folder: Path) -> list[dict[st
     ]
     outputs = [worker.communicate(timeout=120) for worker in workers]
     assert all(worker.returncode == 0 for worker in workers), outputs
-    found: list[dict[str, float]] = [dict(metrics) for metrics in json.loads(outputs[0][0])]
-    return found
+    return [json.loads(out) for out, _ in outputs]
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_two_workers_play_the_game_that_one_plays_where_there_is_no_batch_norm(loss: Loss, tmp_path: Path) -> None:
+def test_two_workers_train_the_gan_that_one_trains_where_there_is_no_batch_norm(loss: Loss, tmp_path: Path) -> None:
     """Three steps of the same global batches, through DDP over gloo."""
     what = settings(loss=loss, architecture="stable", epochs=3, batch_size=48)
-    alone, together = trained_by(1, what, tmp_path), trained_by(2, what, tmp_path)
-    assert len(alone) == len(together) == 3
-    for one, two in zip(alone, together, strict=True):
+    (alone,), (together, other) = trained_by(1, what, tmp_path), trained_by(2, what, tmp_path)
+    assert len(alone) == len(together) == len(other) == 3
+    for number, ((one, arrays), (two, shared), (same, none)) in enumerate(
+        zip(alone, together, other, strict=True), 1
+    ):
         assert two == pytest.approx(one, abs=1e-4)
+        assert same == two, "every worker has the metrics"
+        assert same["measured_by"] == 0
+        assert arrays == shared == [f"epoch-{number}"]
+        assert none == [], "the worker of rank 0 alone has the arrays"
 
 
-def test_two_workers_can_play_with_batch_norm(tmp_path: Path) -> None:
+def test_two_workers_can_train_with_batch_norm(tmp_path: Path) -> None:
     """Two forward passes through a network with batch norm before one backward pass, under DDP."""
-    metrics = trained_by(2, settings(epochs=1), tmp_path)
-    assert len(metrics) == 1
-    assert all(np.isfinite(value) for value in metrics[0].values())
+    told, _ = trained_by(2, settings(epochs=1), tmp_path)
+    assert len(told) == 1
+    assert all(np.isfinite(value) for value in told[0][0].values())

@@ -7,11 +7,19 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainables.classifier import ClassifierSettings, build
+from trainables.classifier import ClassifierSettings, build, predict
 from trainables.gan import build as build_gan
-from trainables.gan_scores import Scores, class_entropy, features, frechet_distance, precision_recall
+from trainables.gan_scores import (
+    Scores,
+    class_entropy,
+    features,
+    frechet_distance,
+    gaussian,
+    gaussian_distance,
+    precision_recall,
+)
 from trainables.gan_settings import GanSettings
-from trainables.gan_training import random_vectors
+from trainables.gan_training import generate, random_vectors
 
 
 def vectors(count: int = 4000, width: int = 3, seed: int = 0) -> Tensor:
@@ -27,6 +35,16 @@ def test_frechet_distance_of_two_gaussians_is_that_of_their_means_and_deviations
     assert frechet_distance(vectors(), vectors(seed=1)) == pytest.approx(0, abs=1e-4)
     assert frechet_distance(vectors() + torch.tensor([1.0, 2.0, 0.0]), vectors()) == pytest.approx(5, rel=1e-4)
     assert frechet_distance(vectors() * 3, vectors()) == pytest.approx(3 * (3 - 1) ** 2, rel=1e-4)
+
+
+def test_a_gaussian_is_mean_and_covariance_and_can_be_kept_to_measure_distances_from() -> None:
+    one, other = vectors() * 2 + torch.tensor([1.0, 2.0, 0.0]), vectors(seed=1)
+    fit = gaussian(one)
+    assert {name: array.shape for name, array in fit.items()} == {"mu": (3,), "sigma": (3, 3)}
+    np.testing.assert_allclose(fit["mu"], [1, 2, 0], atol=1e-5)
+    np.testing.assert_allclose(fit["sigma"], 4 * np.eye(3), atol=1e-4)
+    assert fit["sigma"].dtype == np.float64
+    assert gaussian_distance(fit, gaussian(other)) == frechet_distance(one, other)
 
 
 def test_precision_is_of_the_generated_and_recall_of_the_real() -> None:
@@ -59,6 +77,10 @@ def test_a_generator_is_scored_by_as_many_images_as_vectors_and_last_by_precisio
     scores = Scores(classifier, real, random_vectors(30, settings, 1), last_epoch=2)
     generator, _ = build_gan(settings, seed=0)
     first, last = scores(generator, 1), scores(generator, 2)
-    assert sum(first[f"class_{label}"] for label in range(10)) == 30
+    guesses = predict(classifier, generate(generator, scores.z)).argmax(1)
+    assert first["num_classes"] == len(guesses.unique())
+    assert first["class_entropy"] == class_entropy(guesses.bincount(minlength=10).numpy())
+    assert set(first) == {"frechet_distance", "class_entropy", "num_classes"}
     assert set(last) - set(first) == {"precision", "recall"}
+    assert {type(score) for score in last.values()} == {float}
     assert first["frechet_distance"] == last["frechet_distance"] > 0

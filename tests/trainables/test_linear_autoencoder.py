@@ -8,8 +8,9 @@ import torch
 from scipy.linalg import subspace_angles
 from sklearn.decomposition import PCA
 
+from trainables.images import Images
 from trainables.linear_autoencoder import LinearAutoencoder, LinearSettings, linear_mse, train_linear_autoencoder
-from trainables.splits import Images, all_images
+from trainables.splits import all_images
 
 
 def blurred(num_images: int, *, seed: int = 0) -> Images:

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainables.splits import Images, Order, Split, all_images, fold_split, hold_out_last, ordered, sequential_fold
+from trainables.images import Images
+from trainables.splits import Order, Split, all_images, fold_split, hold_out_last, ordered, sequential_fold
 
 
 def blank(num_images: int) -> Images:
