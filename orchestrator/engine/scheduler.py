@@ -71,7 +71,8 @@ class Scheduler:
         Raises:
             UserError: the data cannot be had, no Ray answers, or the run folder takes no more files.
         """
-        for self._turn in range(1 + max(self._turns.values(), default=0)):
+        for turn in range(1 + max(self._turns.values(), default=0)):
+            self._turn = turn
             while not self.exhausted:
                 self._begin_ready()
                 training = self._training()

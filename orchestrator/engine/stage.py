@@ -6,7 +6,7 @@ A stage is given what it needs and yields what it made; it opens no file. The en
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
@@ -136,7 +136,7 @@ class Stage(Generic[Own, Config]):
         """Workers that share each training, of a shared stage; None for what suits the cluster."""
         return None
 
-    def trials(self, context: Context[Own]) -> Sequence[Trial[Config]] | Suggested:
+    def trials(self, context: Context[Own]) -> Iterable[Trial[Config]] | Suggested:
         """What it trains.
 
         While the records of a stage that it needs are missing, `context.planning` is true: then as many trials are

@@ -71,9 +71,9 @@ class Suite:
             kinds = [kind for kind in stage.reads if kind is not holds_own]
             pairs = [(section(kind, settings), section(kind, full)) for kind in kinds]
             pairs.append((own_section(stage, settings), own_section(stage, full)))
-            needed = [less[name] for name in stage.needs(own_section(stage, settings)) if name in less]
-            lines = [*sum(needed, []), *(line for mine, theirs in pairs for line in reduced(mine, theirs))]
-            less[stage.name] = list(dict.fromkeys(lines))
+            needed = [line for name in stage.needs(own_section(stage, settings)) for line in less[name]]
+            own = [line for mine, theirs in pairs for line in reduced(mine, theirs)]
+            less[stage.name] = list(dict.fromkeys(needed + own))
         return less
 
     def fingerprints(self, settings: RunSettings) -> dict[str, str]:
