@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from statistics import mean
 from typing import Any
 
 from orchestrator.engine.book import Book
+from orchestrator.engine.folder import Damaged
 from orchestrator.engine.lock import holder
 from orchestrator.engine.machine import slots_for, this_machine
 from orchestrator.engine.manifest import Manifest
@@ -97,34 +99,43 @@ def unused_records(book: Book, manifest: Manifest | None) -> dict[str, list[str]
     return unused
 
 
-def print_plan(plan: Plan) -> None:
-    """Print what the command would run, on what, and about how long."""
-    settings = plan.book.settings
+def _looked_at(book: Book, names: Iterable[str]) -> Plan:
+    """What there is to do, with the run folder left as it is."""
+    try:
+        manifest = book.run.manifest()
+    except Damaged:
+        book.run.say(f"{book.run.location}/manifest.json is damaged; the next run sets it aside and makes it again")
+        manifest = None
+    return Plan.make(book, names, manifest, damage(book.run, manifest))
+
+
+def print_plan(book: Book, names: Iterable[str]) -> int:
+    """Print what a command would run, on what, and about how long."""
+    plan, settings = _looked_at(book, names), book.settings
     cpus, gpus = this_machine()
     slots = slots_for(cpus, gpus, settings.resources)
     kind = "GPU share" if gpus else "core"
-    print(f"run folder  {plan.book.run.location}")
+    print(f"run folder  {book.run.location}")
     print(f"preset      {settings.preset}, seed {settings.seed}")
     print(f"slots       {slots} trainings at once, one {kind} each ({_machine(settings, cpus, gpus)})\n")
     print(f"{'stage':<13} {'state':<10} {'trainings':>9} {'epochs':>7} {'images':>8} {'to train':>9}   about")
     seconds, missing = 0.0, 0
     for stage in plan.selected:
-        study, own_missing = plan.book.study(stage.name), plan.num_missing(stage)
-        own_seconds = 0.0
-        columns: tuple[object, ...] = ("", "", "", "")
-        if study.num_trials:
-            known = study.trials
-            epochs = round(sum(trial.epochs for trial in known) / len(known))
-            columns = (study.num_trials, epochs, max(trial.num_images for trial in known), own_missing)
+        own_seconds, cells = 0.0, " " * 36
+        trials = book.study(stage.name).trials
+        if trials:
+            own_missing, epochs = plan.num_missing(stage), round(mean(trial.epochs for trial in trials))
+            num_trials, num_images = book.study(stage.name).num_trials, max(trial.num_images for trial in trials)
+            cells = f"{num_trials:>9} {epochs:>7} {num_images:>8} {own_missing:>9}"
             if stage in plan.to_do:
-                mean_cost = sum(trial.cost for trial in known) / len(known)
-                own_seconds = STAGE_SECONDS + -(-own_missing // slots) * mean_cost / SPEED[kind]
-        seconds, missing = seconds + own_seconds, missing + own_missing
+                rounds = -(-own_missing // slots)
+                own_seconds = STAGE_SECONDS + rounds * mean(trial.cost for trial in trials) / SPEED[kind]
+                seconds, missing = seconds + own_seconds, missing + own_missing
         state = "to do" if stage in plan.to_do else "done"
-        cells = " ".join(f"{cell:>{width}}" for cell, width in zip(columns, (9, 7, 8, 9), strict=True))
         print(f"{stage.name:<13} {state:<10} {cells}   {duration(own_seconds) if own_seconds else '–'}")
     trainings = "1 training" if missing == 1 else f"{missing} trainings"
     print(f"\nabout {duration(seconds)} in all, {trainings} to do; nothing was started")
+    return 0
 
 
 def _machine(settings: RunSettings, cpus: int, gpus: int) -> str:
@@ -133,12 +144,12 @@ def _machine(settings: RunSettings, cpus: int, gpus: int) -> str:
     return f"this machine: {cpus} cores, {gpus} GPUs"
 
 
-def print_status(plan: Plan) -> None:
+def print_status(book: Book, names: Iterable[str]) -> int:
     """Print how far each stage is, and how many records nothing uses."""
-    book = plan.book
+    plan = _looked_at(book, names)
     if plan.manifest is None:
         print(f"{book.run.location}: no run yet")
-        return
+        return 0
     busy = holder(book.run)
     if busy:
         print(f"in use by {busy}")
@@ -159,3 +170,4 @@ def print_status(plan: Plan) -> None:
     unused = sum(map(len, unused_records(book, plan.manifest).values()))
     if unused:
         print(f"{unused} records that nothing uses (clean removes them)")
+    return 0
