@@ -15,7 +15,7 @@ from orchestrator.engine.folder import Damaged, digest
 from orchestrator.engine.lock import locked
 from orchestrator.engine.manifest import Manifest, git_commit, versions
 from orchestrator.engine.metrics import published
-from orchestrator.engine.plan import Plan, damage, unused_records
+from orchestrator.engine.plan import Plan, damage, unused_files
 from orchestrator.engine.progress import Progress
 from orchestrator.engine.records import hashed
 from orchestrator.engine.results import Run
@@ -69,11 +69,10 @@ def report(book: Book, names: Iterable[str]) -> int:
 def clean(book: Book, names: Iterable[str]) -> int:
     """Remove the records that nothing uses."""
     with locked(book.run):
-        unused = unused_records(book, _usable_manifest(book.run))
-        for name, addresses in unused.items():
-            for address in addresses:
-                book.records(name).delete(address)
-    number = sum(map(len, unused.values()))
+        unused = unused_files(book, _usable_manifest(book.run))
+        for name in unused:
+            book.run.delete(name)
+    number = sum(name.endswith(".json") for name in unused)
     print(f"{number} records that nothing used are removed from {book.run.location}/records")
     return 0
 
@@ -124,7 +123,7 @@ def execute(plan: Plan) -> Manifest:
             stack.enter_context(published(scheduler.runs))
             return cluster
 
-        scheduler = Scheduler(plan, book, manifest, progress, connected_and_published)
+        scheduler = Scheduler(plan, manifest, progress, connected_and_published)
         scheduler.run()
         write_report(book, manifest)
     return manifest

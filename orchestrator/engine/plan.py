@@ -59,12 +59,8 @@ class Plan:
             if name in to_do:
                 to_do.update(need for need in book.needs(name) if book.study(need).num_missing)
         stages = book.stages.items()
-        return cls(
-            book,
-            manifest,
-            tuple(stage for name, stage in stages if name in wanted),
-            tuple(stage for name, stage in stages if name in to_do),
-        )
+        selected = tuple(stage for name, stage in stages if name in wanted | to_do)
+        return cls(book, manifest, selected, tuple(stage for name, stage in stages if name in to_do))
 
     def was_done(self, name: str) -> bool:
         """Whether the manifest has the stage as done with just these settings."""
@@ -89,13 +85,17 @@ def damage(run: Run, manifest: Manifest | None) -> dict[str, list[str]]:
     return {stage: files for stage, files in damaged.items() if files}
 
 
-def unused_records(book: Book, manifest: Manifest | None) -> dict[str, list[str]]:
-    """Of each stage, the addresses of records that neither its tables nor the trials with these settings have."""
-    unused = {}
+def unused_files(book: Book, manifest: Manifest | None) -> list[str]:
+    """Files of records, and what belongs to them, that neither tables nor trials with these settings are made of.
+
+    Of a stage whose trials cannot be told, since what it needs is missing, all are left.
+    """
+    unused = []
     for name in book.stages:
-        entry = manifest.stages.get(name) if manifest else None
-        used = {trial.address for trial in book.study(name).trials} | set(entry.records if entry else ())
-        unused[name] = sorted(book.records(name).addresses - used)
+        entry, context = manifest.stages.get(name) if manifest else None, book.context(name)
+        if not context.planning:
+            used = {trial.address for trial in book.study(name).trials} | set(entry.records if entry else ())
+            unused += book.records(name).others(used | {context.inputs_address})
     return unused
 
 
@@ -167,7 +167,7 @@ def print_status(book: Book, names: Iterable[str]) -> int:
         if study.num_trials and (state != "done" or note):
             note = f"{len(study.records)} of {study.num_trials} trainings recorded  {note}"
         print(f"{name:<13} {state:<12} {seconds:>8}  {note}".rstrip())
-    unused = sum(map(len, unused_records(book, plan.manifest).values()))
+    unused = sum(name.endswith(".json") for name in unused_files(book, plan.manifest))
     if unused:
         print(f"{unused} records that nothing uses (clean removes them)")
     return 0

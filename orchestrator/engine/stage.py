@@ -251,18 +251,18 @@ class Context(Generic[Own]):
         return {"data": checksum, "inputs": list(self.stage.made_of(self)), "version": self.stage.version}
 
     @property
-    def inputs(self) -> Arrays:
-        """The arrays that the stage's trainings are given."""
-        return self.make_inputs()[1]
+    def inputs_address(self) -> str:
+        """Of the arrays that the stage's trainings are given; empty where there are none."""
+        world = self.world
+        return f"inputs-{hashed(world)}" if world["inputs"] else ""
 
-    def make_inputs(self) -> tuple[str, Arrays]:
-        """The address of these arrays, and they themselves; computed where that was not done before."""
-        world, records = self.world, self._book.records(self.stage.name)
-        if not world["inputs"]:
-            return "", {}
-        address = f"inputs-{hashed(world)}"
+    @property
+    def inputs(self) -> Arrays:
+        """These arrays; computed where that was not done before, and kept in the run folder."""
+        address, records = self.inputs_address, self._book.records(self.stage.name)
         with contextlib.suppress(FileNotFoundError, Damaged):
-            return address, records.arrays(address)
+            kept: Arrays = records.arrays(address)
+            return kept
         arrays = self.stage.inputs(self)
         records.save_arrays(address, arrays)
-        return address, arrays
+        return arrays

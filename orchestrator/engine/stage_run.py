@@ -81,8 +81,9 @@ class StageRun:
         self.study = self._book.study(self.name)
         self.longest = max((trial.cost for trial in self.study.waiting), default=0.0)
         self._progress.start(self.name, self.study.num_trials, self.standing())
-        if self.study.num_missing:
-            self._inputs, _ = self.context.make_inputs()
+        if self.study.num_missing and self.context.inputs_address:
+            self._inputs = self.context.inputs_address
+            self.context.inputs  # noqa: B018  (computed here, for the workers to read)
         self.enter("running")
         if not self.study.num_missing:
             self._when_trained(self)
