@@ -1,4 +1,4 @@
-"""Runs the experiments of a FashionMNIST study on Ray; `Run("runs/laptop").table("folds")` is a DataFrame of a run's."""
+"""Runs a FashionMNIST study on Ray; `Run("runs/laptop").table("folds")` is the DataFrame of one of its tables."""
 
 from orchestrator.engine.results import Run
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import create_model
 
-from orchestrator.engine.settings import RunSettings, changed, merged, reduced, section
+from orchestrator.engine.settings import RunSettings, UserError, changed, merged, reduced, section
 from orchestrator.engine.stage import Stage, own_section, section_of
 
 if TYPE_CHECKING:
@@ -77,10 +77,17 @@ class Suite:
         return less
 
     def fingerprints(self, settings: RunSettings) -> dict[str, str]:
-        """Of each stage of a run, a hash of all that decides its outcome: are its tables up to date?"""
+        """Of each stage of a run, a hash of all that decides its outcome: are its tables up to date?
+
+        Raises:
+            UserError: a stage needs one that is not among those before it.
+        """
         prints: dict[str, str] = {}
         for stage in self.wanted(settings):
             own = own_section(stage, settings)
+            missing = set(stage.needs(own)) - prints.keys()
+            if missing:
+                raise UserError(f"the stage {stage.name} needs {missing.pop()}, which is none of those before it")
             decides = {
                 "stage": stage.name,
                 "settings": [own, *(section(kind, settings) for kind in stage.reads)],
