@@ -19,7 +19,6 @@ from orchestrator.engine.manifest import versions
 from orchestrator.engine.progress import Progress
 from orchestrator.engine.results import Run
 from orchestrator.engine.settings import UserError
-from orchestrator.engine.stage import own_section, section_of
 from orchestrator.engine.worker import UNSEEN
 
 WAITS = (
@@ -144,9 +143,9 @@ def connected(stack: ExitStack, book: Book, progress: Progress) -> Cluster:
         log_file = Path(tempfile.gettempdir(), f"{getpass.getuser()}-{settings.run_name}-ray-driver.log")
     cluster = stack.enter_context(connect(settings.address, settings.resources, log_file=log_file))
     for stage in book.stages.values():
-        wanted = stage.num_workers(own_section(stage, settings))
+        wanted = stage.num_workers(stage.own(settings))
         if wanted and cluster.gpus_per_training and wanted > cluster.num_devices:
-            flag = f"--{section_of(stage)}.num-workers"
+            flag = f"--{stage.path}.num-workers"
             raise UserError(f"{flag} {wanted}: each takes a GPU, and there are {cluster.num_devices}")
     if cluster.hardware["nodes"] > 1:
         check(run)

@@ -20,7 +20,6 @@ from orchestrator.engine.progress import Progress
 from orchestrator.engine.records import hashed
 from orchestrator.engine.results import Run
 from orchestrator.engine.scheduler import Scheduler
-from orchestrator.engine.stage import own_section
 from orchestrator.engine.stage_run import write_stages
 
 
@@ -37,7 +36,7 @@ def run(book: Book, names: Iterable[str]) -> int:
         damaged = damage(folder, manifest)
         plan = Plan.make(book, names, manifest, damaged)
         for stage in plan.to_do:
-            stage.check(own_section(stage, book.settings))
+            stage.check(stage.own(book.settings))
         _set_aside(folder, [name for stage in plan.to_do for name in damaged.get(stage.name, [])])
         if manifest:
             _set_aside(folder, folder.differing(manifest.report))

@@ -19,7 +19,7 @@ from orchestrator.engine.progress import Progress, Standing, duration
 from orchestrator.engine.records import Outcome, Record, Rows
 from orchestrator.engine.results import as_frame
 from orchestrator.engine.settings import UserError
-from orchestrator.engine.stage import Model, Picture, Table, own_section
+from orchestrator.engine.stage import Model, Picture, Table
 from orchestrator.engine.study import Study
 from orchestrator.engine.tables import STAGES, as_parquet
 from orchestrator.engine.worker import Job
@@ -51,7 +51,7 @@ class StageRun:
         self.name, self._book, self._manifest, self._progress = name, book, manifest, progress
         self._when_trained = when_trained
         self.stage, self.context, self.records = book.stages[name], book.context(name), book.records(name)
-        self.resources, self.own = book.settings.resources, own_section(self.stage, book.settings)
+        self.resources, self.own = book.settings.resources, self.stage.own(book.settings)
         self.study = Study((), lambda trial: None, lambda trial: trial)
         self.longest = 0.0
         """Cost of the longest trial that waited at the start."""
