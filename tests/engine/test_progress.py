@@ -4,12 +4,14 @@ import io
 from pathlib import Path
 
 import pytest
-from orchestrator.progress import Bar, Progress, duration
-from orchestrator.stage import Trainings, Trial
 from rich.console import Console
 
-from orchestrator import progress as module
-from tests.orchestrator.toy import toy
+from orchestrator.engine import progress as progress_module
+from orchestrator.engine import stage_run as stage_run_module
+from orchestrator.engine.progress import Progress, duration
+from orchestrator.engine.records import Trial
+from orchestrator.engine.stage_run import StageRun
+from tests.engine.toy import Nothing, Toy, begun
 
 
 class Clock:
@@ -24,7 +26,8 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(module, "time", clock)
+    for module in (progress_module, stage_run_module):
+        monkeypatch.setattr(module, "time", clock)
     return clock
 
 
@@ -33,20 +36,32 @@ def _progress(*, terminal: bool) -> tuple[Progress, io.StringIO]:
     return Progress(Console(file=stream, force_terminal=terminal, width=100, highlight=False)), stream
 
 
-def test_without_a_terminal_there_is_a_line_per_training_and_a_heartbeat(clock: Clock) -> None:
+def _begun(folder: Path, name: str, num_trials: int, num_epochs: int, progress: Progress) -> StageRun:
+    trials = [Trial(f"trial-{number}", Nothing(), 1, num_epochs, cost=1) for number in range(num_trials)]
+    return begun(folder, Toy(trials, name=name, metric="val_mse"), progress=progress)[0]
+
+
+def _rows(*values: float) -> list[dict[str, float]]:
+    """Of as many epochs."""
+    return [{"epoch": number, "val_mse": value, "seconds": 1.0} for number, value in enumerate(values, 1)]
+
+
+def test_without_a_terminal_there_is_a_line_per_training_and_a_heartbeat(clock: Clock, tmp_path: Path) -> None:
+    before = _begun(tmp_path, "search", 3, 2, _progress(terminal=False)[0])
+    before.start()
+    before.over("trial-0", _rows(0.6, 0.5), None)
     progress, stream = _progress(terminal=False)
     with progress:
-        bar = Bar(progress, "search", units=3)
-        bar.finished("trial-0", "complete", 0.5, None)  # found recorded: no line
-        bar.started("trial-1")
-        bar.started("trial-2")
-        bar.epoch("trial-1", 0.5, 0.4)
+        search = _begun(tmp_path, "search", 3, 2, progress)  # trial-0 is found recorded: no line
+        search.start()
+        search.start()
+        search.report("trial-1", _rows(0.4))
         clock.now += 20
-        bar.epoch("trial-2", 0.5, 0.3)
-        bar.epoch("trial-1", 1, 0.3)
-        bar.finished("trial-1", "complete", 0.3, None)
-        bar.finished("trial-2", "failed", None, "Traceback\n  deep inside\nValueError: out of paint\n")
-        bar.over("done in 20 s")
+        search.report("trial-2", _rows(0.3))
+        search.report("trial-1", _rows(0.4, 0.3))
+        search.over("trial-1", _rows(0.4, 0.3), None)
+        search.over("trial-2", None, "Traceback\n  deep inside\nValueError: out of paint\n")
+        progress.over("search", "done in 20 s")
     assert stream.getvalue().splitlines() == [
         "search: started, 3 trainings",
         "search: 1/3 done, 2 running, best 0.50000, about 40 s left",
@@ -56,15 +71,15 @@ def test_without_a_terminal_there_is_a_line_per_training_and_a_heartbeat(clock: 
     ]
 
 
-def test_in_a_terminal_there_is_a_bar_per_stage_with_best_value_and_trials_running() -> None:
+def test_in_a_terminal_there_is_a_bar_per_stage_with_best_value_and_trials_running(tmp_path: Path) -> None:
     progress, stream = _progress(terminal=True)
     with progress:
-        bar = Bar(progress, "search", units=2)
-        Bar(progress, "kfold", units=6)
-        bar.started("trial-0")
-        bar.epoch("trial-0", 1, 0.25)
-        bar.finished("trial-0", "complete", 0.25, None)
-        bar.started("trial-1")
+        search = _begun(tmp_path, "search", 2, 1, progress)
+        _begun(tmp_path, "kfold", 6, 1, progress)
+        search.start()
+        search.report("trial-0", _rows(0.25))
+        search.over("trial-0", _rows(0.25), None)
+        search.start()
         progress.bars.refresh()
     last = stream.getvalue()
     assert "1/2 done, 1 running, best 0.25000" in last
@@ -86,20 +101,17 @@ def test_lengths_of_time_are_for_people(seconds: float, text: str) -> None:
 
 
 def test_standing_of_a_stage_counts_trainings_and_their_epochs(tmp_path: Path) -> None:
-    trials = [Trial(f"trial-{number}", {"number": number}, epochs=4, cost=1) for number in range(4)]
-    ledger, _ = toy(tmp_path, lambda *_: iter([]), Trainings.of(trials, metric="val_mse"))
-    for key in "abc":
-        ledger.start(key)
-    ledger.report("a", [{"epoch": 1, "val_mse": 0.5, "seconds": 0.25}])
-    ledger.report("b", [{"epoch": 1, "val_mse": 0.4, "seconds": 9}, {"epoch": 2, "val_mse": 0.3, "seconds": 0.5}])
-    ledger.finish("c", {"rows": [], "error": "out of paint"})
-    now = ledger.standing()
+    stage_run = _begun(tmp_path, "toy", 4, 4, _progress(terminal=False)[0])
+    assert [stage_run.start().trial.key for _ in "abc"] == ["trial-0", "trial-1", "trial-2"]
+    stage_run.report("trial-0", _rows(0.5))
+    stage_run.report("trial-1", _rows(0.4, 0.3))
+    stage_run.over("trial-2", [], "out of paint")
+    now = stage_run.standing()
     assert now.trainings == {"waiting": 1, "running": 2, "complete": 0, "pruned": 0, "failed": 1}
-    assert now.progress == (1 + 1 / 4 + 2 / 4) / 4
+    assert now.share == (1 + 1 / 4 + 2 / 4) / 4
     assert (now.latest, now.best) == (0.3, None)
-    for key, first in (("b", 0.3), ("a", 0.9)):
-        rows = [{"epoch": number, "val_mse": first / number, "seconds": 1} for number in (1, 2, 3, 4)]
-        ledger.finish(key, {"rows": rows})
-    now = ledger.standing()
+    for key, first in (("trial-1", 0.3), ("trial-0", 0.9)):
+        stage_run.over(key, _rows(*(first / number for number in (1, 2, 3, 4))), None)
+    now = stage_run.standing()
     assert now.trainings == {"waiting": 1, "running": 0, "complete": 2, "pruned": 0, "failed": 1}
     assert (now.num_epochs, now.best) == (2, 0.3 / 4)
