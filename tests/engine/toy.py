@@ -1,7 +1,7 @@
 """Stages of no paper, in suites of their own: for tests of the engine."""
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,9 @@ class Toy(Stage[Nothing, Any]):
         return iter(())
 
 
-def suite(*stages: Stage[Any, Any], checksum: str = "none") -> Suite:
+def suite(
+    *stages: Stage[Any, Any], checksum: str = "none", load_data: Callable[[Any], Any] = lambda settings: NO_IMAGES
+) -> Suite:
     """Stages that do not look at their data, as one program."""
     return Suite(
         stages,
@@ -60,7 +62,7 @@ def suite(*stages: Stage[Any, Any], checksum: str = "none") -> Suite:
         presets={"toy": {}},
         full="toy",
         data_checksum=lambda settings: checksum,
-        load_data=lambda settings: NO_IMAGES,
+        load_data=load_data,
         epilogue=lambda *arguments: {},
     )
 
