@@ -2,7 +2,7 @@
 
 import io
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,13 +75,15 @@ def ray(monkeypatch: pytest.MonkeyPatch) -> InRaysPlace:
     return ray
 
 
-def do(folder: Path, of: Suite, *names: str, **changes: Any) -> dict[str, StageState]:
+def do(
+    folder: Path, of: Suite, *names: str, connect: Callable[[], Cluster] = lambda: NO_CLUSTER, **changes: Any
+) -> dict[str, StageState]:
     """What a command that asks for these stages does; the manifest's entries, as they are on the disk."""
     of_run = book(of, folder, **changes)
     manifest = of_run.run.manifest()
     plan = Plan.make(of_run, names, manifest)
     progress = Progress(Console(file=io.StringIO()))
-    Scheduler(plan, of_run, manifest or Manifest(name="toy"), progress, lambda: NO_CLUSTER).run()
+    Scheduler(plan, of_run, manifest or Manifest(name="toy"), progress, connect).run()
     written = Run(folder).manifest()
     assert written is not None
     return written.stages
@@ -255,7 +257,10 @@ def test_data_that_cannot_be_had_end_the_run_before_ray_is_looked_for(tmp_path: 
     def load(settings: object) -> None:
         raise UserError("no data here")
 
+    def connect() -> Cluster:
+        raise AssertionError("Ray is looked for")
+
     of = suite(training("it"), load_data=load)
     with pytest.raises(UserError, match="no data here"):
-        do(tmp_path, of, "it")
+        do(tmp_path, of, "it", connect=connect)
     assert not ray.trained

@@ -55,9 +55,7 @@ def test_records_are_in_the_order_of_the_trials_whatever_order_they_finish_in(
     run_all(of, random.Random(3), slots)
     expected = [f"trial-{number:03d}" for number in range(1_010)]
     assert keys(of.in_order()) == expected
-    assert expected[998:1_002] == ["trial-998", "trial-999", "trial-1000", "trial-1001"], (
-        "by name it would be another"
-    )
+    assert expected[999:1_001] == ["trial-999", "trial-1000"], "which sorted names would not be"
     assert keys(of.trials) == expected
     found = dict(reversed(list(of.records.items())))
     assert keys(study(trials, found).in_order()) == expected, "nor does it matter in which they are found"
@@ -81,18 +79,17 @@ class Suggesting:
 
     def __call__(self, number: int, records: Sequence[Record[Any]]) -> Trial[Any]:
         self.asked.append((number, keys(records)))
-        told = sum((place + 1) * it.epochs[-1]["loss"] for place, it in enumerate(records))
-        return replace(trial(number), seed=round(1_000 * told))
+        known = sum((place + 1) * it.epochs[-1]["loss"] for place, it in enumerate(records))
+        return replace(trial(number), seed=round(1_000 * known))
 
 
 def loss_of(of: Trial[Any]) -> float:
     return random.Random(of.key).random()
 
 
-def order_of(
-    suggest: Callable[..., Trial[Any]], window: int, orders: random.Random, found: Found | None = None
-) -> Study:
-    of = study(Suggested(12, window, suggest), found)
+def told(suggest: Callable[..., Trial[Any]], window: int, orders: random.Random) -> Study:
+    """A study of twelve trials, of which all that can run at once do, and end in some order."""
+    of = study(Suggested(12, window, suggest))
     while of.num_missing:
         while of.waiting:
             of.ask()
@@ -106,9 +103,9 @@ def test_a_trial_is_made_from_the_records_up_to_the_window_before_it_whatever_en
     made = []
     for order in range(20):
         suggest = Suggesting()
-        of = order_of(suggest, window, random.Random(order))
+        of = told(suggest, window, random.Random(order))
         assert suggest.asked == [
-            (number, [f"trial-{told:03d}" for told in range(max(0, number - window + 1))]) for number in range(12)
+            (number, [f"trial-{before:03d}" for before in range(max(0, number - window + 1))]) for number in range(12)
         ]
         made.append([it.seed for it in of.trials])
     assert all(seeds == made[0] for seeds in made)
@@ -129,7 +126,7 @@ def test_as_many_trials_wait_at_first_as_the_window_is_wide_and_one_more_once_th
 
 @pytest.mark.parametrize("num_recorded", [1, 5, 11, 12])
 def test_interrupted_study_replays_its_suggestions_from_the_records_and_runs_none_again(num_recorded: int) -> None:
-    whole = order_of(Suggesting(), 4, random.Random(1))
+    whole = told(Suggesting(), 4, random.Random(1))
     kept = dict(random.Random(num_recorded).sample(list(whole.records.items()), num_recorded))
     suggest = Suggesting()
     again = study(Suggested(12, 4, suggest), kept)
