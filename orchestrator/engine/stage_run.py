@@ -150,7 +150,7 @@ class StageRun:
         ended = [record.epochs[-1] for record in records if record.epochs and record.state != "failed"]
         begun = sum(len(self._rows.get(trial.key, ())) / trial.epochs for trial in running)
         left = self.study.num_trials - len(records) - begun
-        speed = self._trained / (time.monotonic() - self._first_epoch) if self._first_epoch is not None else 0
+        training_for = time.monotonic() - self._first_epoch if self._first_epoch is not None else 0.0
         return Standing(
             trainings={
                 "waiting": self.study.num_missing - len(running),
@@ -161,7 +161,7 @@ class StageRun:
             num_epochs=self._num_epochs,
             latest=self._latest,
             best=min((row[self.stage.metric] for row in ended if self.stage.metric in row), default=None),
-            seconds_left=left / speed if speed and left > 0 else None,
+            seconds_left=left * training_for / self._trained if self._trained > 0 and left > 0 else None,
         )
 
     def enter(self, state: State, error: str | None = None) -> None:
