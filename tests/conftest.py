@@ -4,10 +4,10 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from orchestrator.cluster import Cluster, connect
-from orchestrator.config import Resources
 
-from tests.orchestrator.command import Smoke, orchestrate
+from orchestrator.engine.cluster import Cluster, connect
+from orchestrator.engine.settings import Resources
+from tests.command import Smoke, orchestrate
 
 # Two threads that wait for each other by spinning are very slow where another process wants the core.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -21,7 +21,7 @@ from orchestrator.claims.claim import (
     ratio_of_deviations,
 )
 from orchestrator.tables import TABLES
-from tests.orchestrator.command import Smoke
+from tests.command import Smoke
 
 Made = dict[str, Any]
 

@@ -11,7 +11,7 @@ from orchestrator.config import smoke as smoke_preset
 from orchestrator.results import Run
 
 from orchestrator.run import main, wanted_stages
-from tests.orchestrator.command import REPOSITORY, Smoke, orchestrate
+from tests.command import REPOSITORY, Smoke, orchestrate
 
 
 def _refused(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:

@@ -20,7 +20,7 @@ from orchestrator.tables import TABLES
 from PIL import Image
 
 from orchestrator.run import wanted_stages
-from tests.orchestrator.command import REPOSITORY, Smoke, orchestrate
+from tests.command import REPOSITORY, Smoke, orchestrate
 
 STAGE_TABLES = {
     "search": ("trials", "trial_epochs", "importances"),

@@ -17,7 +17,7 @@ from orchestrator.trials import Source
 
 from orchestrator.command_line import CommandLine
 from orchestrator.stages import kfold, report, search
-from tests.orchestrator.command import NO_IMAGES
+from tests.command import NO_IMAGES
 from trainables.autoencoder_settings import PAPER_TABLE1
 
 NO_CLUSTER = Cluster(2, 1.0, 0.0, None, {}, Resources(), {})
