@@ -156,9 +156,12 @@ def _set_aside(run: Run, names: Sequence[str]) -> None:
 
 
 def _report(book: Book, names: Sequence[str]) -> int:
-    from orchestrator.engine.execute import write_report
+    from orchestrator.engine.execute import describe, write_report
 
-    manifest = _usable_manifest(book.run) or Manifest(name=book.settings.run_name)
+    manifest = _usable_manifest(book.run)
+    if manifest is None:
+        manifest = Manifest(name=book.settings.run_name)
+        describe(manifest, book)
     manifest.report_of = ""
     write_report(book, manifest)
     print(f"report: {book.run.location}/report.html")

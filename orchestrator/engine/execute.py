@@ -40,10 +40,7 @@ def execute(plan: Plan) -> Manifest:
     book, settings, run = plan.book, plan.book.settings, plan.book.run
     check_address(settings.address)
     manifest = plan.manifest or Manifest(name=settings.run_name)
-    manifest.preset, manifest.seed = settings.preset, settings.seed
-    manifest.settings = settings.model_dump(mode="json", exclude={"stages", "force", "config"})
-    manifest.data_checksum = book.suite.data_checksum(settings)
-    manifest.versions, manifest.git_commit = versions(), git_commit()
+    describe(manifest, book)
     run.write_manifest(manifest)
     with ExitStack() as stack:
         stack.enter_context(threadpool_limits(1))  # how many threads a sum is split among shows in its last digits
@@ -63,6 +60,15 @@ def execute(plan: Plan) -> Manifest:
         scheduler.run()
         write_report(book, manifest)
     return manifest
+
+
+def describe(manifest: Manifest, book: Book) -> None:
+    """Have the manifest say what the run is told, and with what it is done."""
+    settings = book.settings
+    manifest.preset, manifest.seed = settings.preset, settings.seed
+    manifest.settings = settings.model_dump(mode="json", exclude={"stages", "force", "config"})
+    manifest.data_checksum = book.suite.data_checksum(settings)
+    manifest.versions, manifest.git_commit = versions(), git_commit()
 
 
 def connected(stack: ExitStack, book: Book, progress: Progress) -> Cluster:
