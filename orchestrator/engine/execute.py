@@ -102,7 +102,9 @@ def write_report(book: Book, manifest: Manifest) -> None:
     """Write the report of what a run has found so far, unless it stands as it should."""
     if report_is_up_to_date(book, manifest):
         return
-    files = book.suite.epilogue(book.suite, book.settings, book.run, manifest)
+    kind = type(book.settings)  # what the run was told; the command may have other settings, or no such stage
+    told = {name: value for name, value in manifest.settings.items() if name in kind.model_fields}
+    files = book.suite.epilogue(book.suite, kind.model_validate(told), book.run, manifest)
     for name, content in files.items():
         book.run.write(name, content)
     manifest.report = {name: digest(content) for name, content in files.items()}
