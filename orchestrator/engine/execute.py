@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable
 from contextlib import ExitStack
 
+from pydantic import ValidationError
 from threadpoolctl import threadpool_limits
 
 from orchestrator.engine.book import Book
@@ -58,7 +59,7 @@ def run(book: Book, names: Iterable[str]) -> int:
 def report(book: Book, names: Iterable[str]) -> int:
     """Write the report anew, of what there is."""
     with locked(book.run):
-        manifest = _usable_manifest(book.run) or Manifest(name=book.settings.run_name)
+        manifest = _usable_manifest(book.run) or described(None, book)
         manifest.report_of = ""
         write_report(book, manifest)
     print(f"report: {book.run.location}/report.html")
@@ -102,11 +103,7 @@ def execute(plan: Plan) -> Manifest:
     os.environ["OMP_NUM_THREADS"] = "1"
     book, settings, folder = plan.book, plan.book.settings, plan.book.run
     check_address(settings.address)
-    manifest = plan.manifest or Manifest(name=settings.run_name)
-    manifest.preset, manifest.seed = settings.preset, settings.seed
-    manifest.settings = settings.model_dump(mode="json", exclude={"stages", "force", "config"})
-    manifest.data_checksum = book.suite.data_checksum(settings)
-    manifest.versions, manifest.git_commit = versions(), git_commit()
+    manifest = described(plan.manifest, book)
     folder.write_manifest(manifest)
     with ExitStack() as stack:
         stack.enter_context(threadpool_limits(1))  # how many threads a sum is split among shows in its last digits
@@ -128,13 +125,30 @@ def execute(plan: Plan) -> Manifest:
     return manifest
 
 
+def described(manifest: Manifest | None, book: Book) -> Manifest:
+    """The manifest, or that of a run that has not begun, saying what the run is told and with what it is done."""
+    settings = book.settings
+    manifest = manifest or Manifest(name=settings.run_name)
+    manifest.preset, manifest.seed = settings.preset, settings.seed
+    manifest.settings = settings.model_dump(mode="json", exclude={"force", "config"})
+    manifest.data_checksum = book.suite.data_checksum(settings)
+    manifest.versions, manifest.git_commit = versions(), git_commit()
+    return manifest
+
+
 def write_report(book: Book, manifest: Manifest) -> None:
     """Write the report of what a run has found so far, unless it stands as it should."""
     stages = {name: [entry.state, entry.started, entry.files] for name, entry in manifest.stages.items()}
     made_of = hashed([stages, manifest.settings, manifest.versions, manifest.git_commit])
     if made_of == manifest.report_of and not any(book.run.differing(manifest.report)):
         return
-    files = book.suite.epilogue(book.suite, book.settings, book.run, manifest)
+    known = type(book.settings).model_fields
+    told = {name: value for name, value in manifest.settings.items() if name in known}
+    try:
+        settings = type(book.settings).model_validate(told)  # the run's: the command may have others
+    except ValidationError:
+        settings = book.settings
+    files = book.suite.epilogue(book.suite, settings, book.run, manifest)
     for name, content in files.items():
         book.run.write(name, content)
     manifest.report, manifest.report_of = {name: digest(content) for name, content in files.items()}, made_of

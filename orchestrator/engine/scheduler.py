@@ -62,6 +62,8 @@ class Scheduler:
         Raises:
             UserError: the data cannot be had, no Ray answers, or the run folder takes no more files.
         """
+        if any(self._plan.num_missing(stage) for stage in self._plan.to_do):
+            self._book.data  # noqa: B018  (what cannot be had is told of before anything starts)
         for turn in range(1 + max(self._turns.values(), default=0)):
             self._turn = turn
             while not self.exhausted:
@@ -102,7 +104,6 @@ class Scheduler:
 
     def _connected(self) -> Cluster:
         if self._cluster is None:
-            self._book.data  # noqa: B018  (what cannot be had is told of before Ray starts)
             self._cluster = self._connect()
             for stage_run in self.runs.values():
                 self._tell_slots(stage_run)

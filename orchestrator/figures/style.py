@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
 import numpy as np
-from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -34,17 +32,6 @@ def panels(width: float, height: float, columns: int = 1) -> tuple[Figure, list[
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.subplots(1, columns, squeeze=False, sharey=columns > 1)
     return figure, list(axes[0])
-
-
-def rendered(name: str, figure: Figure) -> dict[str, bytes]:
-    """The figure as PNG and as SVG, by file name; the same figure is the same bytes."""
-    files = {}
-    for suffix in ("png", "svg"):
-        content = io.BytesIO()
-        with rc_context({"svg.hashsalt": name}):
-            figure.savefig(content, format=suffix, dpi=150, metadata={"Date": None} if suffix == "svg" else None)
-        files[f"{name}.{suffix}"] = content.getvalue()
-    return files
 
 
 def placeholder(figure: Figure, axes: Axes, text: str) -> Figure:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from orchestrator.tables import TABLES
 
 from orchestrator.claims import CLAIMS, judged
 from orchestrator.claims.claim import (
@@ -20,8 +21,7 @@ from orchestrator.claims.claim import (
     mean,
     ratio_of_deviations,
 )
-from orchestrator.tables import TABLES
-from tests.orchestrator.command import Smoke
+from tests.command import Smoke
 
 Made = dict[str, Any]
 
