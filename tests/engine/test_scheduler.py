@@ -50,10 +50,12 @@ class InRaysPlace:
             assert time.monotonic() < until, "it waits for what is trained after it"
             stage_run = source.next()
             if stage_run is not None:
+                assert not stage_run.stage.shared
                 self._train_one(stage_run)
             time.sleep(0.01)
 
     def train_together(self, stage_run: StageRun, *others: object) -> None:
+        assert stage_run.stage.shared
         while stage_run.study.waiting:
             self._train_one(stage_run)
 
