@@ -97,6 +97,13 @@ def written(entry: StageState, folder: str) -> set[str]:
     return {Path(name).stem for name in entry.files if name.startswith(folder)}
 
 
+def check_captions(entry: StageState) -> None:
+    """See that every figure has a caption, and every caption its figure."""
+    assert written(entry, "figures/") == set(entry.captions)
+    for caption in entry.captions.values():
+        assert re.fullmatch(r"\S+( \S+){2,}[.?]", caption), caption
+
+
 def check_sentences(found: Iterator[str]) -> int:
     """See that these are sentences; how many there are."""
     sentences = list(found)
@@ -153,7 +160,7 @@ def test_stage_whose_trainings_all_failed_says_so_and_has_every_table_and_its_fi
     assert entry.error
     assert len(entry.error.splitlines()) == 1, entry.error
     assert written(entry, "tables/") == set(stage.schemas)
-    assert written(entry, "figures/") == set(entry.captions)
+    check_captions(entry)
     check_sentences(stage.findings(run.tables()))
 
 
@@ -179,9 +186,8 @@ def test_every_figure_is_a_picture_with_a_caption_and_every_caption_has_its_figu
     smoke: Smoke, stage: AnyStage
 ) -> None:
     entry, folder = entry_of(stage, smoke), smoke.runs_dir / "smoke" / "figures"
-    assert written(entry, "figures/") == set(entry.captions)
-    for name, caption in entry.captions.items():
-        assert re.fullmatch(r"\S+( \S+){2,}[.?]", caption), caption
+    check_captions(entry)
+    for name in entry.captions:
         kinds = {path.suffix for path in folder.glob(f"{name}.*")}
         assert kinds in ({".png", ".svg"}, {".gif"})
         for kind in kinds - {".svg"}:
@@ -214,11 +220,12 @@ def test_preset_is_made_of_valid_settings(preset: str) -> None:
         assert set(stage.presets) <= set(suite().presets)
 
 
-def test_nothing_is_told_of_at_full_scale() -> None:
-    for stage in suite().stages:
-        told = suite().reduced(with_stage(PAPER, stage))
-        assert stage.name in told
-        assert not any(told.values())
+@every(suite().stages)
+def test_nothing_is_told_of_at_full_scale_which_is_that_of_the_defaults(stage: AnyStage) -> None:
+    assert own_section(stage, PAPER) == stage.settings()
+    told = suite().reduced(with_stage(PAPER, stage))
+    assert stage.name in told
+    assert not any(told.values())
 
 
 @pytest.mark.parametrize("field", FIELDS, ids=lambda field: ".".join((*field.section, field.name)))
