@@ -15,9 +15,9 @@ from torch.nn import functional
 
 from trainables.batch_last import run_layers
 from trainables.classifier_settings import ClassifierSettings
-from trainables.epoch import Epoch
+from trainables.epoch import Epoch, State
 from trainables.images import IMAGE_SIZE, as_pixels, as_tensor
-from trainables.loop import evaluated, passes
+from trainables.loop import Device, evaluated, passes
 from trainables.optimizers import Descent
 
 NUM_CLASSES = 10
@@ -65,13 +65,11 @@ def _widths(settings: ClassifierSettings) -> tuple[int, ...]:
 
 def _body(settings: ClassifierSettings) -> Iterator[nn.Module]:
     if settings.architecture == "cnn":
-        first, second = CHANNELS
-        if settings.input == "raw":
-            yield from (nn.Conv2d(1, first, 3, stride=2, padding=1), nn.ReLU(), nn.BatchNorm2d(first))
-            yield from (nn.Conv2d(first, second, 3, stride=2, padding=1), nn.ReLU(), nn.BatchNorm2d(second))
-        else:
-            yield from (nn.Conv1d(1, first, 3, padding=1), nn.ReLU(), nn.BatchNorm1d(first))
-            yield from (nn.Conv1d(first, second, 3, padding=1), nn.ReLU(), nn.BatchNorm1d(second))
+        for before, after in pairwise((1, *CHANNELS)):
+            if settings.input == "raw":
+                yield from (nn.Conv2d(before, after, 3, stride=2, padding=1), nn.ReLU(), nn.BatchNorm2d(after))
+            else:
+                yield from (nn.Conv1d(before, after, 3, padding=1), nn.ReLU(), nn.BatchNorm1d(after))
         yield nn.Flatten()
     for before, after in pairwise(_widths(settings)):
         yield from (nn.Linear(before, after), nn.ReLU(), nn.Dropout(settings.dropout))
@@ -102,9 +100,9 @@ def train_classifier(
     settings: ClassifierSettings,
     examples: Examples,
     *,
-    device: torch.device | str = "cpu",
+    device: Device = "cpu",
     seed: int,
-    resume: dict[str, Any] | None = None,
+    resume: State | None = None,
 ) -> Iterator[Epoch]:
     """Train on `examples.train`, one epoch at a time; the loss is the mean cross-entropy.
 
@@ -112,12 +110,13 @@ def train_classifier(
     test_loss and test_accuracy at its end. The last epoch has the array `confusion` beside them: int64 of shape
     (10, 10), how many test inputs of a true class (row) are taken for each class (column).
 
-    The arguments are those of `train_autoencoder`; the seed decides what dropout leaves out too.
+    The arguments are every training's (`trainables.epoch`); the seed decides what dropout leaves out too.
     """
     model = build(settings, seed=seed).to(device)
     descent = Descent("adam", model, settings.learning_rate, settings.schedule, weight_decay=settings.weight_decay)
-    inputs, labels = as_tensor(examples.train).to(device), _labels(examples.train_labels, device)
-    test_inputs, test_labels = as_tensor(examples.test).to(device), _labels(examples.test_labels, device)
+    inputs, test_inputs = (as_tensor(part).to(device) for part in (examples.train, examples.test))
+    classes = (examples.train_labels, examples.test_labels)
+    labels, test_labels = (as_tensor(part).to(device).long() for part in classes)
     train = torch.arange(len(inputs), device=device)
 
     def batch_loss(batch: Tensor) -> Tensor:
@@ -148,7 +147,3 @@ def prepared(inputs: Tensor) -> Tensor:
 def predict(model: Classifier, inputs: Tensor) -> Tensor:
     """Logits, shape (n, 10), in evaluation mode, for uint8 images of shape (n, 28, 28) or latent vectors."""
     return evaluated(model, lambda part: model(prepared(part)), inputs)
-
-
-def _labels(labels: NDArray[np.uint8], device: torch.device | str) -> Tensor:
-    return torch.from_numpy(labels.astype(np.int64)).to(device)

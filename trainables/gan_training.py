@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor, distributed, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from trainables.epoch import Epoch
+from trainables.epoch import Epoch, State
 from trainables.gan import build, discriminator_loss, generator_loss, r1_penalty
 from trainables.gan_settings import GanRecipe, GanSettings
 from trainables.images import Images, as_tensor
-from trainables.loop import evaluated, random_numbers, shuffled
+from trainables.loop import Device, evaluated, random_numbers, shuffled
 from trainables.optimizers import Descent
 
 PENALTY_EVERY = 8
@@ -44,9 +44,7 @@ class Gan:
     `prepare_model` wraps a network so that its gradients are averaged over the workers.
     """
 
-    def __init__(
-        self, settings: GanSettings, *, seed: int, device: torch.device | str, prepare_model: Prepare
-    ) -> None:
+    def __init__(self, settings: GanSettings, *, seed: int, device: Device, prepare_model: Prepare) -> None:
         generator, discriminator = (network.to(device) for network in build(settings, seed=seed))
         self.settings, self.generator, self.discriminator = settings, generator, discriminator
         self.networks: dict[str, nn.Module] = {"generator": generator, "discriminator": discriminator}
@@ -98,7 +96,7 @@ class Gan:
         assert logits.grad is not None
         return torch.stack([loss.detach(), logits.grad.abs().sum()])
 
-    def state(self, number: int) -> dict[str, Any]:
+    def state(self, number: int) -> State:
         """What `load` takes, after the epoch with this number; the scored generator's weights are its `model`."""
         return {
             **{name: network.state_dict() for name, network in self.networks.items()},
@@ -107,7 +105,7 @@ class Gan:
             "epoch": number,
         }
 
-    def load(self, state: Mapping[str, Any]) -> None:
+    def load(self, state: State) -> None:
         """Go back to a state, on any device."""
         for name, network in self.networks.items():
             network.load_state_dict(state[name])
@@ -119,9 +117,9 @@ def train_gan(
     settings: GanSettings,
     images: Images,
     *,
-    device: torch.device | str = "cpu",
+    device: Device = "cpu",
     seed: int,
-    resume: dict[str, Any] | None = None,
+    resume: State | None = None,
     prepare_model: Prepare = lambda model: model,
     rank: int = 0,
     world_size: int = 1,

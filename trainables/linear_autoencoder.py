@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from trainables.autoencoder_settings import LinearSettings
-from trainables.epoch import Epoch
+from trainables.epoch import Epoch, State
 from trainables.images import NUM_PIXELS, as_rows, as_tensor
-from trainables.loop import passes
+from trainables.loop import Device, passes
 from trainables.optimizers import Descent
 from trainables.splits import Split
 
@@ -41,17 +40,12 @@ class LinearAutoencoder(nn.Module):
 
 
 def train_linear_autoencoder(
-    settings: LinearSettings,
-    split: Split,
-    *,
-    device: torch.device | str = "cpu",
-    seed: int,
-    resume: dict[str, Any] | None = None,
+    settings: LinearSettings, split: Split, *, device: Device = "cpu", seed: int, resume: State | None = None
 ) -> Iterator[Epoch]:
     """Train on `split.train`, one epoch at a time; the loss is equation 1 of the paper.
 
     Metrics: train_mse (mean over the epoch's batches, while the weights move) and, after the last epoch, test_mse.
-    The arguments are those of `train_autoencoder`.
+    The arguments are every training's (`trainables.epoch`).
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

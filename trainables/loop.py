@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from trainables.epoch import State
 from trainables.optimizers import Descent
+
+Device = torch.device | str
 
 
 def random_numbers(*seed: int) -> torch.Generator:
@@ -39,8 +42,8 @@ def passes(
     settings: Lengths,
     *,
     seed: int,
-    resume: dict[str, Any] | None,
-) -> Iterator[tuple[int, float, float, Callable[[], dict[str, Any]]]]:
+    resume: State | None,
+) -> Iterator[tuple[int, float, float, Callable[[], State]]]:
     """Train a model, one pass over the examples at a time: for every batch one step down its loss.
 
     Args:
@@ -74,7 +77,7 @@ def passes(
         yield number, total.item() / len(index), loss.item(), partial(_state, model, optimizer, number)
 
 
-def _state(model: nn.Module, optimizer: torch.optim.Optimizer, number: int) -> dict[str, Any]:
+def _state(model: nn.Module, optimizer: torch.optim.Optimizer, number: int) -> State:
     return {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "epoch": number}
 
 

@@ -38,7 +38,7 @@ def all_images(images: Images, test_images: Images | None = None) -> Split:
 
 def hold_out_last(images: Images, test_images: Images | None = None) -> Split:
     """Train on the first five sixths, validate on the rest: 50,000 and 10,000 of the full training set."""
-    return sequential_fold(images, fold=5, num_folds=6, test_images=test_images)
+    return fold_split(images, np.arange(len(images)), fold=5, num_folds=6, test_images=test_images)
 
 
 def fold_split(
@@ -62,11 +62,6 @@ def fold_split(
         raise ValueError(f"fold {fold} must lie between 0 and {num_folds - 1}")
     start, stop = (len(images) * n // num_folds for n in (fold, fold + 1))
     return Split(images, np.concatenate([order[:start], order[stop:]]), order[start:stop], test_images)
-
-
-def sequential_fold(images: Images, *, fold: int, num_folds: int = 6, test_images: Images | None = None) -> Split:
-    """A fold of the paper's: the blocks are cut from the files' order."""
-    return fold_split(images, np.arange(len(images)), fold=fold, num_folds=num_folds, test_images=test_images)
 
 
 def ordered(labels: NDArray[np.uint8], order: Order, *, num_folds: int, seed: int) -> Index:
