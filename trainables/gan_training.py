@@ -136,12 +136,8 @@ def train_gan(
     Workers share each batch: together they draw what one alone would draw. Every worker goes through the same
     epochs, and all of them must be asked for the next one.
 
-    Args:
-        settings: the networks, the loss and the training.
+    Args, beside every training's (`trainables.epoch`):
         images: uint8, shape (n, 28, 28), real ones.
-        device: where to train.
-        seed: decides the initial weights, the order of the batches and every random vector.
-        resume: the state of an earlier epoch, to go on from exactly.
         prepare_model: wraps a network so that its gradients are averaged over the workers.
         rank: number of this worker, from 0.
         world_size: number of workers; divides the batch size.
