@@ -135,9 +135,8 @@ def train_autoencoder(
         pixels = as_pixels(images.index_select(0, batch))
         return functional.mse_loss(model(_corrupted(pixels, settings)), pixels)
 
-    epochs = passes(descent, train, batch_loss, settings, seed=seed, resume=resume)
-    for number, train_mse, last_batch_mse, state in epochs:
-        metrics = {"train_mse": train_mse, "last_batch_mse": last_batch_mse}
+    for number, train_mse, last_mse, state in passes(descent, train, batch_loss, settings, seed=seed, resume=resume):
+        metrics = {"train_mse": train_mse, "last_batch_mse": last_mse}
         if split.validation is not None:
             metrics["val_mse"] = reconstruction_mse(model, images, torch.from_numpy(split.validation).to(device))
         if split.test_images is not None and number == settings.epochs:

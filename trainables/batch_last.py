@@ -18,8 +18,7 @@ def run_layers(layers: nn.Sequential, inputs: Tensor) -> Tensor:
     """What `layers` gives for inputs whose first axis is the batch, with gradients; by `batch_last` on a CPU."""
     if inputs.device.type == "cpu":
         return batch_last(layers, inputs.movedim(0, -1).contiguous()).movedim(-1, 0)
-    outputs: Tensor = layers(inputs)
-    return outputs
+    return cast(Tensor, layers(inputs))
 
 
 def batch_last(layers: nn.Sequential, x: Tensor) -> Tensor:
@@ -53,12 +52,8 @@ def batch_last(layers: nn.Sequential, x: Tensor) -> Tensor:
                 x = x.flatten(0, -2)
             case nn.Unflatten():
                 x = x.view(*cast(tuple[int, ...], layer.unflattened_size), x.shape[-1])
-            case nn.ReLU():
-                x = functional.relu(x)
-            case nn.Sigmoid():
-                x = torch.sigmoid(x)
-            case nn.Dropout():
-                x = functional.dropout(x, layer.p, layer.training)
+            case nn.ReLU() | nn.Sigmoid() | nn.Dropout():
+                x = layer(x)
             case _:
                 raise TypeError(f"batch_last knows no layer {type(layer).__name__}")
     return x

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -44,13 +44,11 @@ class Classifier(nn.Module):
         convolves = self.settings.architecture == "cnn"
         if convolves and self.settings.input == "raw":
             return run_layers(self.body, inputs)
-        features: Tensor = self.body(inputs.unsqueeze(1) if convolves else inputs.flatten(1))
-        return features
+        return cast(Tensor, self.body(inputs.unsqueeze(1) if convolves else inputs.flatten(1)))
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Logits, shape (batch, 10)."""
-        logits: Tensor = self.head(self.features(inputs))
-        return logits
+        return cast(Tensor, self.head(self.features(inputs)))
 
 
 def _widths(settings: ClassifierSettings) -> tuple[int, ...]:

@@ -4,8 +4,6 @@ import argparse
 import gzip
 import hashlib
 import os
-import struct
-import subprocess
 import sys
 import zlib
 from collections.abc import Callable
@@ -14,7 +12,7 @@ from dataclasses import dataclass
 from glob import glob
 from math import prod
 from pathlib import Path
-from subprocess import DEVNULL
+from subprocess import DEVNULL, TimeoutExpired, run
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
@@ -38,7 +36,7 @@ class _Idx(NamedTuple):
 
     @property
     def header(self) -> bytes:
-        return struct.pack(f">{1 + len(self.shape)}I", 0x0800 + len(self.shape), *self.shape)
+        return np.array([0x0800 + len(self.shape), *self.shape], ">u4").tobytes()
 
     @property
     def size_bytes(self) -> int:
@@ -178,7 +176,7 @@ def _verified(file: _Idx, path: Path) -> bytes:
     if not header.startswith(start[:4]):
         raise DataError(f"{path} is no such idx file: it starts with {start[:4]!r}, not with {header[:4]!r}")
     if len(start) == len(header) and start != header:
-        shape = struct.unpack_from(f">{len(file.shape)}I", start, offset=4)
+        shape = tuple(np.frombuffer(start, ">u4", offset=4).tolist())
         raise DataError(f"{path} has shape {shape} instead of {file.shape}")
     if len(content) < file.size_bytes:
         raise DataError(f"{path} is truncated: {len(content)} of {file.size_bytes} bytes")
@@ -248,8 +246,8 @@ def _from_debian(folder: Path) -> None:
 
 def _run(folder: Path, *command: str) -> None:
     try:
-        done = subprocess.run(command, cwd=folder, stdin=DEVNULL, capture_output=True, timeout=_FETCH_SECONDS)
-    except subprocess.TimeoutExpired:
+        done = run(command, cwd=folder, stdin=DEVNULL, capture_output=True, timeout=_FETCH_SECONDS)
+    except TimeoutExpired:
         raise DataError(f"gave up after {_FETCH_SECONDS} seconds") from None
     if done.returncode:
         message = done.stderr.decode(errors="replace").strip() or f"exit status {done.returncode}"

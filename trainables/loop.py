@@ -24,8 +24,7 @@ def random_numbers(*seed: int) -> torch.Generator:
 def shuffled(index: Tensor, batch_size: int, *seed: int) -> tuple[Tensor, ...]:
     """The index in an order that the seed decides, in batches on its device; the last may be smaller."""
     order = torch.randperm(len(index), generator=random_numbers(*seed)).to(index.device)
-    batches: tuple[Tensor, ...] = index[order].split(batch_size)
-    return batches
+    return torch.split(index[order], batch_size)
 
 
 class Lengths(Protocol):

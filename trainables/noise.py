@@ -52,6 +52,4 @@ def add_noise(images: Images, noise: Noise, level: float, *, seed: int) -> NDArr
         return pixels
     sigma = float(np.sqrt(level * np.square(pixels).mean())) if noise == "gaussian_matched" else level
     pixels += np.float32(sigma) * draws.standard_normal(pixels.shape, dtype=np.float32)
-    if noise == "gaussian":
-        np.clip(pixels, 0, 1, out=pixels)
-    return pixels
+    return pixels.clip(0, 1) if noise == "gaussian" else pixels
