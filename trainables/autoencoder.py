@@ -1,7 +1,5 @@
 """The convolutional autoencoder of the paper's Table 1, every size a setting, and its training (Methods)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from functools import partial
 from typing import Any

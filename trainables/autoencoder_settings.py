@@ -1,7 +1,5 @@
 """Sizes and training of autoencoders, and the paper's Table 1 among them; loads no torch."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 from typing import Literal
 

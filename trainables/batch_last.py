@@ -5,8 +5,6 @@ A layer of ten channels leaves torch's own convolutions little to vectorise over
 every convolution is one matrix product. Parameters, buffers and results are those of the ordinary modules.
 """
 
-from __future__ import annotations
-
 from typing import Any, cast
 
 import torch

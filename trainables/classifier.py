@@ -1,7 +1,5 @@
 """Classifiers of latent vectors and of raw images, in pairs of the same make (the paper's Methods and Results)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise

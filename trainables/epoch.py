@@ -8,8 +8,6 @@ weights, the order of the batches (the same on every device) and all else that i
 stopped.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any

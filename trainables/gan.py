@@ -1,7 +1,5 @@
 """The paper's generator and discriminator, and the losses of its two GANs (Introduction, Methods)."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

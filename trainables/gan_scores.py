@@ -1,7 +1,5 @@
 """How good and how varied a generator's images are, in the features of a classifier of real ones."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """Training the paper's GANs: two networks, two optimizers, one or several workers (Methods)."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any

@@ -1,7 +1,5 @@
 """An autoencoder without non-linearities, which should find the subspace of PCA (the paper's Introduction)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import torch

@@ -1,7 +1,5 @@
 """The loop of every training of one model, what it draws at random, and the loop that evaluates a model."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Protocol

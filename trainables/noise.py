@@ -1,7 +1,5 @@
 """Noise on images, to be taken away by an autoencoder (the paper's Denoising and Figure 2)."""
 
-from __future__ import annotations
-
 from typing import Literal, get_args
 
 import numpy as np

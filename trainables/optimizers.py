@@ -1,7 +1,5 @@
 """Optimizers with their step sizes, which leave torch's compiler unloaded."""
 
-from __future__ import annotations
-
 import inspect
 import math
 from typing import Any, Literal

@@ -1,7 +1,5 @@
 """Which images a training learns from, is validated on and is tested on (the paper's Methods)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 
