@@ -95,12 +95,9 @@ def reconstruct_pixels(model: Autoencoder, pixels: NDArray[np.floating[Any]]) ->
 
 
 def reconstruction_mse(model: Autoencoder, images: Tensor, index: Tensor | None = None) -> float:
-    """Mean over pixels and images of (x' - x)^2, in evaluation mode; equation 1 of the paper.
+    """Mean over pixels and images of (x' - x)^2 in evaluation mode, in which the model stays; the paper's equation 1.
 
-    Args:
-        model: left in evaluation mode.
-        images: uint8, shape (n, 28, 28), on the model's device.
-        index: which of the images count; all, where it is left out.
+    `images` are uint8, of shape (n, 28, 28), on the model's device; those that `index` names count, or all of them.
     """
     index = torch.arange(len(images), device=images.device) if index is None else index
     total = torch.zeros((), dtype=torch.float64, device=images.device)

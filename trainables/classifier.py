@@ -110,9 +110,8 @@ def train_classifier(
     """
     model = build(settings, seed=seed).to(device)
     descent = Descent("adam", model, settings.learning_rate, settings.schedule, weight_decay=settings.weight_decay)
-    inputs, test_inputs = (as_tensor(part).to(device) for part in (examples.train, examples.test))
-    classes = (examples.train_labels, examples.test_labels)
-    labels, test_labels = (as_tensor(part).to(device).long() for part in classes)
+    inputs, test_inputs = (as_tensor(x).to(device) for x in (examples.train, examples.test))
+    labels, test_labels = (as_tensor(y).to(device).long() for y in (examples.train_labels, examples.test_labels))
     train = torch.arange(len(inputs), device=device)
 
     def batch_loss(batch: Tensor) -> Tensor:
@@ -126,13 +125,9 @@ def train_classifier(
             "test_loss": functional.cross_entropy(logits, test_labels).item(),
             "test_accuracy": (guesses == test_labels).double().mean().item(),
         }
-        arrays = {"confusion": _confusion(test_labels, guesses)} if number == settings.epochs else {}
+        counts = torch.bincount(test_labels * NUM_CLASSES + guesses, minlength=NUM_CLASSES**2)
+        arrays = {"confusion": counts.view(NUM_CLASSES, -1).cpu().numpy()} if number == settings.epochs else {}
         yield Epoch(number, metrics, state, arrays)
-
-
-def _confusion(labels: Tensor, guesses: Tensor) -> NDArray[np.int64]:
-    counts = torch.bincount(labels * NUM_CLASSES + guesses, minlength=NUM_CLASSES**2)
-    return counts.view(NUM_CLASSES, NUM_CLASSES).cpu().numpy()
 
 
 def prepared(inputs: Tensor) -> Tensor:

@@ -145,7 +145,7 @@ def _candidates(folder: Path, max_depth: int) -> dict[_Idx, list[Path]]:
     """Where each of the files may be, the outermost place first; `glob` passes over hidden folders."""
     patterns = [f"{'*/' * depth}*-ubyte*" for depth in range(max_depth + 1)]
     found = (folder / name for pattern in patterns for name in sorted(glob(pattern, root_dir=folder)))
-    paths = [path for path in found if not path.is_dir()]
+    paths = [path for path in found if not os.path.isdir(path)]
     return {file: [path for path in paths if path.name in (file.name, f"{file.name}.gz")] for file in _FILES}
 
 

@@ -1,6 +1,7 @@
 """The paper's generator and discriminator, and the losses of its two GANs (Introduction, Methods)."""
 
 from collections.abc import Callable
+from math import gcd
 
 import torch
 from torch import Tensor, nn
@@ -69,8 +70,7 @@ class Discriminator(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits, shape (batch,): d = sigmoid(logit) is the probability that an image is real."""
-        logits: Tensor = self.layers(images)
-        return logits.flatten()
+        return torch.flatten(self.layers(images))
 
 
 def _block(convolution: Convolution, activation: nn.Module, *norms: Callable[[int], nn.Module]) -> list[nn.Module]:
@@ -79,7 +79,7 @@ def _block(convolution: Convolution, activation: nn.Module, *norms: Callable[[in
 
 
 def _group_norm(channels: int) -> nn.GroupNorm:
-    return nn.GroupNorm(next(groups for groups in (8, 4, 2, 1) if channels % groups == 0), channels)
+    return nn.GroupNorm(gcd(channels, 8), channels)
 
 
 def _normal_weights(layer: nn.Module) -> None:
@@ -102,12 +102,8 @@ def build(settings: GanRecipe, *, seed: int) -> tuple[Generator, Discriminator]:
 def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
     """Loss that the discriminator minimises, whatever the generator's: -E[log d(x)] - E[log(1 - d(g(z)))].
 
-    Args:
-        real_logits: shape (batch,), of real images.
-        fake_logits: shape (batch,), of generated ones.
-
-    Returns:
-        Scalar, the sum of two means over the batch.
+    From logits of real and of generated images, each of shape (batch,), to a scalar, the sum of two means over the
+    batch.
 
     Source: the paper, equation 3.
     """
@@ -117,12 +113,7 @@ def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
 def r1_penalty(discriminator: nn.Module, images: Tensor) -> Tensor:
     """Squared norm of the logit's gradient in real images, mean over them; to be added to the discriminator's loss.
 
-    Args:
-        discriminator: gives a logit for each image.
-        images: shape (batch, 1, 28, 28).
-
-    Returns:
-        Scalar that can be differentiated once more.
+    From images of shape (batch, 1, 28, 28) to a scalar that can be differentiated once more.
 
     Source: Mescheder et al. 2018, R1.
     """
@@ -132,17 +123,12 @@ def r1_penalty(discriminator: nn.Module, images: Tensor) -> Tensor:
 
 
 def generator_loss(fake_logits: Tensor, kind: Loss) -> Tensor:
-    """Loss that the generator minimises, from the discriminator's logits on generated images.
+    """Loss that the generator minimises, from the discriminator's logits on generated images, as d = sigmoid(logit).
 
     minimax:         E[log(1 - d)]   (equation 3's second term, turned round; its gradient in the logit is -d)
     non_saturating:  -E[log d]       (equation 4; its gradient in the logit is d - 1)
 
-    Args:
-        fake_logits: shape (batch,), any real value; d = sigmoid(logit).
-        kind: which loss.
-
-    Returns:
-        Scalar, mean over the batch.
+    From logits of shape (batch,), any real values, to a scalar, the mean over the batch.
 
     Source: the paper, equations 3 and 4; Goodfellow et al. 2014; Lucic et al. 2018.
     """

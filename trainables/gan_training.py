@@ -63,8 +63,7 @@ class Gan:
     def step_discriminator(self, real: Tensor, z: Tensor, *, penalised: bool) -> Tensor:
         """Move the discriminator on images, shape (batch, 1, 28, 28) in [-1, 1], and as many random vectors.
 
-        Returns:
-            Its loss, without the penalty, and the means of d(x) and d(g(z)): shape (3,).
+        Gives its loss, without the penalty, and the means of d(x) and d(g(z)): shape (3,).
         """
         self.discriminator.requires_grad_(True)
         with torch.no_grad():
@@ -81,8 +80,7 @@ class Gan:
     def step_generator(self, z: Tensor) -> Tensor:
         """Move the generator, and its average after it, on random vectors, shape (batch, latent_dim).
 
-        Returns:
-            Its loss, and the mean size of the gradient of each image's loss in its logit: shape (2,).
+        Gives its loss, and the mean size of the gradient of each image's loss in its logit: shape (2,).
         """
         self.discriminator.requires_grad_(False)
         logits = self.discriminator(self.own_generator(z))
@@ -149,12 +147,11 @@ def train_gan(
         raise ValueError(f"batch_size {settings.batch_size} cannot be shared evenly by {world_size} workers")
     if settings.batch_size > len(images):
         raise ValueError(f"batch_size {settings.batch_size} is above the number of images, {len(images)}")
-    gan, first = Gan(settings, seed=seed, device=device, prepare_model=prepare_model), 1
+    gan = Gan(settings, seed=seed, device=device, prepare_model=prepare_model)
     if resume is not None:
         gan.load(resume)
-        first = resume["epoch"] + 1
     real_images = as_tensor(images).to(device)
-    for number in range(first, settings.epochs + 1):
+    for number in range(1 if resume is None else resume["epoch"] + 1, settings.epochs + 1):
         metrics = _train_epoch(gan, real_images, number, seed=seed, rank=rank, world_size=world_size)
         arrays: Mapping[str, NDArray[Any]] = {}
         if measure is not None and rank == 0:

@@ -23,13 +23,11 @@ class LinearAutoencoder(nn.Module):
     Source: Baldi and Hornik 1989; Kunin et al. 2019, "Loss Landscapes of Regularized Linear Autoencoders".
     """
 
-    mean: Tensor
-
     def __init__(self, latent_dim: int) -> None:
         super().__init__()
         self.encoder = nn.Linear(NUM_PIXELS, latent_dim, bias=False)
         self.decoder = nn.Linear(latent_dim, NUM_PIXELS, bias=False)
-        self.register_buffer("mean", torch.zeros(NUM_PIXELS))
+        self.mean = nn.Buffer(torch.zeros(NUM_PIXELS))
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Reconstruct pixels, shape (batch, 784), to the same shape."""

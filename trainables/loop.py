@@ -48,19 +48,20 @@ def passes(
         index: shape (n,), the examples to learn from, on the model's device.
         batch_loss: mean loss of the examples with some indices. It may draw from torch's own generators, as dropout
             does: seed and pass decide what, and afterwards they go on as if nothing had been drawn.
-        settings: how many examples a step has, and how many passes there are.
-        seed: decides the order of the batches too.
-        resume: the state of an earlier pass, to go on from exactly.
+        settings, seed, resume: the training's own (`trainables.epoch`).
 
     Yields:
         Number of the pass, from 1; mean loss over its examples, while the weights move; last batch's loss; state.
     """
-    model, optimizer, first = descent.model, descent.optimizer, 1
+    model, optimizer = descent.model, descent.optimizer
+
+    def state(number: int) -> State:
+        return {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "epoch": number}
+
     if resume is not None:
         model.load_state_dict(resume["model"])
         optimizer.load_state_dict(resume["optimizer"])
-        first = resume["epoch"] + 1
-    for number in range(first, settings.epochs + 1):
+    for number in range(1 if resume is None else resume["epoch"] + 1, settings.epochs + 1):
         model.train()
         total = torch.zeros((), dtype=torch.float64, device=index.device)
         batches = shuffled(index, settings.batch_size, seed, number)
@@ -71,11 +72,7 @@ def passes(
                 loss = batch_loss(batch)
                 descent.minimise(loss)
                 total += loss.detach() * len(batch)
-        yield number, total.item() / len(index), loss.item(), partial(_state, model, optimizer, number)
-
-
-def _state(model: nn.Module, optimizer: torch.optim.Optimizer, number: int) -> State:
-    return {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "epoch": number}
+        yield number, total.item() / len(index), loss.item(), partial(state, number)
 
 
 def evaluated(model: nn.Module, function: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:

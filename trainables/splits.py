@@ -63,13 +63,9 @@ def fold_split(
 
 
 def ordered(labels: NDArray[np.uint8], order: Order, *, num_folds: int, seed: int) -> Index:
-    """Indices of the images in an order, to be cut into `num_folds` blocks.
+    """Indices, shape (n,), of the images in an order, to be cut into `num_folds` blocks.
 
-    Args:
-        labels: shape (n,), the images' classes.
-        order: which.
-        num_folds: how many blocks will be cut.
-        seed: decides the shuffled and the stratified order.
+    `labels`, shape (n,), are the images' classes; the seed decides the shuffled and the stratified order.
     """
     index = np.arange(len(labels))
     if order == "sequential":
