@@ -4,10 +4,10 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from orchestrator.cluster import Cluster, connect
-from orchestrator.config import Resources
 
-from tests.orchestrator.command import Smoke, orchestrate
+from orchestrator.engine.cluster import Cluster, connect
+from orchestrator.engine.settings import Resources
+from tests.command import Smoke, orchestrate
 
 # Two threads that wait for each other by spinning are very slow where another process wants the core.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -23,10 +23,13 @@ def smoke(tmp_path_factory: pytest.TempPathFactory) -> Smoke:
 
 @pytest.fixture(scope="module")
 def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Ray in this process, started once for the tests of a module, whose functions its workers can run."""
+    """Ray in this process, started once for the tests of a module, whose stages its workers can run."""
     from ray import cloudpickle
 
-    cloudpickle.register_pickle_by_value(request.module)  # workers may know another package named tests
+    from tests.engine import toy
+
+    for module in (request.module, toy):
+        cloudpickle.register_pickle_by_value(module)  # workers may know another package named tests
     log_file = tmp_path_factory.mktemp("ray") / "driver.log"
     with connect("local", Resources(slots=2), log_file=log_file) as cluster:
         yield cluster

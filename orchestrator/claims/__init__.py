@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from orchestrator.claims import architecture, denoising, folds, gans, introduction, latent
-from orchestrator.claims.claim import Tables
+from orchestrator.claims.claim import Claim, Tables
 
-CLAIMS = (*introduction.CLAIMS, *architecture.CLAIMS, *folds.CLAIMS, *latent.CLAIMS, *gans.CLAIMS, *denoising.CLAIMS)
+MODULES = (introduction, architecture, folds, latent, gans, denoising)
+STATED = (claim for module in MODULES for claim in vars(module).values() if isinstance(claim, Claim))
+CLAIMS = tuple(sorted(STATED, key=lambda claim: claim.number))
 
 
 def judged(tables: Tables, scales: Mapping[str, str], flags: Mapping[str, str] = {}) -> list[dict[str, Any]]:
@@ -20,7 +22,7 @@ def judged(tables: Tables, scales: Mapping[str, str], flags: Mapping[str, str] =
         flags: by table, the flag that brings in the stage that makes it, where a run has not got it.
     """
     judgements = []
-    for claim in sorted(CLAIMS, key=lambda claim: claim.number):
+    for claim in CLAIMS:
         answer = claim.answer(tables, flags)
         measured = answer.measured
         reduced = "reduced" in {scales.get(name) for name in claim.evidence}

@@ -6,8 +6,6 @@ import pandas as pd
 
 from orchestrator.claims.claim import Answer, Interval, Verdict, claim, first_seed, paired_ratio, rows, spread
 
-__all__ = ["CLAIMS"]
-
 TUNED = ("filters1", "filters2", "filters3", "neurons", "latent_dim", "optimizer", "learning_rate")
 
 EQUIVALENT = 0.05
@@ -23,9 +21,9 @@ TABLE1 = (*FIRST_LAYERS, ("lin2", 32), ("deconv1", 16), ("deconv2", 10), ("decon
     15,
     "60,000 equally distributed images to train with, 10,000 with the same properties to test.",
     paper="60000, 10000",
-    quantity="training images",
 )
 def images_are_equally_distributed(folds: pd.DataFrame, denoising_images: pd.DataFrame) -> Answer:
+    """training images"""
     number = int(folds["num_train"].iloc[0] + folds["num_val"].iloc[0])
     classes = denoising_images.drop_duplicates("index")["label"].value_counts()
     whole = number == 60_000 and len(classes) == 10 and set(classes) == {1000}
@@ -33,37 +31,31 @@ def images_are_equally_distributed(folds: pd.DataFrame, denoising_images: pd.Dat
     return Answer("supported" if whole else "partly", reason, Interval(number))
 
 
-@claim(16, "The training images are sectioned for validation.", paper="six folds", quantity="images of each section")
+@claim(16, "The training images are sectioned for validation.", paper="six folds")
 def images_of_each_section(folds: pd.DataFrame) -> Answer:
+    """images of each section"""
     sections = first_seed(rows(folds, "fold in sequential order", order="sequential"))
     return Answer("supported", f"Into {len(sections)} sections; the rest trains.", spread(sections["num_val"]))
 
 
-@claim(
-    17, "Three convolutional layers, then two fully connected ones.", quantity="layers of the encoder of paper_table1"
-)
+@claim(17, "Three convolutional layers, then two fully connected ones.")
 def layers_of_the_encoder(layers: pd.DataFrame) -> Answer:
+    """layers of the encoder of paper_table1"""
     kinds = list(layers[layers["model"] == "paper_table1"]["kind"])[: len(FIRST_LAYERS)]
     verdict: Verdict = "supported" if kinds == ["Conv2d"] * 3 + ["Linear"] * 2 else "contradicted"
     return Answer(verdict, "The second of the two is the latent layer.", Interval(float(len(kinds))))
 
 
-@claim(
-    18,
-    "Batch norm on the convolutions regularises.",
-    quantity="test MSE of Table 1's network without batch norm over that with it",
-)
+@claim(18, "Batch norm on the convolutions regularises.")
 def error_without_batch_norm(reconstruction: pd.DataFrame) -> Answer:
+    """test MSE of Table 1's network without batch norm over that with it"""
     ratio = _beside_table1(reconstruction, "table1_no_batch_norm")
     return Answer(ratio.is_above(1), "Supported where the network is worse without it, by the interval.", ratio)
 
 
-@claim(
-    19,
-    "An L2 penalty on the loss regularises.",
-    quantity="test MSE of Table 1's network without the penalty over that with it",
-)
+@claim(19, "An L2 penalty on the loss regularises.")
 def error_without_weight_decay(reconstruction: pd.DataFrame) -> Answer:
+    """test MSE of Table 1's network without the penalty over that with it"""
     without, strong = (_beside_table1(reconstruction, f"table1_weight_decay_{weight}") for weight in ("0", "0.01"))
     return Answer(
         "contradicted" if without.is_within(0.99, 1.01) else without.is_above(1),
@@ -74,12 +66,10 @@ def error_without_weight_decay(reconstruction: pd.DataFrame) -> Answer:
 
 
 @claim(
-    20,
-    "Optuna tunes filters, neurons, optimizer, learning rate and latent size.",
-    paper="four, and the latent size",
-    quantity="parameters that took several values",
+    20, "Optuna tunes filters, neurons, optimizer, learning rate and latent size.", paper="four, and the latent size"
 )
 def parameters_that_are_tuned(trials: pd.DataFrame, importances: pd.DataFrame | None = None) -> Answer:
+    """parameters that took several values"""
     varied = [name for name in TUNED if trials[f"params_{name}"].nunique() > 1]
     reason = "Filters are three parameters."
     if importances is not None:
@@ -88,13 +78,9 @@ def parameters_that_are_tuned(trials: pd.DataFrame, importances: pd.DataFrame | 
     return Answer("supported" if len(varied) == len(TUNED) else "partly", reason, Interval(float(len(varied))))
 
 
-@claim(
-    21,
-    "20 sets of parameters are tried, each model trained over five epochs.",
-    paper="20, 5",
-    quantity="trials that were finished",
-)
+@claim(21, "20 sets of parameters are tried, each model trained over five epochs.", paper="20, 5")
 def trials_and_their_epochs(trials: pd.DataFrame) -> Answer:
+    """trials that were finished"""
     epochs = rows(trials, "finished trial")["epochs"]
     return Answer(
         "supported" if len(epochs) == 20 and set(epochs) == {5} else "partly",
@@ -104,13 +90,9 @@ def trials_and_their_epochs(trials: pd.DataFrame) -> Answer:
     )
 
 
-@claim(
-    22,
-    "The latent size is kept below 15, so that the model is undercomplete.",
-    paper="below 15",
-    quantity="largest latent size tried",
-)
+@claim(22, "The latent size is kept below 15, so that the model is undercomplete.", paper="below 15")
 def largest_latent_size_tried(trials: pd.DataFrame, reconstruction: pd.DataFrame | None = None) -> Answer:
+    """largest latent size tried"""
     most = int(trials["params_latent_dim"].max())
     reason = "Undercomplete is anything below 784."
     if reconstruction is not None:
@@ -121,10 +103,9 @@ def largest_latent_size_tried(trials: pd.DataFrame, reconstruction: pd.DataFrame
     return Answer("supported" if most < 15 else "contradicted", reason, Interval(most))
 
 
-@claim(
-    23, "Two latent numbers make the images easy to look at.", quantity="trustworthiness of the autoencoder's plane"
-)
+@claim(23, "Two latent numbers make the images easy to look at.")
 def trustworthiness_of_the_plane(embeddings: pd.DataFrame) -> Answer:
+    """trustworthiness of the autoencoder's plane"""
     plane = rows(embeddings, "autoencoder's plane", method="autoencoder").iloc[0]
     return Answer(
         "supported" if plane["trustworthiness"] >= 0.9 else "partly",
@@ -133,13 +114,9 @@ def trustworthiness_of_the_plane(embeddings: pd.DataFrame) -> Answer:
     )
 
 
-@claim(
-    24,
-    "Other kernel sizes make no discernible difference.",
-    paper="preliminary attempts",
-    quantity="test MSE of Table 1's network with kernels of 5 over that with kernels of 3",
-)
+@claim(24, "Other kernel sizes make no discernible difference.", paper="preliminary attempts")
 def error_with_kernels_of_5(reconstruction: pd.DataFrame) -> Answer:
+    """test MSE of Table 1's network with kernels of 5 over that with kernels of 3"""
     ratio = _beside_table1(reconstruction, "table1_kernel_5")
     differs = ratio.is_above(1) != "inconclusive"
     alike = ratio.is_within(1 - EQUIVALENT, 1 + EQUIVALENT)
@@ -147,13 +124,9 @@ def error_with_kernels_of_5(reconstruction: pd.DataFrame) -> Answer:
     return Answer(verdict, f"Supported where the whole interval lies within {EQUIVALENT:.0%} of 1.", ratio)
 
 
-@claim(
-    38,
-    "The best architecture found is Table 1's.",
-    paper="7-10-16, 32, 3",
-    quantity="test MSE of this run's best over that of Table 1's",
-)
+@claim(38, "The best architecture found is Table 1's.", paper="7-10-16, 32, 3")
 def best_architecture_beside_table1(models: pd.DataFrame, trials: pd.DataFrame) -> Answer:
+    """test MSE of this run's best over that of Table 1's"""
     best, table1 = (rows(models, name, model=name).iloc[0] for name in ("best", "paper_table1"))
     ratio = float(best["test_mse"] / table1["test_mse"])
     sizes = "-".join(str(best[f"params_filters{number}"]) for number in (1, 2, 3))
@@ -165,13 +138,9 @@ def best_architecture_beside_table1(models: pd.DataFrame, trials: pd.DataFrame) 
     )
 
 
-@claim(
-    39,
-    "Table 1's rows: channels, neurons, kernels, strides, paddings.",
-    paper="9 rows",
-    quantity="trainable numbers of such a network",
-)
+@claim(39, "Table 1's rows: channels, neurons, kernels, strides, paddings.", paper="9 rows")
 def table1_as_printed(layers: pd.DataFrame) -> Answer:
+    """trainable numbers of such a network"""
     table1 = rows(layers, "model paper_table1", model="paper_table1").set_index("layer")
     sides = {name: "in_channels" if name.startswith("deconv") else "out_channels" for name, _ in TABLE1}
     convolutions = table1[table1["kernel"].notna()]
@@ -193,19 +162,3 @@ def _beside_table1(reconstruction: pd.DataFrame, change: str) -> Interval:
     """Test error of Table 1's network with a change over that without, seed by seed."""
     table = rows(reconstruction, "ablation", method=("table1", change))
     return paired_ratio(table, "test_mse", "method", change, "table1")
-
-
-CLAIMS = (
-    images_are_equally_distributed,
-    images_of_each_section,
-    layers_of_the_encoder,
-    error_without_batch_norm,
-    error_without_weight_decay,
-    parameters_that_are_tuned,
-    trials_and_their_epochs,
-    largest_latent_size_tried,
-    trustworthiness_of_the_plane,
-    error_with_kernels_of_5,
-    best_architecture_beside_table1,
-    table1_as_printed,
-)

@@ -94,9 +94,9 @@ class Claim:
             return Answer("not_tested", f"This run has no {error}.")
 
 
-def claim(number: int, statement: str, *, paper: str = "", quantity: str = "") -> Callable[[Judge], Claim]:
-    """Make a function that names the tables it looks at the judge of a claim."""
-    return lambda judge: Claim(number, statement, paper, quantity, judge)
+def claim(number: int, statement: str, *, paper: str = "") -> Callable[[Judge], Claim]:
+    """Make a function the judge of a claim; its docstring says what it measures, with its unit."""
+    return lambda judge: Claim(number, statement, paper, judge.__doc__ or "", judge)
 
 
 def rows(table: pd.DataFrame, what: str, **values: Any) -> pd.DataFrame:

@@ -6,18 +6,12 @@ import pandas as pd
 
 from orchestrator.claims.claim import Answer, Interval, NotTested, claim, rows, spread
 
-__all__ = ["CLAIMS"]
-
 AUTHOR_LEVELS = {0.1, 0.2, 0.3, 0.4, 0.5}
 
 
-@claim(
-    45,
-    "Denoising is tested with different levels of noise (Figure 2).",
-    paper=".1 to .5",
-    quantity="levels of zeroed pixels",
-)
+@claim(45, "Denoising is tested with different levels of noise (Figure 2).", paper=".1 to .5")
 def levels_of_noise_tested(denoising: pd.DataFrame) -> Answer:
+    """levels of zeroed pixels"""
     levels = set(rows(denoising, "zeroed pixels", noise="zeroed")["level"])
     return Answer(
         "supported" if levels >= AUTHOR_LEVELS else "partly",
@@ -26,13 +20,9 @@ def levels_of_noise_tested(denoising: pd.DataFrame) -> Answer:
     )
 
 
-@claim(
-    46,
-    "The loss improves at every level of noise.",
-    paper=".019 to .015, ..., .105 to .064 (a)",
-    quantity="least gain over the levels, model best, with its 95 % interval over images",
-)
+@claim(46, "The loss improves at every level of noise.", paper=".019 to .015, ..., .105 to .064 (a)")
 def denoising_gains_at_every_level(denoising: pd.DataFrame) -> Answer:
+    """least gain over the levels, model best, with its 95 % interval over images"""
     best, table1 = (
         rows(denoising, f"zeroed pixels for {model}", noise="zeroed", model=model).sort_values("gain")
         for model in ("best", "paper_table1")
@@ -48,12 +38,9 @@ def denoising_gains_at_every_level(denoising: pd.DataFrame) -> Answer:
     )
 
 
-@claim(
-    47,
-    "Whether the loss improves depends on the sample.",
-    quantity="share of the images that improve at the lowest level of zeroed pixels, model best",
-)
+@claim(47, "Whether the loss improves depends on the sample.")
 def gain_depends_on_the_sample(denoising: pd.DataFrame) -> Answer:
+    """share of the images that improve at the lowest level of zeroed pixels, model best"""
     zeroed = rows(denoising, "zeroed pixels", noise="zeroed", model="best").sort_values("level")
     improved = zeroed["fraction_improved"]
     ends = spread(improved)
@@ -65,12 +52,9 @@ def gain_depends_on_the_sample(denoising: pd.DataFrame) -> Answer:
     )
 
 
-@claim(
-    48,
-    "Samples with more black pixels of their own are less likely to improve.",
-    quantity="rank correlation of gain and share of black pixels, zeroed pixels, model best, mean over levels",
-)
+@claim(48, "Samples with more black pixels of their own are less likely to improve.")
 def black_images_gain_less(denoising_correlations: pd.DataFrame) -> Answer:
+    """rank correlation of gain and share of black pixels, zeroed pixels, model best, mean over levels"""
     zeroed = rows(denoising_correlations, "zeroed pixels", noise="zeroed", model="best")
     ranks = spread(zeroed["spearman_zero_fraction"])
     left = zeroed["partial_spearman_zero_fraction"].mean()
@@ -82,12 +66,9 @@ def black_images_gain_less(denoising_correlations: pd.DataFrame) -> Answer:
     )
 
 
-@claim(
-    49,
-    "Black samples gain less since pixels are blackened uniformly: black ones stay what they were.",
-    quantity="share of that correlation left where as many pixels that are not black are zeroed in every image",
-)
+@claim(49, "Black samples gain less since pixels are blackened uniformly: black ones stay what they were.")
 def black_images_gain_less_by_uniform_zeroing(denoising_correlations: pd.DataFrame) -> Answer:
+    """share of that correlation left where as many pixels that are not black are zeroed in every image"""
     best = denoising_correlations[denoising_correlations["model"] == "best"].set_index("level")
     uniform, foreground = (
         rows(best, noise, noise=noise)["spearman_zero_fraction"] for noise in ("zeroed", "zeroed_foreground")
@@ -101,12 +82,9 @@ def black_images_gain_less_by_uniform_zeroing(denoising_correlations: pd.DataFra
     )
 
 
-@claim(
-    50,
-    "The model struggles more with Gaussian noise.",
-    quantity="MSE after Gaussian noise over that after zeroed pixels of its energy, model best, mean over levels",
-)
+@claim(50, "The model struggles more with Gaussian noise.")
 def gaussian_noise_is_harder(denoising: pd.DataFrame) -> Answer:
+    """MSE after Gaussian noise over that after zeroed pixels of its energy, model best, mean over levels"""
     best = rows(denoising, "model best", model="best").astype({"noise": str})
     by_level = best.pivot_table(index="level", columns="noise", values="reconstructed_mse")
     if not {"gaussian_matched", "zeroed"} <= set(by_level):
@@ -120,12 +98,9 @@ def gaussian_noise_is_harder(denoising: pd.DataFrame) -> Answer:
     )
 
 
-@claim(
-    51,
-    "The model struggles with Gaussian noise because no noisy samples were trained on.",
-    quantity="MSE after Gaussian noise of a model trained on such noise over that of best, mean over levels",
-)
+@claim(51, "The model struggles with Gaussian noise because no noisy samples were trained on.")
 def training_on_noise_helps(denoising: pd.DataFrame) -> Answer:
+    """MSE after Gaussian noise of a model trained on such noise over that of best, mean over levels"""
     noisy = rows(denoising, "Gaussian noise", noise="gaussian_unclipped").astype({"model": str})
     by_level = noisy.pivot_table(index="level", columns="model", values="reconstructed_mse")
     if not {"denoise_gaussian", "best"} <= set(by_level):
@@ -147,15 +122,3 @@ def text_breaks_off_here() -> Answer:
         "There is nothing to hold them against but the author's repository; what came out here is in the sections "
         "below.",
     )
-
-
-CLAIMS = (
-    levels_of_noise_tested,
-    denoising_gains_at_every_level,
-    gain_depends_on_the_sample,
-    black_images_gain_less,
-    black_images_gain_less_by_uniform_zeroing,
-    gaussian_noise_is_harder,
-    training_on_noise_helps,
-    text_breaks_off_here,
-)

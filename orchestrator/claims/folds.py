@@ -18,15 +18,14 @@ from orchestrator.claims.claim import (
     rows,
 )
 
-__all__ = ["CLAIMS"]
-
 LEAST_EPOCHS = 6
 """For a curve's roughness to be told from its fall."""
 LAST_EPOCHS = 5
 
 
-@claim(25, "Six sequential folds, each trained over 20 epochs, validate the model.", paper="6, 20", quantity="folds")
+@claim(25, "Six sequential folds, each trained over 20 epochs, validate the model.", paper="6, 20")
 def folds_and_their_epochs(folds: pd.DataFrame, fold_epochs: pd.DataFrame) -> Answer:
+    """folds"""
     number, epochs = len(_ordered(folds, "sequential")), int(fold_epochs["epoch"].max())
     return Answer(
         "supported" if (number, epochs) == (6, 20) else "partly",
@@ -36,24 +35,16 @@ def folds_and_their_epochs(folds: pd.DataFrame, fold_epochs: pd.DataFrame) -> An
     )
 
 
-@claim(
-    26,
-    "The performance is assessed by the reconstruction error on the test set.",
-    paper=".0197 to .0203 (a)",
-    quantity="test MSE, mean over the folds",
-)
+@claim(26, "The performance is assessed by the reconstruction error on the test set.", paper=".0197 to .0203 (a)")
 def mean_test_error_of_the_folds(folds: pd.DataFrame) -> Answer:
+    """test MSE, mean over the folds"""
     error = mean(_ordered(folds, "sequential")["test_mse"])
     return Answer("supported", "Figure 1 shows the validation error, and no test error is given; here is one.", error)
 
 
-@claim(
-    40,
-    "The learning curves of the folds vary little.",
-    paper=".0002 of .020 (Figure 1)",
-    quantity="standard deviation of the validation MSE over the folds, over its mean",
-)
+@claim(40, "The learning curves of the folds vary little.", paper=".0002 of .020 (Figure 1)")
 def folds_vary_little(folds: pd.DataFrame) -> Answer:
+    """standard deviation of the validation MSE over the folds, over its mean"""
     values = _ordered(folds, "sequential")["val_mse"]
     cv = deviation(values, values.mean())
     seeds = folds[(folds["order"] == "sequential") & (folds["fold"] == 0)]["val_mse"]
@@ -62,23 +53,16 @@ def folds_vary_little(folds: pd.DataFrame) -> Answer:
     return Answer(cv.is_below(0.05), reason, cv)
 
 
-@claim(
-    41,
-    "The folds vary little because the images are regular and the classes evenly distributed.",
-    quantity="standard deviation of the validation MSE over folds sorted by class, over that in the given order",
-)
+@claim(41, "The folds vary little because the images are regular and the classes evenly distributed.")
 def folds_vary_more_when_sorted_by_class(folds: pd.DataFrame) -> Answer:
+    """standard deviation of the validation MSE over folds sorted by class, over that in the given order"""
     ratio = ratio_of_deviations(*(_ordered(folds, order)["val_mse"] for order in ("class_sorted", "sequential")))
     return Answer(ratio.is_above(1), "If so, folds that hold two classes or less each vary more: above 1.", ratio)
 
 
-@claim(
-    42,
-    "The training loss has a larger variance than the validation loss, and the same trend.",
-    paper="Figure 1",
-    quantity="roughness of the last batch's loss over that of the validation loss",
-)
+@claim(42, "The training loss has a larger variance than the validation loss, and the same trend.", paper="Figure 1")
 def training_loss_is_rougher_than_validation_loss(fold_epochs: pd.DataFrame) -> Answer:
+    """roughness of the last batch's loss over that of the validation loss"""
     curves = _curves(fold_epochs)
     validation = _roughness(curves, "val_mse")
     of_last, of_mean = (_roughness(curves, name) / validation for name in ("last_batch_mse", "train_mse"))
@@ -91,13 +75,9 @@ def training_loss_is_rougher_than_validation_loss(fold_epochs: pd.DataFrame) -> 
     )
 
 
-@claim(
-    43,
-    "Training and validation loss converge close to 20 epochs.",
-    paper="20 epochs",
-    quantity="relative fall of the validation MSE an epoch, in the last five",
-)
+@claim(43, "Training and validation loss converge close to 20 epochs.", paper="20 epochs")
 def folds_converge_in_20_epochs(fold_epochs: pd.DataFrame) -> Answer:
+    """relative fall of the validation MSE an epoch, in the last five"""
     by_fold = _curves(fold_epochs).pivot(index="epoch", columns="fold", values="val_mse")
     falls = mean(1 - (by_fold.iloc[-1] / by_fold.iloc[-1 - LAST_EPOCHS]) ** (1 / LAST_EPOCHS))
     epochs = int(by_fold.index.max())
@@ -105,12 +85,9 @@ def folds_converge_in_20_epochs(fold_epochs: pd.DataFrame) -> Answer:
     return Answer(verdict, f"Supported below .005, after 20 epochs; these folds have {epochs}.", falls)
 
 
-@claim(
-    44,
-    "The model is well regularised and does not overfit.",
-    quantity="validation MSE less training MSE, over the latter, mean over the folds",
-)
+@claim(44, "The model is well regularised and does not overfit.")
 def folds_do_not_overfit(folds: pd.DataFrame) -> Answer:
+    """validation MSE less training MSE, over the latter, mean over the folds"""
     sequential = _ordered(folds, "sequential")
     excess = mean((sequential["val_mse"] - sequential["train_mse"]) / sequential["train_mse"])
     return Answer(
@@ -137,14 +114,3 @@ def _curves(fold_epochs: pd.DataFrame) -> pd.DataFrame:
 def _roughness(curves: pd.DataFrame, name: str) -> float:
     by_fold = curves.pivot(index="epoch", columns="fold", values=name).to_numpy()
     return float(np.sqrt(np.square(np.diff(by_fold[1:], n=2, axis=0)).mean()))  # the first epoch is another thing
-
-
-CLAIMS = (
-    folds_and_their_epochs,
-    mean_test_error_of_the_folds,
-    folds_vary_little,
-    folds_vary_more_when_sorted_by_class,
-    training_loss_is_rougher_than_validation_loss,
-    folds_converge_in_20_epochs,
-    folds_do_not_overfit,
-)

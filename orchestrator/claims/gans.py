@@ -6,15 +6,10 @@ import pandas as pd
 
 from orchestrator.claims.claim import Answer, NotTested, Verdict, claim, deviation, rows, spread
 
-__all__ = ["CLAIMS"]
 
-
-@claim(
-    32,
-    "Two losses to be followed at once keep a GAN from being tuned automatically.",
-    quantity="Frechet distance of the best trial over that of the median one, mean over the games",
-)
+@claim(32, "Two losses to be followed at once keep a GAN from being tuned automatically.")
 def best_gan_trial_beats_the_median(gan_trials: pd.DataFrame) -> Answer:
+    """Frechet distance of the best trial over that of the median one, mean over the games"""
     by_loss = rows(gan_trials, "finished trial").groupby("loss", observed=True)["val_frechet_distance"]
     if by_loss.count().min() < 3:
         raise NotTested("three finished trials of a game")
@@ -27,12 +22,9 @@ def best_gan_trial_beats_the_median(gan_trials: pd.DataFrame) -> Answer:
     )
 
 
-@claim(
-    33,
-    "Parameters that improve the generator's loss hinder the discriminator's, and vice versa.",
-    quantity="rank correlation of the two losses over the trials",
-)
+@claim(33, "Parameters that improve the generator's loss hinder the discriminator's, and vice versa.")
 def generator_and_discriminator_losses_oppose(gan_trials: pd.DataFrame) -> Answer:
+    """rank correlation of the two losses over the trials"""
     from scipy.stats import spearmanr
 
     by_loss = rows(gan_trials, "finished trial").groupby("loss", observed=True)
@@ -65,12 +57,9 @@ def gan_epochs_cost_more(gans: pd.DataFrame, folds: pd.DataFrame, fold_epochs: p
     )
 
 
-@claim(
-    35,
-    "One model, without cross-validation, is enough for the regular images.",
-    quantity="standard deviation of the Frechet distance over seeds, over its mean",
-)
+@claim(35, "One model, without cross-validation, is enough for the regular images.")
 def gans_vary_little_over_seeds(gans: pd.DataFrame) -> Answer:
+    """standard deviation of the Frechet distance over seeds, over its mean"""
     distances = rows(gans, "game of non-saturating", loss="non_saturating")["frechet_distance"]
     cv = deviation(distances, distances.mean())
     return Answer(cv.is_below(0.25), f"Supported below .25; {len(distances)} seeds, each on all images.", cv)
@@ -86,13 +75,3 @@ def networks_have_four_convolutional_layers(gans: pd.DataFrame) -> Answer:
 def images_have_28_by_28_pixels(gans: pd.DataFrame) -> Answer:
     rows(gans, "finished game")
     return Answer("supported", "So they are built; the number is the logit of d.")
-
-
-CLAIMS = (
-    best_gan_trial_beats_the_median,
-    generator_and_discriminator_losses_oppose,
-    gan_epochs_cost_more,
-    gans_vary_little_over_seeds,
-    networks_have_four_convolutional_layers,
-    images_have_28_by_28_pixels,
-)

@@ -17,8 +17,6 @@ from orchestrator.claims.claim import (
     spread,
 )
 
-__all__ = ["CLAIMS"]
-
 OVERCOMPLETE = 784
 """Latent size from which on an autoencoder of these images is overcomplete."""
 
@@ -28,12 +26,9 @@ def title_says_homework_1() -> Answer:
     return Answer("not_tested", "A name, nothing to measure; the author's repository has it as homework 2.")
 
 
-@claim(
-    2,
-    "The mean squared error tells how faithful a reconstruction is (equation 1).",
-    quantity="test MSE of the model best, pixels in [0, 1]",
-)
+@claim(2, "The mean squared error tells how faithful a reconstruction is (equation 1).")
 def error_of_the_best_model(models: pd.DataFrame) -> Answer:
+    """test MSE of the model best, pixels in [0, 1]"""
     best = rows(models, "model best", model="best").iloc[0]
     return Answer(
         "not_tested",
@@ -42,12 +37,9 @@ def error_of_the_best_model(models: pd.DataFrame) -> Answer:
     )
 
 
-@claim(
-    3,
-    "An undercomplete autoencoder learns the most prominent features.",
-    quantity="accuracy of the nearest neighbours by latent vectors less that by raw images",
-)
+@claim(3, "An undercomplete autoencoder learns the most prominent features.")
 def latent_vectors_classify_as_well_as_images(classifiers: pd.DataFrame, confusion: pd.DataFrame) -> Answer:
+    """accuracy of the nearest neighbours by latent vectors less that by raw images"""
     knn = rows(classifiers, "nearest neighbours", architecture="knn").groupby("input", observed=True)
     accuracy = knn["test_accuracy"].mean()
     if not {"latent", "raw"} <= set(accuracy.index):
@@ -57,12 +49,9 @@ def latent_vectors_classify_as_well_as_images(classifiers: pd.DataFrame, confusi
     return Answer(difference.is_above(-0.05), "Supported where less than .05 of the accuracy is lost.", difference)
 
 
-@claim(
-    4,
-    "An overcomplete autoencoder converges to the identity.",
-    quantity="its test MSE over that of the undercomplete one; the identity has 0",
-)
+@claim(4, "An overcomplete autoencoder converges to the identity.")
 def overcomplete_error_beside_undercomplete(identity: pd.DataFrame, reconstruction: pd.DataFrame) -> Answer:
+    """its test MSE over that of the undercomplete one; the identity has 0"""
     wide = rows(reconstruction, "wide autoencoder", method="wide_autoencoder")
     narrow = rows(reconstruction, "autoencoder", method="autoencoder")
     wide = rows(wide[wide["latent_dim"] >= OVERCOMPLETE], "overcomplete autoencoder")
@@ -76,12 +65,9 @@ def overcomplete_error_beside_undercomplete(identity: pd.DataFrame, reconstructi
     )
 
 
-@claim(
-    5,
-    "An overcomplete autoencoder's output is as noisy as its input.",
-    quantity="noise energy that comes out over what went in",
-)
+@claim(5, "An overcomplete autoencoder's output is as noisy as its input.")
 def noise_passes_an_overcomplete_autoencoder(identity: pd.DataFrame) -> Answer:
+    """noise energy that comes out over what went in"""
     wide = identity[identity["latent_dim"] >= OVERCOMPLETE].dropna(subset="noise_passed")
     passed = spread(rows(wide, "overcomplete autoencoder")["noise_passed"])
     return Answer(
@@ -91,12 +77,9 @@ def noise_passes_an_overcomplete_autoencoder(identity: pd.DataFrame) -> Answer:
     )
 
 
-@claim(
-    6,
-    "Undercomplete autoencoders are useful for taking noise away.",
-    quantity="share of the noises and levels at which the model best helps",
-)
+@claim(6, "Undercomplete autoencoders are useful for taking noise away.")
 def best_model_takes_noise_away(denoising: pd.DataFrame) -> Answer:
+    """share of the noises and levels at which the model best helps"""
     best = rows(denoising, "model best", model="best")
     helps = float((best["gain_low"] > 0).mean())
     verdict: Verdict = "supported" if helps == 1 else "contradicted" if helps == 0 else "partly"
@@ -116,13 +99,9 @@ def methods_that_can_be_compared(embeddings: pd.DataFrame, reconstruction: pd.Da
     )
 
 
-@claim(
-    8,
-    "Without non-linearities an autoencoder learns PCA's subspace.",
-    paper="expected",
-    quantity="largest principal angle to PCA's subspace, degrees",
-)
+@claim(8, "Without non-linearities an autoencoder learns PCA's subspace.", paper="expected")
 def linear_autoencoder_finds_subspace_of_pca(reconstruction: pd.DataFrame) -> Answer:
+    """largest principal angle to PCA's subspace, degrees"""
     linear = rows(reconstruction, "linear autoencoder", method="linear_autoencoder")
     angle, ratio = spread(linear["largest_angle_degrees"]), linear["pca_ratio"].max()
     near = angle.is_below(5) == "supported" and ratio <= 1.02
@@ -134,13 +113,9 @@ def linear_autoencoder_finds_subspace_of_pca(reconstruction: pd.DataFrame) -> An
     )
 
 
-@claim(
-    9,
-    "Non-linearity makes an autoencoder describe more than PCA does.",
-    paper="arguably",
-    quantity="its test MSE over that of PCA with as many numbers",
-)
+@claim(9, "Non-linearity makes an autoencoder describe more than PCA does.", paper="arguably")
 def nonlinear_error_beside_pca(reconstruction: pd.DataFrame) -> Answer:
+    """its test MSE over that of PCA with as many numbers"""
     table = rows(reconstruction, "autoencoder", method="autoencoder").dropna(subset="pca_ratio")
     ratio = spread(rows(table, "latent size that PCA was measured at")["pca_ratio"])
     by_size = [mean(of_size) for _, of_size in table.groupby("latent_dim")["pca_ratio"]]
@@ -153,25 +128,18 @@ def nonlinear_error_beside_pca(reconstruction: pd.DataFrame) -> Answer:
     return Answer(Interval(ratio.value, ratio.low, highest).is_below(1, "partly"), reason, ratio)
 
 
-@claim(
-    10,
-    "t-SNE is the non-linear method to be measured against.",
-    paper="well-established",
-    quantity="accuracy of the nearest neighbours in t-SNE's plane less that in the autoencoder's",
-)
+@claim(10, "t-SNE is the non-linear method to be measured against.", paper="well-established")
 def tsne_keeps_classes_apart_better(embeddings: pd.DataFrame) -> Answer:
+    """accuracy of the nearest neighbours in t-SNE's plane less that in the autoencoder's"""
     margin = difference_in_the_plane(embeddings, "tsne", "autoencoder")
     return Answer(
         margin.is_above(0), "Supported where its plane keeps the classes apart better than the autoencoder's.", margin
     )
 
 
-@claim(
-    11,
-    "The games' payoff is (3), which the discriminator maximises (equations 2 and 3).",
-    quantity="(3) after the last epoch, minimax; 1.386 where d is 1/2",
-)
+@claim(11, "The games' payoff is (3), which the discriminator maximises (equations 2 and 3).")
 def payoff_of_minimax_after_last_epoch(gan_epochs: pd.DataFrame) -> Answer:
+    """(3) after the last epoch, minimax; 1.386 where d is 1/2"""
     last = gan_epochs[gan_epochs["epoch"] == gan_epochs["epoch"].max()]
     return Answer(
         "partly",
@@ -181,12 +149,9 @@ def payoff_of_minimax_after_last_epoch(gan_epochs: pd.DataFrame) -> Answer:
     )
 
 
-@claim(
-    12,
-    "Minimax's gradient quickly diverges away from d = 1/2.",
-    quantity="size of the gradient of the generator's loss in the logit, less d(g(z))",
-)
+@claim(12, "Minimax's gradient quickly diverges away from d = 1/2.")
 def minimax_gradient_away_from_one_half(gan_epochs: pd.DataFrame) -> Answer:
+    """size of the gradient of the generator's loss in the logit, less d(g(z))"""
     minimax = rows(gan_epochs, "game of minimax", loss="minimax")
     excess, least = spread(minimax["g_logit_grad"] - minimax["d_fake"]), minimax["d_fake"].min()
     return Answer(
@@ -197,12 +162,9 @@ def minimax_gradient_away_from_one_half(gan_epochs: pd.DataFrame) -> Answer:
     )
 
 
-@claim(
-    13,
-    "The non-saturating loss mends minimax's gradient.",
-    quantity="Frechet distance of minimax less that of non-saturating, mean over seeds",
-)
+@claim(13, "The non-saturating loss mends minimax's gradient.")
 def non_saturating_images_are_closer(gan_intervals: pd.DataFrame) -> Answer:
+    """Frechet distance of minimax less that of non-saturating, mean over seeds"""
     row = rows(gan_intervals, "game of each kind", loss="difference").iloc[0]
     if not row["num_seeds"]:
         raise NotTested("seed with both games played to the end")
@@ -216,26 +178,9 @@ def non_saturating_images_are_closer(gan_intervals: pd.DataFrame) -> Answer:
     )
 
 
-@claim(14, "Both formulations are explored.", quantity="games played to the end")
+@claim(14, "Both formulations are explored.")
 def both_losses_are_trained(gans: pd.DataFrame) -> Answer:
+    """games played to the end"""
     losses = gans[gans["state"] == "complete"]["loss"]
     both = {"minimax", "non_saturating"} <= set(losses)
     return Answer("supported" if both else "partly", "Here they are.", Interval(float(len(losses))))
-
-
-CLAIMS = (
-    title_says_homework_1,
-    error_of_the_best_model,
-    latent_vectors_classify_as_well_as_images,
-    overcomplete_error_beside_undercomplete,
-    noise_passes_an_overcomplete_autoencoder,
-    best_model_takes_noise_away,
-    methods_that_can_be_compared,
-    linear_autoencoder_finds_subspace_of_pca,
-    nonlinear_error_beside_pca,
-    tsne_keeps_classes_apart_better,
-    payoff_of_minimax_after_last_epoch,
-    minimax_gradient_away_from_one_half,
-    non_saturating_images_are_closer,
-    both_losses_are_trained,
-)

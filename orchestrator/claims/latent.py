@@ -6,18 +6,13 @@ import pandas as pd
 
 from orchestrator.claims.claim import Answer, Interval, NotTested, claim, difference_in_the_plane, mean, rows, spread
 
-__all__ = ["CLAIMS"]
-
 SIMILAR = ((0, 2, 3, 4, 6), (5, 7, 9))
 """Classes that look alike: what is worn above the waist (T-shirt, pullover, dress, coat, shirt), and shoes."""
 
 
-@claim(
-    27,
-    "A convolutional network classifies latent vectors.",
-    quantity="its accuracy on the test images, mean over seeds",
-)
+@claim(27, "A convolutional network classifies latent vectors.")
 def cnn_beats_linear_probe_on_latent_vectors(classifiers: pd.DataFrame) -> Answer:
+    """its accuracy on the test images, mean over seeds"""
     accuracy = mean(_accuracies(classifiers, "cnn"))
     probe = _accuracies(classifiers, "linear").mean()
     return Answer(
@@ -28,13 +23,9 @@ def cnn_beats_linear_probe_on_latent_vectors(classifiers: pd.DataFrame) -> Answe
     )
 
 
-@claim(
-    28,
-    "A similar network is trained on the unaltered images, over 50 epochs.",
-    paper="50 epochs",
-    quantity="accuracy on raw images less that on latent vectors, mean over seeds",
-)
+@claim(28, "A similar network is trained on the unaltered images, over 50 epochs.", paper="50 epochs")
 def images_classify_better_than_latent_vectors(classifiers: pd.DataFrame) -> Answer:
+    """accuracy on raw images less that on latent vectors, mean over seeds"""
     cnns = rows(classifiers, "convolutional networks", architecture="cnn")
     by_seed = cnns.astype({"input": str}).pivot_table(index="seed", columns="input", values="test_accuracy")
     if not {"latent", "raw"} <= set(by_seed):
@@ -47,12 +38,9 @@ def images_classify_better_than_latent_vectors(classifiers: pd.DataFrame) -> Ans
     )
 
 
-@claim(
-    29,
-    "The learning curves on latent vectors and on images can be compared.",
-    quantity="epochs on latent vectors over those on images, to the highest accuracy that both reached",
-)
+@claim(29, "The learning curves on latent vectors and on images can be compared.")
 def epochs_to_equal_accuracy(classifier_targets: pd.DataFrame) -> Answer:
+    """epochs on latent vectors over those on images, to the highest accuracy that both reached"""
     first = classifier_targets[classifier_targets["seed"] == classifier_targets["seed"].min()]
     cnns = first[first["architecture"] == "cnn"].dropna(subset="epoch").astype({"input": str})
     epochs = cnns.pivot_table(index="accuracy", columns="input", values="epoch").dropna()
@@ -67,12 +55,9 @@ def epochs_to_equal_accuracy(classifier_targets: pd.DataFrame) -> Answer:
     )
 
 
-@claim(
-    30,
-    "A new encoder's plane stands beside PCA and t-SNE.",
-    quantity="accuracy of the nearest neighbours in the autoencoder's plane less that in PCA's",
-)
+@claim(30, "A new encoder's plane stands beside PCA and t-SNE.")
 def autoencoder_keeps_classes_apart_better_than_pca(embeddings: pd.DataFrame) -> Answer:
+    """accuracy of the nearest neighbours in the autoencoder's plane less that in PCA's"""
     margin = difference_in_the_plane(embeddings, "autoencoder", "pca")
     return Answer(
         margin.is_above(0),
@@ -82,12 +67,9 @@ def autoencoder_keeps_classes_apart_better_than_pca(embeddings: pd.DataFrame) ->
     )
 
 
-@claim(
-    31,
-    "Classes that look alike are confused, by the encoder and by the other methods.",
-    quantity="share of the mistaken neighbours within clothes alike, or within shoes; .29 by chance",
-)
+@claim(31, "Classes that look alike are confused, by the encoder and by the other methods.")
 def mistakes_stay_among_similar_classes(embedding_confusion: pd.DataFrame) -> Answer:
+    """share of the mistaken neighbours within clothes alike, or within shoes; .29 by chance"""
     wrong = embedding_confusion[embedding_confusion["label"] != embedding_confusion["predicted"]]
     alike = sum(wrong["label"].isin(group) & wrong["predicted"].isin(group) for group in SIMILAR)
     by_method = wrong.assign(alike=wrong["count"] * alike).groupby("method", observed=True)
@@ -103,12 +85,3 @@ def _accuracies(classifiers: pd.DataFrame, architecture: str) -> pd.Series:
     """Of the classifiers of latent vectors that have this architecture."""
     what = f"{architecture} on latent"
     return rows(classifiers, what, input="latent", architecture=architecture)["test_accuracy"]
-
-
-CLAIMS = (
-    cnn_beats_linear_probe_on_latent_vectors,
-    images_classify_better_than_latent_vectors,
-    epochs_to_equal_accuracy,
-    autoencoder_keeps_classes_apart_better_than_pca,
-    mistakes_stay_among_similar_classes,
-)

@@ -1,1 +1,1 @@
-"""What runs experiments: settings, trials, records, Ray, the run folder. Knows no experiment, no paper and no images."""
+"""What runs experiments: settings, trials, records, Ray, the run folder. Knows no experiment, no paper, no images."""

@@ -7,7 +7,7 @@ suggests them again from the records. A recorded trial is never run again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,12 +32,12 @@ class Study:
     """The book of one stage's trials. Knows no disk, no Ray and no progress bar."""
 
     def __init__(
-        self, trials: Sequence[Trial[Any]] | Suggested, find: Find, addressed: Callable[[Trial[Any]], Trial[Any]]
+        self, trials: Iterable[Trial[Any]] | Suggested, find: Find, addressed: Callable[[Trial[Any]], Trial[Any]]
     ) -> None:
         """Go on to the first trials that have no record.
 
         Args:
-            trials: known beforehand, or suggested. Of known ones the longest starts first, so that slots end together.
+            trials: known beforehand, or suggested. Of known ones the longest start first: slots then end together.
             find: the record of a trial, if there is one that is to be kept.
             addressed: gives a trial its address.
         """

@@ -59,7 +59,7 @@ class Job:
             started = time.perf_counter()
 
     def watch(self) -> None:
-        """From now on, unless called again in time, a stuck process writes where it is stuck into its log and ends."""
+        """Unless called again in time, have a stuck process write where it is stuck into its log, and end."""
         faulthandler.dump_traceback_later(self.stuck_seconds, exit=True, file=sys.__stderr__ or 2)
 
 

@@ -1,1 +1,1 @@
-"""Tables to figures, a module for each stage; opens no file."""
+"""What figures share: style, grids of images, animations; a stage's figures stand in its package. Opens no file."""

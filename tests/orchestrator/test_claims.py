@@ -1,23 +1,27 @@
 """Each verdict follows from the tables by its rule; tables are made up here, with known answers."""
 
 import math
+import re
+import sys
 from collections.abc import Sequence
+from inspect import signature
 from typing import Any
 
 import pandas as pd
 import pytest
+from orchestrator.tables import TABLES
 
-from orchestrator.claims import judged
+from orchestrator.claims import CLAIMS, judged
 from orchestrator.claims.claim import (
-    CLAIMS,
     Answer,
     Interval,
+    claim,
     deviation,
     difference_of_shares,
     mean,
     ratio_of_deviations,
 )
-from tests.orchestrator.command import Smoke
+from tests.command import Smoke
 
 Made = dict[str, Any]
 
@@ -188,6 +192,48 @@ SCATTERED = [2.0, 0.0, 3.0, 1.0, 4.0, 2.5]
 )
 def test_verdict_follows_from_the_tables(number: int, verdict: str, tables: dict[str, pd.DataFrame]) -> None:
     assert answer(number, **tables).verdict == verdict
+
+
+def test_every_claim_is_stated_once_and_found_by_a_name_that_speaks() -> None:
+    assert sorted(claim.number for claim in CLAIMS) == list(range(1, 53))
+    judges = {claim.judge.__name__: claim for claim in CLAIMS}
+    assert len(judges) == 52
+    for name, stated in judges.items():
+        assert re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+){2,}", name), "three words or more"
+        assert getattr(sys.modules[stated.judge.__module__], name) is stated
+
+
+def test_evidence_of_a_claim_is_its_judges_required_arguments() -> None:
+    @claim(1, "Made up.")
+    def more_folds_than_trials(folds: Any, trials: Any, importances: Any = None) -> Answer:
+        return Answer("supported", "")
+
+    assert more_folds_than_trials.evidence == ("folds", "trials")
+    evidence = {claim.number: claim.evidence for claim in CLAIMS}
+    assert evidence[20] == ("trials",)
+    assert evidence[34] == ("gans", "folds", "fold_epochs")
+    assert evidence[52] == ()
+    assert {row["claim"]: row["evidence"] for row in judged({}, {})}[34] == "gans, folds, fold_epochs"
+    assert {name for claim in CLAIMS for name in signature(claim.judge).parameters} <= set(TABLES)
+
+
+def test_an_optional_table_that_is_missing_leaves_an_answer() -> None:
+    parameters = ("filters1", "filters2", "filters3", "neurons", "latent_dim", "optimizer", "learning_rate")
+    tried = table([{f"params_{name}": value for name in parameters} for value in (3, 14)])
+    importances = table([{"param": "neurons", "importance": 0.2}, {"param": "optimizer", "importance": 0.5}])
+    errors = table([{"latent_dim": 64, "test_mse": 0.01}], method="autoencoder")
+    for without in (answer(20, trials=tried), answer(20, trials=tried, importances=importances.iloc[:0])):
+        assert (without.verdict, without.reason) == ("supported", "Filters are three parameters.")
+    assert "optimizer's: 0.50" in answer(20, trials=tried, importances=importances).reason
+    for without in (answer(22, trials=tried), answer(22, trials=tried, reconstruction=errors.iloc[:0])):
+        assert (without.verdict, without.reason) == ("supported", "Undercomplete is anything below 784.")
+    assert "beyond 15: 0.0100 at 64" in answer(22, trials=tried, reconstruction=errors).reason
+
+
+def test_missing_table_is_named_with_the_flag_that_makes_it() -> None:
+    reasons = {row["claim"]: row["reason"] for row in judged({}, {}, {"gan_trials": "--gan.search.on"})}
+    assert reasons[32] == "This run has no table gan_trials (--gan.search.on makes it)."
+    assert reasons[34] == "This run has no table gans, folds, fold_epochs."
 
 
 def test_trainings_that_failed_are_left_out() -> None:

@@ -3,15 +3,31 @@
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from orchestrator.config import PRESETS, Settings, UserError, laptop, paper, smoke
 from pydantic import BaseModel, ValidationError
 
-from orchestrator.command_line import CommandLine, parse
+from orchestrator import command_line
+from orchestrator.engine.settings import RunSettings, UserError, changed
+from orchestrator.paper import suite
+
+Settings = suite().settings
+PRESETS = tuple(suite().presets)
+LAPTOP, PAPER, SMOKE = (suite().preset(name) for name in ("laptop", "paper", "smoke"))
+
+
+def parse(arguments: list[str]) -> Any:
+    """The settings that arguments give; `words` for what are no flags."""
+    return command_line.parse(arguments, suite())[0]
+
+
+def words(arguments: list[str]) -> tuple[str, ...]:
+    """What among the arguments are no flags."""
+    return command_line.parse(arguments, suite())[1]
 
 
 @pytest.fixture
@@ -32,7 +48,7 @@ def complaint(*arguments: str | Path) -> str:
     return message
 
 
-def with_config(path: Path, content: object, *arguments: str) -> CommandLine:
+def with_config(path: Path, content: object, *arguments: str) -> Any:
     path.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
     return parse(["--config", str(path), *arguments])
 
@@ -47,33 +63,34 @@ def leaves(model: BaseModel, prefix: str = "") -> Iterator[tuple[str, object]]:
 
 
 def test_default_preset_is_laptop() -> None:
-    assert parse([]) == CommandLine(**dict(laptop()))
+    assert parse([]) == LAPTOP
 
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_preset_decides_all_defaults(preset: str) -> None:
     for arguments in (["--preset", preset], [f"--preset={preset}"]):
         parsed = parse(arguments)
-        assert dict(leaves(parsed)) == dict(leaves(PRESETS[preset]())) | {"stages": ("all",)}
+        assert dict(leaves(parsed)) == dict(leaves(suite().preset(preset)))
+        assert words(arguments) == ("all",)
     assert parsed.preset == preset
 
 
 def test_the_paper_s_scale_is_20_trials_of_5_epochs_and_6_folds_of_20() -> None:
-    full = paper()
+    full = PAPER
     assert (full.data.num_train, full.data.num_test) == (60_000, 10_000)
     assert (full.search.num_trials, full.search.epochs) == (20, 5)
     assert (full.kfold.num_folds, full.kfold.epochs) == (6, 20)
     assert full.search.space.latent_dim[1] < 15
 
 
-@pytest.mark.parametrize("preset", [laptop(), smoke()], ids=lambda preset: preset.preset)
-def test_smaller_presets_differ_from_the_paper_in_smaller_numbers_and_shorter_lists_only(preset: Settings) -> None:
-    full, small = dict(leaves(paper())), dict(leaves(preset))
+@pytest.mark.parametrize("preset", [LAPTOP, SMOKE], ids=lambda preset: preset.preset)
+def test_smaller_presets_differ_from_the_paper_in_smaller_numbers_and_shorter_lists_only(preset: RunSettings) -> None:
+    full, small = dict(leaves(PAPER)), dict(leaves(preset))
     assert set(small) == set(full)
     # Smoke goes through every stage that needs no file.
-    changed = {name for name in full if small[name] != full[name]} - {"preset", "gan.search"}
-    assert changed
-    for name in changed:
+    different = {name for name in full if small[name] != full[name]} - {"preset", "gan.search.on"}
+    assert different
+    for name in different:
         after, before = small[name], full[name]
         if isinstance(before, tuple):
             assert isinstance(after, tuple), name
@@ -84,21 +101,21 @@ def test_smaller_presets_differ_from_the_paper_in_smaller_numbers_and_shorter_li
 
 
 def test_laptop_and_paper_use_all_images() -> None:
-    assert laptop().data == paper().data
+    assert LAPTOP.data == PAPER.data
 
 
 def test_flags_win_over_the_file_and_the_file_over_the_preset(config: Path) -> None:
     content = {"seed": 5, "search": {"num_trials": 3, "epochs": 4}}
     parsed = with_config(config, content, "--preset", "smoke", "--search.epochs", "7")
     assert (parsed.search.num_trials, parsed.search.epochs, parsed.seed) == (3, 7, 5)
-    assert parsed.search.num_startup_trials == smoke().search.num_startup_trials
-    assert parsed.data == smoke().data
+    assert parsed.search.num_startup_trials == SMOKE.search.num_startup_trials
+    assert parsed.data == SMOKE.data
     assert with_config(config, content, "--seed", "6").seed == 6
 
 
 def test_a_section_in_the_file_keeps_what_it_does_not_name(config: Path) -> None:
     space = with_config(config, {"search": {"space": {"neurons": [8, 16]}}}).search.space
-    assert space == paper().search.space.model_copy(update={"neurons": (8, 16)})
+    assert space == changed(PAPER.search.space, neurons=(8, 16))
 
 
 @pytest.mark.parametrize("name", ["num_trials", "num-trials"])
@@ -110,13 +127,13 @@ def test_names_take_dashes_or_underscores_in_the_file_and_as_flags(config: Path,
 @pytest.mark.parametrize("content", ["", "\n", "# nothing yet\n", "---\n", "{}"])
 def test_an_empty_file_changes_nothing(config: Path, content: str) -> None:
     parsed = with_config(config, content)
-    assert parsed.model_copy(update={"config": None}) == parse([])
+    assert changed(parsed, config=None) == parse([])
     assert parsed.config == config
 
 
 def test_stages_are_the_words_before_or_after_the_flags() -> None:
-    assert parse(["plan", "search", "--seed", "3"]).stages == ("plan", "search")
-    assert parse(["--seed", "3", "plan", "search"]).stages == ("plan", "search")
+    assert words(["plan", "search", "--seed", "3"]) == ("plan", "search")
+    assert words(["--seed", "3", "plan", "search"]) == ("plan", "search")
 
 
 @pytest.mark.parametrize(
@@ -226,8 +243,9 @@ KEYS = (
 VALUES = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3), max_leaves=6
 )
-SECTIONS = [()] + [(name,) for name, value in paper() if isinstance(value, BaseModel)] + [("search", "space")]
-KNOWN = {part for name, _ in leaves(paper()) for part in name.split(".")}
+NESTED = [("search", "space"), ("gan", "search")]
+SECTIONS = [()] + [(name,) for name, value in PAPER if isinstance(value, BaseModel)] + NESTED
+KNOWN = {part for name, _ in leaves(PAPER) for part in name.split(".")}
 
 
 @given(
@@ -247,7 +265,7 @@ def test_any_unknown_name_in_any_section_is_refused_in_one_line(
     assert any(" ".join(f"the setting {name} is unknown".split()) in message for name in names)
 
 
-@given(name=st.sampled_from([name for name, _ in leaves(paper())]), value=VALUES)
+@given(name=st.sampled_from([name for name, _ in leaves(PAPER)]), value=VALUES)
 @settings(deadline=None)
 def test_any_value_of_any_setting_is_taken_or_refused_in_one_line(
     fuzzed_config: Path, name: str, value: object
@@ -273,7 +291,7 @@ def test_settings_are_frozen() -> None:
 
 
 def test_settings_refuse_unknown_names() -> None:
-    for section in (paper(), paper().search, paper().search.space, paper().kfold):
+    for section in (PAPER, PAPER.search, PAPER.search.space, PAPER.kfold):
         with pytest.raises(ValidationError, match="nun_trials"):
             type(section).model_validate({"nun_trials": 3})
 
@@ -283,10 +301,10 @@ def test_help_shows_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
         parse(["--help"])
     assert stop.value.code == 0
     shown = capsys.readouterr().out
-    for name, _ in leaves(paper()):
+    for name, _ in leaves(PAPER):
         assert f"--{name} ".replace("_", "-") in shown.replace(",", " "), name
 
 
 def test_settings_survive_json_as_the_manifest_keeps_them() -> None:
-    for preset in PRESETS.values():
-        assert Settings.model_validate_json(preset().model_dump_json()) == preset()
+    for preset in (LAPTOP, PAPER, SMOKE):
+        assert Settings.model_validate_json(preset.model_dump_json()) == preset

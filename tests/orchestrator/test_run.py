@@ -1,17 +1,17 @@
 """Bad input gets one clear line and exit status 2; plan and status start nothing."""
 
-import shutil
 import socket
 import sys
 import time
 from pathlib import Path
 
 import pytest
-from orchestrator.config import smoke as smoke_preset
-from orchestrator.results import Run
 
-from orchestrator.run import main, wanted_stages
-from tests.orchestrator.command import REPOSITORY, Smoke, orchestrate
+from orchestrator.engine.results import Run
+from orchestrator.paper import suite
+from orchestrator.run import main
+from tests.command import REPOSITORY, Smoke, orchestrate
+from tests.orchestrator.copies import copy_of
 
 
 def _refused(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
@@ -54,14 +54,17 @@ def _refused(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
         (["--kfold.orders", "sequential", "sequential"], "none twice"),
         (["--kfold.orders", "backwards"], "backwards"),
         (["--capacity.latent-dims", "2000"], "2000 is above 1024"),
-        (["--gan.search", "--gan.num-workers", "3", "--gan.batch-size", "129"], "64 images cannot be shared evenly"),
-        (["--gan.search-learning-rate", "0.1", "0.01"], "ascending"),
-        (["--gan.search-learning-rate", "0", "0.01"], "greater than 0"),
-        (["--gan.search-beta1", "0", "1"], "less than 1"),
+        (
+            ["--gan.search.on", "--gan.num-workers", "3", "--gan.batch-size", "129"],
+            "64 images cannot be shared evenly",
+        ),
+        (["--gan.search.learning-rate", "0.1", "0.01"], "ascending"),
+        (["--gan.search.learning-rate", "0", "0.01"], "greater than 0"),
+        (["--gan.search.beta1", "0", "1"], "less than 1"),
         (["--gan.inception-weights", "/nowhere.pth"], "--gan.inception-weights /nowhere.pth: No such file"),
         (["--gan.inception-weights", "/"], "--gan.inception-weights /: Is a directory"),
         (["--gan.inception-weights", str(REPOSITORY / "README.md")], "README.md: these are not the weights of"),
-        (["gan_search"], "gan_search is not among the stages of this run: --gan.search brings it in"),
+        (["gan_search"], "gan_search is not among the stages of this run: --gan.search.on brings it in"),
         (["--force", "gan_inception"], "--gan.inception-weights FILE brings it in"),
         (["--gan.batch-size", "129", "--gan.num-workers", "2"], "129 images cannot be shared evenly by 2 workers"),
     ],
@@ -185,13 +188,13 @@ def test_plan_brings_in_what_a_stage_needs(capsys: pytest.CaptureFixture[str], t
         assert main(["plan", *arguments, "--runs-dir", str(tmp_path)]) == 0
         return [line.split()[0] for line in capsys.readouterr().out.splitlines() if " to do " in line]
 
-    assert planned("kfold") == ["search", "kfold", "report"]
-    assert planned("kfold", "--kfold.model", "paper_table1") == ["kfold", "report"]
-    assert planned("search") == ["search", "report"]
-    assert planned("gan") == ["search", "refit", "classify", "gan", "report"]
-    assert planned("gan", "--gan.search") == ["search", "refit", "classify", "gan_search", "gan", "report"]
+    assert planned("kfold") == ["search", "kfold"]
+    assert planned("kfold", "--kfold.model", "paper_table1") == ["kfold"]
+    assert planned("search") == ["search"]
+    assert planned("gan") == ["search", "refit", "classify", "gan"]
+    assert planned("gan", "--gan.search.on") == ["search", "refit", "classify", "gan_search", "gan"]
     assert "gan_search" not in planned("all")
-    assert "gan_search" in planned("all", "--gan.search")
+    assert "gan_search" in planned("all", "--gan.search.on")
 
 
 def test_plan_of_a_finished_run_has_only_what_changed_and_what_hangs_on_it(
@@ -202,18 +205,19 @@ def test_plan_of_a_finished_run_has_only_what_changed_and_what_hangs_on_it(
         return [line.split()[0] for line in capsys.readouterr().out.splitlines() if " to do " in line]
 
     assert planned() == []
-    on_refit = ["refit", "denoise", "classify", "embed", "gan_search", "gan", "report"]
+    on_refit = ["refit", "denoise", "classify", "embed", "gan_search", "gan"]
     assert planned("search", "--search.epochs", "3") == ["search", "kfold", *on_refit]
-    assert planned("kfold", "--kfold.epochs", "3") == ["kfold", "report"]
+    assert planned("kfold", "--kfold.epochs", "3") == ["kfold"]
     assert planned("refit", "--refit.epochs", "3") == on_refit
     assert planned("--resources.slots", "7") == []
     table1 = ("kfold", "--kfold.model", "paper_table1")
-    assert planned(*table1) == planned(*table1, "--search.epochs", "3") == ["kfold", "report"]
-    assert planned("--seed", "2") == [stage.name for stage in wanted_stages(smoke_preset())]
-    assert planned("gan", "--gan.epochs", "3") == planned("gan", "--gan.no-search") == ["gan", "report"]
-    assert planned("gan", "--gan.search-epochs", "2") == ["gan_search", "gan", "report"]
-    assert planned("gan", "--gan.no-search", "--gan.search-epochs", "2") == ["gan", "report"]
-    assert planned("capacity", "--capacity.epochs", "2") == ["capacity", "report"]
+    assert planned(*table1) == planned(*table1, "--search.epochs", "3") == ["kfold"]
+    assert planned("--seed", "2") == [stage.name for stage in suite().wanted(suite().preset("smoke"))]
+    assert planned("gan", "--gan.epochs", "3") == ["gan_search", "gan"], "whose trials are as they were; test_plan"
+    assert planned("gan", "--gan.search.no-on") == ["gan"]
+    assert planned("gan", "--gan.search.epochs", "2") == ["gan_search", "gan"]
+    assert planned("gan", "--gan.search.no-on", "--gan.search.epochs", "2") == ["gan"]
+    assert planned("capacity", "--capacity.epochs", "2") == ["capacity"]
     assert planned("--force", "refit") == on_refit
 
 
@@ -222,19 +226,18 @@ def test_status_tells_what_is_done_and_what_is_missing(
 ) -> None:
     assert main(["status", "--runs-dir", str(tmp_path)]) == 0
     assert "no run yet" in capsys.readouterr().out
-    shutil.copytree(smoke.runs_dir / "smoke", tmp_path / "smoke", ignore=shutil.ignore_patterns("ray"))
-    copy = Run(tmp_path / "smoke")
+    copy = copy_of(smoke, tmp_path)
     manifest = copy.read_json("manifest.json")
     del manifest["stages"]["refit"]
     copy.write_json("manifest.json", manifest)
-    next((tmp_path / "smoke" / "records" / "refit").rglob("best.json")).unlink()
+    next((tmp_path / "smoke" / "records" / "refit").glob("best-*.json")).unlink()
     assert main(["status", "--preset", "smoke", "--runs-dir", str(tmp_path)]) == 0
     rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
     assert "done" in rows["search"]
     assert "missing" in rows["refit"]
     assert "4 of 5 trainings recorded" in rows["refit"]
     assert "done" in rows["gan_search"]
-    assert main(["status", "--preset", "smoke", "--gan.no-search", "--runs-dir", str(tmp_path)]) == 0
+    assert main(["status", "--preset", "smoke", "--gan.search.no-on", "--runs-dir", str(tmp_path)]) == 0
     assert "gan_search" not in capsys.readouterr().out
 
 

@@ -13,28 +13,34 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from orchestrator.compare import differences
-from orchestrator.config import smoke as smoke_preset
-from orchestrator.results import Run
-from orchestrator.tables import TABLES
-from PIL import Image
 
-from orchestrator.run import wanted_stages
-from tests.orchestrator.command import REPOSITORY, Smoke, orchestrate
+from orchestrator.engine.compare import differences
+from orchestrator.engine.results import Run
+from orchestrator.engine.tables import STAGES as STAGES_SCHEMA
+from orchestrator.paper import suite
+from orchestrator.report import CLAIMS
+from tests.command import REPOSITORY, Smoke, orchestrate
+from tests.orchestrator.copies import copy_of
 
-STAGE_TABLES = {
-    "search": ("trials", "trial_epochs", "importances"),
-    "kfold": ("folds", "fold_epochs"),
-    "refit": ("models", "layers"),
-    "denoise": ("denoising", "denoising_images", "denoising_correlations"),
-    "capacity": ("reconstruction", "identity"),
-    "classify": ("classifiers", "classifier_epochs", "classifier_targets", "confusion"),
-    "embed": ("embeddings", "embedding_points", "embedding_confusion"),
-    "gan_search": ("gan_trials",),
-    "gan": ("gans", "gan_epochs", "gan_intervals"),
+PRESET = suite().preset("smoke")
+STAGES = suite().wanted(PRESET)
+TABLES = {name: schema for stage in STAGES for name, schema in stage.schemas.items()}
+TABLES |= {"stages": STAGES_SCHEMA, "claims": CLAIMS}
+FIGURES = {
+    *("search_history", "search_importances", "search_parallel", "search_epochs"),
+    *("kfold_epochs", "kfold_test", "kfold_orders"),
+    *("refit_best", "refit_paper_table1", "refit_two_dim"),
+    *("refit_traversals", "refit_interpolations", "refit_samples"),
+    *("denoise_boot", "denoise_classes", "denoise_gain"),
+    *("capacity_latent", "capacity_ablations", "capacity_identity"),
+    *("classify_epochs", "classify_seconds", "classify_confusion"),
+    *("embed_planes", "embed_confusion"),
+    *("gan_trial_losses", "gan_distance", "gan_probabilities", "gan_gradients"),
+    *("gan_samples_minimax", "gan_samples_non_saturating"),
+    *("gan_neighbours_minimax", "gan_neighbours_non_saturating"),
 }
-STAGES = wanted_stages(smoke_preset())
-TIMES = ["seconds", "encode_seconds"]
+ANIMATIONS = {"gan_animation_minimax", "gan_animation_non_saturating"}
+"""Names that notebooks know: they stay."""
 
 
 def test_every_stage_is_done_and_its_training_time_fits_into_its_slots(smoke: Smoke) -> None:
@@ -45,7 +51,7 @@ def test_every_stage_is_done_and_its_training_time_fits_into_its_slots(smoke: Sm
     assert 0 < stages["training_seconds"].sum() <= 2 * wall.total_seconds()
 
 
-@pytest.mark.parametrize("name", sorted({*TABLES} - {"gan_inception"}))
+@pytest.mark.parametrize("name", sorted(TABLES))
 def test_table_has_its_schema_and_the_runs_metadata(smoke: Smoke, name: str) -> None:
     path = smoke.runs_dir / "smoke" / "tables" / f"{name}.parquet"
     schema = pq.read_schema(path)
@@ -53,11 +59,11 @@ def test_table_has_its_schema_and_the_runs_metadata(smoke: Smoke, name: str) -> 
     table = pd.read_parquet(path)
     assert len(table)
     assert table.attrs["run"] == table.attrs["preset"] == "smoke"
-    assert table.attrs["seed"] == smoke_preset().seed
+    assert table.attrs["seed"] == PRESET.seed
 
 
 def test_no_row_is_missing_and_none_is_doubled(smoke: Smoke) -> None:
-    settings, run = smoke_preset(), smoke.run
+    settings, run = PRESET, smoke.run
     assert list(run.table("trials")["trial"]) == list(range(settings.search.num_trials))
     folds = run.table("folds")
     assert list(folds["fold"]) == [*range(6), *range(6), 0]
@@ -69,7 +75,7 @@ def test_no_row_is_missing_and_none_is_doubled(smoke: Smoke) -> None:
     assert not run.table("embedding_points").duplicated(["method", "index"]).any()
     assert len(run.table("embedding_points")) == 3 * settings.data.num_test
     assert list(run.table("gans")["loss"]) == ["minimax", "non_saturating"]
-    assert list(run.table("gan_trials")["trial"]) == list(range(2 * settings.gan.search_trials))
+    assert list(run.table("gan_trials")["trial"]) == list(range(2 * settings.gan.search.trials))
     assert list(run.table("models")["model"]) == [
         "best", "paper_table1", "two_dim", "denoise_zeroed", "denoise_gaussian",
     ]  # fmt: skip
@@ -90,7 +96,7 @@ def test_no_row_is_missing_and_none_is_doubled(smoke: Smoke) -> None:
 def test_tables_agree_with_each_other(smoke: Smoke) -> None:
     run = smoke.run
     trials, epochs = run.table("trials"), run.table("trial_epochs")
-    last = epochs[epochs["epoch"] == smoke_preset().search.epochs].set_index("trial")["val_mse"]
+    last = epochs[epochs["epoch"] == PRESET.search.epochs].set_index("trial")["val_mse"]
     np.testing.assert_array_equal(trials["val_mse"], last)
     best = trials.loc[trials["val_mse"].idxmin()]
     models = run.table("models").set_index("model")
@@ -116,7 +122,7 @@ def test_saved_models_give_the_test_error_in_the_table(smoke: Smoke) -> None:
     from trainables.autoencoder_settings import AutoencoderSettings
     from trainables.fashion_mnist import load as load_images
 
-    images = as_tensor(load_images().test_images[: smoke_preset().data.num_test])
+    images = as_tensor(load_images().test_images[: PRESET.data.num_test])
     for row in smoke.run.table("models").itertuples():
         description = json.loads(smoke.run.read(f"models/{row.model}.json"))
         model = Autoencoder(AutoencoderSettings.model_validate(description["settings"]))
@@ -125,7 +131,7 @@ def test_saved_models_give_the_test_error_in_the_table(smoke: Smoke) -> None:
 
 
 def test_confusions_are_of_every_test_image_and_agree_with_the_accuracies(smoke: Smoke) -> None:
-    num_test = smoke_preset().data.num_test
+    num_test = PRESET.data.num_test
     for counts, key, table, column in (
         ("confusion", ["input", "architecture"], "classifiers", "test_accuracy"),
         ("embedding_confusion", ["method"], "embeddings", "knn_accuracy"),
@@ -145,7 +151,7 @@ def test_games_are_scored_against_the_floor_and_minimax_is_minimax(smoke: Smoke)
     assert gans["precision"].between(0, 1).all()
     assert gans["recall"].between(0, 1).all()
     assert set(gans["num_workers"]) == {2}
-    last = epochs[epochs["epoch"] == smoke_preset().gan.epochs].set_index("loss")
+    last = epochs[epochs["epoch"] == PRESET.gan.epochs].set_index("loss")
     np.testing.assert_array_equal(gans.set_index("loss")["frechet_distance"], last["frechet_distance"])
     by_loss = epochs.set_index("loss")
     assert (by_loss.loc["minimax", "g_loss"] < 0).all(), "the logarithm of a probability"
@@ -170,7 +176,7 @@ def test_saved_classifier_has_the_accuracy_in_the_table(smoke: Smoke) -> None:
     from trainables.classifier import ClassifierSettings, build, predict
     from trainables.fashion_mnist import load as load_images
 
-    data, num_test = load_images(), smoke_preset().data.num_test
+    data, num_test = load_images(), PRESET.data.num_test
     description = json.loads(smoke.run.read("models/classifier.json"))
     model = build(ClassifierSettings.model_validate(description["settings"]), seed=0)
     model.load_state_dict(load(smoke.run.read("models/classifier.safetensors")))
@@ -206,7 +212,7 @@ def test_denoising_summaries_are_those_of_the_images(smoke: Smoke) -> None:
     np.testing.assert_allclose(improved, own["fraction_improved"])
     assert (own["gain_low"] < own["gain"]).all()
     assert (own["gain"] < own["gain_high"]).all()
-    assert set(own["num_images"]) == {smoke_preset().data.num_test}
+    assert set(own["num_images"]) == {PRESET.data.num_test}
 
 
 def test_all_models_see_the_same_noise_and_matched_noise_costs_what_zeroing_costs(smoke: Smoke) -> None:
@@ -218,27 +224,13 @@ def test_all_models_see_the_same_noise_and_matched_noise_costs_what_zeroing_cost
     assert (cost["gaussian"] < cost["gaussian_unclipped"]).all()
 
 
-def test_every_figure_is_there_as_png_and_svg(smoke: Smoke) -> None:
+def test_figures_have_the_names_that_they_have_always_had(smoke: Smoke) -> None:
+    """That each is a picture with a caption is in the contract of stages."""
     folder = smoke.runs_dir / "smoke" / "figures"
-    assert {path.stem for path in folder.glob("*.gif")} == {"gan_animation_minimax", "gan_animation_non_saturating"}
-    names = {path.stem for path in folder.iterdir() if path.suffix != ".gif"}
-    assert names == {
-        *("search_history", "search_importances", "search_parallel", "search_epochs"),
-        *("kfold_epochs", "kfold_test", "kfold_orders"),
-        *("refit_best", "refit_paper_table1", "refit_two_dim"),
-        *("refit_traversals", "refit_interpolations", "refit_samples"),
-        *("denoise_boot", "denoise_classes", "denoise_gain"),
-        *("capacity_latent", "capacity_ablations", "capacity_identity"),
-        *("classify_epochs", "classify_seconds", "classify_confusion"),
-        *("embed_planes", "embed_confusion"),
-        *("gan_trial_losses", "gan_distance", "gan_probabilities", "gan_gradients"),
-        *("gan_samples_minimax", "gan_samples_non_saturating"),
-        *("gan_neighbours_minimax", "gan_neighbours_non_saturating"),
-    }
-    for name in names:
-        pixels = np.asarray(Image.open(folder / f"{name}.png").convert("L"))
-        assert pixels.std() > 5
-        assert (folder / f"{name}.svg").read_text().rstrip().endswith("</svg>")
+    assert {path.stem for path in folder.glob("*.gif")} == ANIMATIONS
+    for suffix in ("png", "svg"):
+        assert {path.stem for path in folder.glob(f"*.{suffix}")} == FIGURES
+    assert len(list(folder.iterdir())) == len(ANIMATIONS) + 2 * len(FIGURES)
 
 
 def test_optuna_opens_the_journal_with_every_trial_and_its_value(smoke: Smoke) -> None:
@@ -276,19 +268,52 @@ def test_second_run_finds_everything_done_and_starts_nothing(smoke: Smoke) -> No
     assert _records(smoke.runs_dir) == before
 
 
-def test_changed_setting_redoes_its_stage_and_the_report_and_nothing_else(smoke: Smoke, tmp_path: Path) -> None:
-    shutil.copytree(smoke.runs_dir / "smoke", tmp_path / "smoke", ignore=shutil.ignore_patterns("ray"))
-    before, stages = _records(tmp_path), Run(tmp_path / "smoke").table("stages").set_index("stage")
-    done = orchestrate("kfold", "--kfold.epochs", "3", "--preset", "smoke", "--runs-dir", tmp_path)
+@pytest.fixture(scope="module")
+def other_epochs(smoke: Smoke, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of runs of a copy of the smoke run in which kfold was done again, with other epochs."""
+    runs_dir = tmp_path_factory.mktemp("other_epochs")
+    copy_of(smoke, runs_dir)
+    done = orchestrate("kfold", "--kfold.epochs", "3", "--preset", "smoke", "--runs-dir", runs_dir)
     assert done.status == 0, done.err
-    run = Run(tmp_path / "smoke")
+    return runs_dir
+
+
+def test_changed_setting_redoes_its_stage_and_nothing_else(smoke: Smoke, other_epochs: Path) -> None:
+    before, stages = _records(smoke.runs_dir), smoke.run.table("stages").set_index("stage")
+    run = Run(other_epochs / "smoke")
     assert set(run.table("fold_epochs")["epoch"]) == {1, 2, 3}
     assert len(run.table("folds")) == 13
-    new = _records(tmp_path)
+    new = _records(other_epochs)
     assert {name: new[name] for name in before} == before
     assert len(new) == len(before) + 13
     redone = run.table("stages").set_index("stage")["started"] > stages["started"]
-    assert {name for name, again in redone.items() if again} == {"kfold", "report"}
+    assert {name for name, again in redone.items() if again} == {"kfold"}
+    assert run.read("report.html") != smoke.run.read("report.html")
+
+
+def test_status_counts_records_that_nothing_uses_and_clean_removes_just_these(
+    smoke: Smoke, other_epochs: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(other_epochs, tmp_path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("ray"))
+    common = ("--preset", "smoke", "--runs-dir", tmp_path)
+    first, both = _records(smoke.runs_dir), _records(tmp_path)
+    assert "nothing uses" not in orchestrate("status", *common).out, "the tables use some, these settings the others"
+    assert "0 records that nothing uses" in orchestrate("clean", *common).out
+    assert _records(tmp_path) == both
+
+    again = orchestrate("kfold", *common)
+    assert again.status == 0, again.err
+    assert "Ray" not in again.err
+    assert "13 records that nothing uses" in orchestrate("status", *common).out
+    assert "13 records that nothing uses were removed" in orchestrate("clean", *common).out
+    assert _records(tmp_path) == first
+    assert "nothing uses" not in orchestrate("status", *common).out
+
+    assert list(differences(Run(tmp_path / "smoke"), smoke.run)) == []
+    last = orchestrate("all", *common)
+    assert "everything is done" in last.out
+    assert "Ray" not in last.err
+    assert _records(tmp_path) == first
 
 
 def _interrupt(arguments: list[str], after: str) -> tuple[int, float, str]:
@@ -314,7 +339,7 @@ def test_interrupted_run_goes_on_where_it_stopped_and_one_slot_gives_the_tables_
     assert seconds < 10
     assert f"To go on: python -m orchestrator.run {' '.join(arguments)}" in last_words
     finished = {name for name in _records(tmp_path) if "trial" in name}
-    assert 2 <= len(finished) < smoke_preset().search.num_trials
+    assert 2 <= len(finished) < PRESET.search.num_trials
     before = _records(tmp_path)
     assert orchestrate(*arguments).status == 0
     after = _records(tmp_path)
@@ -327,8 +352,11 @@ def test_report_is_one_file_that_states_its_scale(smoke: Smoke) -> None:
     page = smoke.run.read("report.html").decode()
     assert "Reduced scale" in page
     assert "3,000 instead of 60,000 training images" in page
-    assert page.count('<img src="data:image/png;base64,') == 32
-    assert page.count('<img src="data:image/gif;base64,') == 2
+    manifest = smoke.run.manifest()
+    assert manifest is not None
+    captions = {name for entry in manifest.stages.values() for name in entry.captions}
+    for kind, names in (("png", FIGURES), ("gif", ANIMATIONS)):
+        assert page.count(f'<img src="data:image/{kind};base64,') == len(names & captions) == len(names)
     for address in ("http://", "https://", "<script", "<link"):
         assert address not in page
     shown = (

@@ -9,11 +9,16 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from orchestrator.manifest import SCHEMA_VERSION, Manifest
-from orchestrator.results import Run, as_parquet
-from orchestrator.tables import CATEGORY, TABLES, Row, to_arrow
 
-MANIFEST = Manifest.model_validate(Manifest.empty("mine", "c0ffee").model_dump() | {"preset": "smoke", "seed": 7})
+from orchestrator.engine.manifest import SCHEMA_VERSION, Manifest
+from orchestrator.engine.results import Run
+from orchestrator.engine.tables import CATEGORY, STAGES, Row, as_parquet, to_arrow
+from orchestrator.paper import suite
+from orchestrator.report import CLAIMS
+
+TABLES = {name: schema for stage in suite().stages for name, schema in stage.schemas.items()}
+TABLES |= {"stages": STAGES, "claims": CLAIMS}
+MANIFEST = Manifest(name="mine", data_checksum="c0ffee", preset="smoke", seed=7)
 
 
 def made_up(field: pa.Field, number: int) -> object:
@@ -36,7 +41,7 @@ def made_up_rows(name: str, num_rows: int = 3) -> list[Row]:
 def written(folder: Path, name: str, rows: list[Row]) -> Path:
     """The file of a table."""
     run = Run(folder)
-    run.write(f"tables/{name}.parquet", as_parquet(name, rows, MANIFEST, "f1n6e2"))
+    run.write(f"tables/{name}.parquet", as_parquet(TABLES[name], rows, MANIFEST.attributes(name, "f1n6e2")))
     return Path(run.path(f"tables/{name}.parquet"))
 
 
@@ -129,19 +134,19 @@ def test_a_row_with_a_column_too_few_or_too_many_is_refused(name: str) -> None:
     lacking = dict(list(first.items())[1:])
     for row in (lacking, first | {"colour": "red"}, lacking | {"colour": "red"}, {}):
         with pytest.raises(AssertionError):
-            to_arrow(name, [*others, row], {})
+            to_arrow(TABLES[name], [*others, row], {})
 
 
 def test_columns_give_the_table_that_rows_give() -> None:
     rows = made_up_rows("trials")
     columns = {column: [row[column] for row in rows] for column in rows[0]}
-    assert to_arrow("trials", columns, {"run": "mine"}).equals(
-        to_arrow("trials", rows, {"run": "mine"}), check_metadata=True
+    assert to_arrow(TABLES["trials"], columns, {"run": "mine"}).equals(
+        to_arrow(TABLES["trials"], rows, {"run": "mine"}), check_metadata=True
     )
     with pytest.raises(AssertionError):
-        to_arrow("trials", columns | {"colour": ["red"] * 3}, {})
+        to_arrow(TABLES["trials"], columns | {"colour": ["red"] * 3}, {})
     with pytest.raises(AssertionError):
-        to_arrow("trials", {name: values for name, values in columns.items() if name != "trial"}, {})
+        to_arrow(TABLES["trials"], {name: values for name, values in columns.items() if name != "trial"}, {})
 
 
 def test_a_run_gives_the_tables_that_pandas_reads(tmp_path: Path) -> None:

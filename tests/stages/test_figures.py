@@ -16,19 +16,30 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from numpy.typing import NDArray
-from orchestrator.tables import TABLES, Row, to_arrow
 from PIL import Image
 
-from orchestrator import figures
-from orchestrator.figures import capacity, classify, denoise, embed, gan, images, kfold, refit, search
+from orchestrator import stages
+from orchestrator.engine.stage_run import rendered
+from orchestrator.engine.tables import Row, to_arrow
+from orchestrator.figures import images
 from orchestrator.figures.animation import animation
-from orchestrator.figures.style import rendered
+from orchestrator.paper import STAGES
+from orchestrator.stages.capacity import figures as capacity
+from orchestrator.stages.classify import figures as classify
+from orchestrator.stages.denoise import figures as denoise
+from orchestrator.stages.embed import figures as embed
+from orchestrator.stages.gan import figures as gan
+from orchestrator.stages.kfold import figures as kfold
+from orchestrator.stages.refit import figures as refit
+from orchestrator.stages.search import figures as search
+
+SCHEMAS = {name: schema for stage in STAGES for name, schema in stage.schemas.items()}
 
 
 def table(name: str, rows: list[Row]) -> pd.DataFrame:
     """A table as a run gives it; columns that are left out are missing values."""
-    whole = [dict.fromkeys(TABLES[name].names) | row for row in rows]
-    return to_arrow(name, whole, {}).to_pandas()
+    whole = [dict.fromkeys(SCHEMAS[name].names) | row for row in rows]
+    return to_arrow(SCHEMAS[name], whole, {}).to_pandas()
 
 
 def trial(number: int, state: str, val_mse: float | None, **changes: object) -> Row:
@@ -406,14 +417,13 @@ def curves(axes: Axes) -> dict[str, list[tuple[float, float]]]:
 
 
 def test_every_figure_stands_in_these_tests() -> None:
+    modules = [module.name for module in pkgutil.walk_packages(stages.__path__, f"{stages.__name__}.")]
+    drawing = [importlib.import_module(name) for name in modules if name.endswith(".figures")]
     public = {
         name
-        for module in pkgutil.iter_modules(figures.__path__)
-        if module.name not in {"style", "animation"}
-        for name, function in inspect.getmembers(
-            importlib.import_module(f"{figures.__name__}.{module.name}"), inspect.isfunction
-        )
-        if function.__module__ == f"{figures.__name__}.{module.name}" and not name.startswith("_")
+        for module in (images, *drawing)
+        for name, function in inspect.getmembers(module, inspect.isfunction)
+        if function.__module__ == module.__name__ and not name.startswith("_")
     }
     assert public == set(CASES)
 
@@ -493,7 +503,7 @@ def test_parallel_coordinates_has_a_line_for_each_complete_trial_and_draws_the_b
     figure = drawn(search.parallel_coordinates(trials("complete", "complete", "failed", "complete")))
     axes, colours = figure.axes
     names = [tick.get_text().replace("\n", "_") for tick in axes.get_xticklabels()]
-    assert names == [column.removeprefix("params_") for column in TABLES["trials"].names if "params_" in column]
+    assert names == [column.removeprefix("params_") for column in SCHEMAS["trials"].names if "params_" in column]
     lines = [line for line in axes.get_lines() if len(line.get_xdata()) == len(names)]  # type: ignore[arg-type]
     assert len(lines) == 3
     (best,) = [line for line in lines if line.get_linewidth() == 3]
@@ -581,9 +591,9 @@ def test_denoising_gain_has_a_panel_for_each_noise_and_a_curve_for_each_model() 
 @pytest.mark.parametrize("name", CASES)
 def test_figure_drawn_twice_is_the_same_file_twice(name: str) -> None:
     one, other = (rendered(name, next(iter(CASES[name].values()))()) for _ in range(2))
-    assert one[f"{name}.svg"] == other[f"{name}.svg"]
-    assert one[f"{name}.svg"].startswith(b"<?xml")
-    assert one[f"{name}.png"].startswith(b"\x89PNG")
+    assert one["svg"] == other["svg"]
+    assert one["svg"].startswith(b"<?xml")
+    assert one["png"].startswith(b"\x89PNG")
 
 
 def test_figures_leave_matplotlib_s_settings_as_they_were() -> None:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from orchestrator.results import Run
 
+from orchestrator.engine.results import Run
 from trainables.fashion_mnist import FashionMnist
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[1]
 NO_IMAGES = FashionMnist(*(np.zeros(shape, np.uint8) for shape in ((2, 28, 28), (2,), (2, 28, 28), (2,))), "none")
 """For trainings that do not look at them."""
 

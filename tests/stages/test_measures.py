@@ -1,6 +1,5 @@
 """What stages measure has the published values, and the known ones where there are such."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,16 +7,16 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from orchestrator.config import Settings, paper
-from orchestrator.manifest import Manifest
-from orchestrator.results import Run
-from orchestrator.stage import Context
-from safetensors.numpy import save
 from torch import nn
 
-from orchestrator.stages import capacity, classify, embed
+from orchestrator.stages.capacity import Settings as Capacity
+from orchestrator.stages.capacity.measure import fit_pca, largest_angle, pca_mse
+from orchestrator.stages.classify import Settings as Classify
+from orchestrator.stages.classify.measure import examples, first_epochs, nearest_neighbours
+from orchestrator.stages.embed.measure import own_neighbours
 from trainables.autoencoder import build
 from trainables.fashion_mnist import FashionMnist, load
+from trainables.images import flat_pixels
 
 
 @pytest.fixture(scope="module")
@@ -25,29 +24,25 @@ def data() -> FashionMnist:
     return load()
 
 
-def context_of(data: FashionMnist, folder: Path, preset: Settings | None = None) -> Context:
-    return Context(capacity.STAGE, preset or paper(), Run(folder), Manifest.empty("made-up", "none"), "none", data)
-
-
-def test_pca_has_the_published_test_error(data: FashionMnist, tmp_path: Path) -> None:
+def test_pca_has_the_published_test_error(data: FashionMnist) -> None:
     """.0461 with 2 components and .0104 with 64."""
-    pca = capacity.fit_pca(context_of(data, tmp_path))
-    errors = capacity.pca_mse(pca, capacity.pixels(data.test_images))
+    pca = fit_pca(data.train_images)
+    errors = pca_mse(pca, data.test_images)
     assert round(errors[2], 4) == 0.0461
     assert round(errors[64], 4) == 0.0104
     assert sorted(errors.values(), reverse=True) == list(errors.values())
 
     # Every one of them is what going to the components and back gives.
-    test = capacity.pixels(data.test_images[:500])
+    test = flat_pixels(data.test_images[:500])
     there = pca.transform(test)
-    errors = capacity.pca_mse(pca, test)
+    errors = pca_mse(pca, data.test_images[:500])
     for k in (1, 5, 64):
         back = there[:, :k] @ pca.components_[:k] + pca.mean_
         assert errors[k] == pytest.approx(np.square(back - test).mean(), rel=1e-4)
 
 
-def test_nearest_neighbours_of_raw_pixels_have_the_published_accuracy(data: FashionMnist, tmp_path: Path) -> None:
-    row, counts = classify.nearest_neighbours(context_of(data, tmp_path), "raw", {})
+def test_nearest_neighbours_of_raw_pixels_have_the_published_accuracy(data: FashionMnist) -> None:
+    row, counts = nearest_neighbours(examples("raw", data, {}), Classify().num_neighbors)
     assert row["test_accuracy"] == pytest.approx(0.853, abs=0.005)
     assert counts.sum() == 10_000
     assert np.trace(counts) / 10_000 == pytest.approx(row["test_accuracy"])
@@ -56,7 +51,8 @@ def test_nearest_neighbours_of_raw_pixels_have_the_published_accuracy(data: Fash
 @given(latent_dim=st.integers(1, 1024))
 @settings(max_examples=10, deadline=None)
 def test_no_layer_of_a_wide_autoencoder_is_narrower_than_its_input_but_the_latent_one(latent_dim: int) -> None:
-    model, x = build(capacity.wide_autoencoder(paper(), latent_dim), seed=0).eval(), torch.rand(1, 1, 28, 28)
+    model = build(Capacity().wide_autoencoder(latent_dim, weight_decay=1e-5), seed=0).eval()
+    x = torch.rand(1, 1, 28, 28)
     widths = []
     for layer in (*model.encoder, *model.decoder):
         x = layer(x)
@@ -69,7 +65,7 @@ def test_no_layer_of_a_wide_autoencoder_is_narrower_than_its_input_but_the_laten
 
 @pytest.mark.parametrize(("turned", "angle"), [(False, 0.0), (True, 90.0)])
 def test_the_angle_to_pca_s_subspace_is_none_for_other_axes_of_it_and_right_for_what_lies_across(
-    tmp_path: Path, turned: bool, angle: float, data: FashionMnist
+    turned: bool, angle: float
 ) -> None:
     class Pca:
         components_ = np.eye(784, dtype=np.float32)
@@ -78,22 +74,20 @@ def test_the_angle_to_pca_s_subspace_is_none_for_other_axes_of_it_and_right_for_
     decoder = axes @ np.array([[1.0, 2.0], [0.5, -3.0]], np.float32)
     if turned:
         decoder = np.roll(decoder, 1, axis=0)  # shares one axis of the two
-    context = context_of(data, tmp_path)
-    context.run.write_sealed(f"{context.records}/linear.safetensors", save({"decoder.weight": decoder}))
     pca: Any = Pca()
-    assert capacity.largest_angle(context, "linear", pca) == pytest.approx(angle, abs=1e-3)
+    assert largest_angle(decoder, pca) == pytest.approx(angle, abs=1e-3)
 
 
 def test_a_point_s_class_is_that_of_its_neighbours_without_itself() -> None:
     plane = np.array([[0.0, 0], [0.1, 0], [0, 0.1], [9, 9], [9.1, 9], [9, 9.1], [0.05, 0.05]])
     labels = np.array([3, 3, 3, 7, 7, 7, 7], np.uint8)
-    assert list(embed.own_neighbours(plane, labels, k=3)) == [3, 3, 3, 7, 7, 7, 3]
-    assert list(embed.own_neighbours(plane, labels, k=1)) == [7, 7, 7, 7, 7, 7, 3], "with itself it would be its own"
+    assert list(own_neighbours(plane, labels, k=3)) == [3, 3, 3, 7, 7, 7, 3]
+    assert list(own_neighbours(plane, labels, k=1)) == [7, 7, 7, 7, 7, 7, 3], "with itself it would be its own"
 
 
 def test_time_to_an_accuracy_counts_the_encoding_and_is_missing_where_it_was_not_reached() -> None:
     epochs = [{"epoch": n, "test_accuracy": a, "seconds": 2.0} for n, a in enumerate((0.5, 0.8, 0.7), start=1)]
-    rows = list(classify.targets({"epochs": epochs}, (0.6, 0.4, 0.9), encode_seconds=10.0))
+    rows = list(first_epochs(epochs, (0.6, 0.4, 0.9), encode_seconds=10.0))
     assert rows == [
         {"accuracy": 0.4, "epoch": 1, "seconds": 12.0},
         {"accuracy": 0.6, "epoch": 2, "seconds": 14.0},
