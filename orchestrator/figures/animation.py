@@ -1,7 +1,5 @@
 """Images that change, as a GIF."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Sequence
 

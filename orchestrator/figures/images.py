@@ -1,7 +1,5 @@
 """Images in rows and columns."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

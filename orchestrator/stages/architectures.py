@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from pydantic import BaseModel
+
+from orchestrator.engine.records import Record
 from orchestrator.engine.settings import changed
-from orchestrator.engine.stage import Context
+from orchestrator.engine.stage import Context, Model
+from orchestrator.stages.columns import training_row
 from orchestrator.stages.sections import Autoencoders
-from trainables.autoencoder_settings import PAPER_TABLE1, AutoencoderSettings
+from trainables.autoencoder_settings import PAPER_TABLE1, AutoencoderSettings, LinearSettings
 
 if TYPE_CHECKING:
     from trainables.autoencoder import Autoencoder
 
+Trained = Sequence[Record[AutoencoderSettings]]
 STAND_IN = AutoencoderSettings(filters=(10, 20, 40), neurons=80, latent_dim=8)
 """From the middle of the search space; for plans, while the search's best is not known."""
 
@@ -31,8 +36,10 @@ def table1(context: Context[Any], epochs: int) -> AutoencoderSettings:
     return changed(PAPER_TABLE1, **context.section(Autoencoders).model_dump(), epochs=epochs)
 
 
-def training_cost(model: AutoencoderSettings, num_images: int) -> float:
+def training_cost(model: AutoencoderSettings | LinearSettings, num_images: int) -> float:
     """About how many seconds a training takes on one core (docs/LOG.md); no result is decided by it."""
+    if isinstance(model, LinearSettings):
+        return 3e-6 * num_images * model.epochs
     return model.epochs * num_images * (35e-6 + 65e-12 * model.num_multiplications)
 
 
@@ -42,9 +49,10 @@ def param_values(model: AutoencoderSettings) -> dict[str, Any]:
     return filters | model.model_dump(include={"neurons", "latent_dim", "optimizer", "learning_rate"})
 
 
-def param_columns(model: AutoencoderSettings) -> dict[str, Any]:
-    """A model's parameters as the tables' columns."""
-    return {f"params_{name}": value for name, value in param_values(model).items()}
+def model_row(record: Record[AutoencoderSettings], *metrics: str, **columns: Any) -> dict[str, Any]:
+    """`training_row` with the model's parameters and their number."""
+    params = {f"params_{name}": value for name, value in param_values(record.config).items()}
+    return training_row(record, *metrics, **params, num_parameters=record.config.num_parameters, **columns)
 
 
 def with_weights(settings: AutoencoderSettings, weights: bytes) -> Autoencoder:
@@ -64,6 +72,7 @@ def final_model(context: Context[Any], name: str) -> Autoencoder:
     return with_weights(record.config, context.weights(record, "refit"))
 
 
-def described(record: Any, kind: str, settings: Mapping[str, Any], **measured: float) -> dict[str, Any]:
-    """What stands beside a model's weights: its class and settings, its seed, and how good it is."""
-    return {"class": kind, "settings": settings, "seed": record.seed, **measured}
+def model_file(name: str, record: Record[Any], kind: str, settings: BaseModel, metric: str) -> Model:
+    """A training's weights, with what is to stand beside them: class and settings, seed, and how good it is."""
+    described = {"class": kind, "settings": settings.model_dump(mode="json"), "seed": record.seed}
+    return Model(name, record, described | {metric: record.last[metric]})

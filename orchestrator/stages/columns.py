@@ -1,34 +1,75 @@
-"""Columns that tables of several experiments have."""
+"""Columns that tables of several experiments have, and how a training fills them."""
 
-from __future__ import annotations
+from collections.abc import Callable
+from typing import Any
 
 import pyarrow as pa
 
-from orchestrator.engine.tables import CATEGORY, FLOAT, INT, column
+from orchestrator.engine.records import Record
+from orchestrator.engine.tables import CATEGORY, EPOCHS, ERROR, FLOAT, INT, SECONDS, SEED, STATE, TEXT, column
+
+
+def _of(kind: pa.DataType) -> Callable[..., pa.Field]:
+    return lambda name, description, unit="": column(name, kind, description, unit)
+
+
+real, integer, category, text, boolean = map(_of, (FLOAT, INT, CATEGORY, TEXT, pa.bool_()))
+"""Make a column each, of its name, its description and, where it has one, its unit."""
 
 
 def mse(name: str, description: str) -> pa.Field:
     """A column of mean squared errors."""
-    return column(name, FLOAT, description, "squared pixel value, pixels in [0, 1]")
+    return real(name, description, "squared pixel value, pixels in [0, 1]")
 
 
-MODEL = column("model", CATEGORY, "name of the model, as in models/")
-NUM_PARAMETERS = column("num_parameters", INT, "trainable numbers in the model")
-LATENT_DIM = column("latent_dim", INT, "size of the latent vector, or number of components")
-NOISE = column("noise", CATEGORY, "kind of noise; trainables.noise says what each is")
-LEVEL = column("level", FLOAT, "probability or share of zeroed pixels, or standard deviation of Gaussian noise")
-LABEL = column("label", INT, "class of the image, 0 to 9")
+MODEL = category("model", "name of the model, as in models/")
+NUM_PARAMETERS = integer("num_parameters", "trainable numbers in the model")
+LATENT_DIM = integer("latent_dim", "size of the latent vector, or number of components")
+NOISE = (
+    category("noise", "kind of noise; trainables.noise says what each is"),
+    real("level", "probability or share of zeroed pixels, or standard deviation of Gaussian noise"),
+)
+NOISY_MSE = mse("noisy_mse", "error of the noisy images against the clean ones")
+RECONSTRUCTED_MSE = mse("reconstructed_mse", "error of what the model makes of them against the clean ones")
+TRAIN_MSE = mse("train_mse", "mean over the epoch's batches, while the weights move")
+LAST_TRAIN_MSE = mse("train_mse", "mean over the last epoch's batches")
+TEST_MSE = mse("test_mse", "error on the test images after the last epoch")
+LABEL = integer("label", "class of the image, 0 to 9")
 PARAMS = (
-    column("params_filters1", INT, "output channels of the first convolution"),
-    column("params_filters2", INT, "output channels of the second convolution"),
-    column("params_filters3", INT, "output channels of the third convolution"),
-    column("params_neurons", INT, "width of the fully connected layer"),
-    column("params_latent_dim", INT, "size of the latent vector"),
-    column("params_optimizer", CATEGORY, "optimizer"),
-    column("params_learning_rate", FLOAT, "step size"),
+    integer("params_filters1", "output channels of the first convolution"),
+    integer("params_filters2", "output channels of the second convolution"),
+    integer("params_filters3", "output channels of the third convolution"),
+    integer("params_neurons", "width of the fully connected layer"),
+    integer("params_latent_dim", "size of the latent vector"),
+    category("params_optimizer", "optimizer"),
+    real("params_learning_rate", "step size"),
+    NUM_PARAMETERS,
 )
+"""A model's, as `architectures.model_row` fills them."""
 CONFUSION = (
-    column("label", INT, "true class, 0 to 9"),
-    column("predicted", INT, "class that it is taken for"),
-    column("count", INT, "test images"),
+    integer("label", "true class, 0 to 9"),
+    integer("predicted", "class that it is taken for"),
+    integer("count", "test images"),
 )
+LOSS = category("loss", "minimax or non_saturating: what the generator minimises")
+GAN_MEANS = (
+    real("d_loss", "mean loss of the discriminator, equation 3", "nat"),
+    real("g_loss", "mean loss of the generator", "nat"),
+    real("d_real", "mean probability of being real that real images are given"),
+    real("d_fake", "mean probability of being real that generated images are given"),
+)
+"""Means over an epoch's steps."""
+CLASS_ENTROPY = real("class_entropy", "entropy of the classes that generated images are taken for", "nat")
+OUTCOME = (SECONDS, STATE, ERROR)
+TRIAL_OUTCOME = (EPOCHS, SECONDS, SEED, ERROR)
+
+
+def training_row(record: Record[Any], *metrics: str, **columns: Any) -> dict[str, Any]:
+    """These columns, metrics after the last epoch (missing unless complete), seed, epochs, and what it came to."""
+    last = {name: record.last.get(name) for name in metrics}
+    return {"seed": record.seed, "epochs": len(record.epochs), **last, **record.outcome, **columns}
+
+
+def epoch_rows(schema: pa.Schema, record: Record[Any], **which: Any) -> list[dict[str, Any]]:
+    """A row for each epoch of a training: which it is, and from the epoch's metrics the table's other columns."""
+    return record.of_epochs(*(name for name in schema.names if name not in which), **which)

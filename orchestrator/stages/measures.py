@@ -1,7 +1,5 @@
 """What several experiments measure alike."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
@@ -22,8 +20,7 @@ def mse(images: Pixels, others: Pixels) -> float:
 
 def confusion_rows(counts: NDArray[np.integer[Any]], **same: Any) -> list[dict[str, Any]]:
     """A row for each pair of a true and a predicted class, of counts of shape (10, 10)."""
+    pairs = np.ndenumerate(counts)
     return [
-        same | {"label": label, "predicted": predicted, "count": int(count)}
-        for label, row in enumerate(counts)
-        for predicted, count in enumerate(row)
+        same | {"label": label, "predicted": predicted, "count": int(count)} for (label, predicted), count in pairs
     ]

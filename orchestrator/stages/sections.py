@@ -1,13 +1,23 @@
-"""Settings that several experiments read."""
+"""Settings that several experiments read, and the kinds of values that they share."""
 
-from __future__ import annotations
+from dataclasses import replace
+from typing import Annotated, Any, TypeVar
 
-from typing import Annotated, Any
-
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from orchestrator.engine.settings import Scale, Section
 
+T = TypeVar("T")
+
+
+def _distinct(values: tuple[T, ...]) -> tuple[T, ...]:
+    if not values or len(set(values)) < len(values):
+        raise ValueError(f"name at least one, and none twice (got {', '.join(map(str, values)) or 'none'})")
+    return values
+
+
+Distinct = Annotated[tuple[T, ...], AfterValidator(_distinct)]
+"""Some values, none of them twice."""
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -21,8 +31,6 @@ class Data(Section):
 
     def selected(self, images: Any) -> Any:
         """These images of a trainables.fashion_mnist.FashionMnist."""
-        from dataclasses import replace
-
         return replace(
             images,
             train_images=images.train_images[: self.num_train],

@@ -9,26 +9,27 @@ overcomplete; how near it comes to the identity, and how much of the input's noi
 table1...: the paper's best architecture, and the same with one thing changed.
 """
 
-from __future__ import annotations
-
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Self
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, ClassVar
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, PositiveInt
 
 from orchestrator.engine.records import Record, Trial
-from orchestrator.engine.settings import Scale, Section, changed, check_distinct
-from orchestrator.engine.stage import Context, Picture, Presets, Stage, Table, Tables, Worker
-from orchestrator.engine.tables import CATEGORY, EPOCHS, ERROR, FLOAT, SECONDS, SEED, STATE, column, schema
+from orchestrator.engine.settings import Scale, Section, changed
+from orchestrator.engine.stage import Context, Picture, Stage, Table, Tables, Worker
+from orchestrator.engine.tables import EPOCHS, SEED, schema
+from orchestrator.stages import columns
 from orchestrator.stages.architectures import table1, training_cost
-from orchestrator.stages.columns import LATENT_DIM, LEVEL, NOISE, NUM_PARAMETERS, mse
+from orchestrator.stages.columns import category, mse, real
 from orchestrator.stages.denoise import Settings as Denoise
-from orchestrator.stages.sections import Autoencoders, Data
+from orchestrator.stages.sections import Autoencoders, Data, Distinct
 from trainables.autoencoder_settings import ENCODED_SIZE, VERSION, AutoencoderSettings, LinearSettings
 from trainables.epoch import Epoch
 from trainables.images import NUM_PIXELS
+from trainables.splits import all_images
 
+LatentDim = Annotated[int, Field(gt=0, le=1024)]
 ABLATIONS: dict[str, dict[str, Any]] = {
     "table1": {},
     "table1_no_batch_norm": {"batch_norm": False},
@@ -38,12 +39,13 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "table1_kernel_5": {"kernel_size": 5},
 }
 """What is changed in the paper's architecture."""
+ONE_EACH = {"num_seeds": 1, "epochs": 1, "control_epochs": 1}
 
 
 class Settings(Section):
     """How well images are reconstructed from latent vectors of many sizes."""
 
-    latent_dims: Annotated[tuple[PositiveInt, ...], Scale("latent sizes")] = (1, 2, 5, 10, 14, 32, 64)
+    latent_dims: Annotated[Distinct[LatentDim], Scale("latent sizes")] = (1, 2, 5, 10, 14, 32, 64)
     """Latent sizes of the autoencoder."""
     num_seeds: Annotated[int, Field(ge=1), Scale("seeds of each")] = 3
     """Seeds of every training here, counted from the run's, but for the wide models, which have one."""
@@ -57,24 +59,16 @@ class Settings(Section):
     """Step size of the first step; annealed to zero."""
     batch_size: int = Field(default=128, ge=2)
     """Images per step."""
-    linear_dims: Annotated[tuple[PositiveInt, ...], Scale("sizes of linear autoencoders")] = (2, 8)
+    linear_dims: Annotated[Distinct[LatentDim], Scale("sizes of linear autoencoders")] = (2, 8)
     """Latent sizes of linear autoencoders, to be held against PCA."""
     linear_epochs: Annotated[int, Field(ge=1), Scale("epochs a linear autoencoder")] = 15
     """Epochs of these; they take a second or two each."""
-    wide_dims: Annotated[tuple[PositiveInt, ...], Scale("sizes of wide autoencoders")] = (14, 784, 1024)
+    wide_dims: Annotated[Distinct[LatentDim], Scale("sizes of wide autoencoders")] = (14, 784, 1024)
     """Latent sizes of autoencoders without a narrower layer on the way; from 784 on they are overcomplete."""
     control_epochs: Annotated[int, Field(ge=1), Scale("epochs a wide autoencoder or an ablation")] = 8
     """Epochs of the wide autoencoders and of the ablations."""
     ablations: Annotated[bool, Scale("ablations")] = True
     """Whether to train the paper's Table 1 without batch norm, without ReLU, with other weight decays and kernels."""
-
-    @model_validator(mode="after")
-    def _some(self) -> Self:
-        for name in ("latent_dims", "linear_dims", "wide_dims"):
-            check_distinct(name, getattr(self, name))
-            if max(getattr(self, name)) > 1024:
-                raise ValueError(f"{name}: {max(getattr(self, name))} is above 1024")
-        return self
 
     def autoencoder(self, latent_dim: int, weight_decay: float) -> AutoencoderSettings:
         """The autoencoder of this latent size, all else equal."""
@@ -102,90 +96,58 @@ class Capacity(Stage[Settings, Reconstructor]):
     name, title, metric = "capacity", "What the size of the latent vector is worth", "test_mse"
     settings, config, version = Settings, Reconstructor, VERSION
     reads = (Data, Autoencoders, Denoise)
-    presets: ClassVar[Presets] = {
-        "laptop": {
-            "latent_dims": (2, 5, 14),
-            "num_seeds": 1,
-            "epochs": 1,
-            "control_epochs": 1,
-            "wide_dims": (14, 784),
-        },
-        "smoke": {
-            "latent_dims": (2, 14),
-            "num_seeds": 1,
-            "epochs": 1,
-            "control_epochs": 1,
-            "linear_epochs": 2,
-            "wide_dims": (784,),
-        },
+    presets: ClassVar = {
+        "laptop": ONE_EACH | {"latent_dims": (2, 5, 14), "wide_dims": (14, 784)},
+        "smoke": ONE_EACH | {"latent_dims": (2, 14), "wide_dims": (784,), "linear_epochs": 2},
     }
-    schemas = {
+    schemas: ClassVar = {
         "reconstruction": schema(
-            column("method", CATEGORY, "autoencoder, pca, or another of the stage capacity"),
-            LATENT_DIM,
+            category("method", "autoencoder, pca, or another of the stage capacity"),
+            columns.LATENT_DIM,
             SEED,
-            mse("test_mse", "error on the test images after the last epoch"),
+            columns.TEST_MSE,
             mse("train_mse", "mean over the last epoch's batches, while the weights move"),
-            column("pca_ratio", FLOAT, "test_mse over that of PCA with as many components"),
-            column("largest_angle_degrees", FLOAT, "largest principal angle to PCA's subspace", "degree"),
-            NUM_PARAMETERS,
+            real("pca_ratio", "test_mse over that of PCA with as many components"),
+            real("largest_angle_degrees", "largest principal angle to PCA's subspace", "degree"),
+            columns.NUM_PARAMETERS,
             EPOCHS,
-            SECONDS,
-            STATE,
-            ERROR,
+            *columns.OUTCOME,
         ),
         "identity": schema(
-            LATENT_DIM,
+            columns.LATENT_DIM,
             SEED,
-            NOISE,
-            LEVEL,
-            mse("noisy_mse", "error of the noisy images against the clean ones"),
-            mse("reconstructed_mse", "error of what the model makes of them against the clean ones"),
+            *columns.NOISE,
+            columns.NOISY_MSE,
+            columns.RECONSTRUCTED_MSE,
             mse("copy_mse", "error of what the model makes of them against the noisy ones; the identity has 0"),
-            column("noise_passed", FLOAT, "noise energy that comes out over what went in; the identity has 1"),
+            real("noise_passed", "noise energy that comes out over what went in; the identity has 1"),
         ),
     }
     shown = ("reconstruction", "identity")
 
-    def trials(self, context: Context[Settings]) -> list[Trial[Reconstructor]]:
+    def trials(self, context: Context[Settings]) -> Iterator[Trial[Reconstructor]]:
         """Every method, latent size and seed."""
         own, weight_decay = context.own, context.section(Autoencoders).weight_decay
-        num_images, seeds = context.section(Data).num_train, range(context.seed, context.seed + context.own.num_seeds)
-
-        def trial(method: str, model: AutoencoderSettings | LinearSettings, seed: int) -> Trial[Reconstructor]:
-            if isinstance(model, LinearSettings):
-                cost = 3e-6 * num_images * model.epochs
-            else:
-                cost = training_cost(model, num_images)
-            return Trial(
-                f"{method}-{model.latent_dim}-seed-{seed}",
-                Reconstructor(method=method, model=model),
-                seed,
-                model.epochs,
-                num_images,
-                cost,
-                keep_weights=method in {"wide_autoencoder", "linear_autoencoder"},
-            )
-
-        trials = [trial("autoencoder", own.autoencoder(k, weight_decay), s) for k in own.latent_dims for s in seeds]
-        trials += [
-            trial("wide_autoencoder", own.wide_autoencoder(k, weight_decay), context.seed) for k in own.wide_dims
-        ]
+        models: list[tuple[str, AutoencoderSettings | LinearSettings]] = []
+        models += [("autoencoder", own.autoencoder(k, weight_decay)) for k in own.latent_dims]
+        models += [("wide_autoencoder", own.wide_autoencoder(k, weight_decay)) for k in own.wide_dims]
         if own.ablations:
             usual = table1(context, own.control_epochs)
-            trials += [
-                trial(method, changed(usual, **change), seed)
-                for method, change in ABLATIONS.items()
-                for seed in seeds
-            ]
+            models += [(method, changed(usual, **change)) for method, change in ABLATIONS.items()]
         linear = [LinearSettings(latent_dim=k, epochs=own.linear_epochs) for k in own.linear_dims]
-        return trials + [trial("linear_autoencoder", model, seed) for model in linear for seed in seeds]
+        models += [("linear_autoencoder", model) for model in linear]
+        num_images = context.section(Data).num_train
+        for method, model in models:
+            config, cost = Reconstructor(method=method, model=model), training_cost(model, num_images)
+            keep = method in {"wide_autoencoder", "linear_autoencoder"}
+            for seed in range(context.seed, context.seed + (1 if method == "wide_autoencoder" else own.num_seeds)):
+                key = f"{method}-{model.latent_dim}-seed-{seed}"
+                yield Trial(key, config, seed, model.epochs, num_images, cost, keep_weights=keep)
 
     def train(self, trial: Trial[Reconstructor], data: Any, worker: Worker) -> Iterator[Epoch]:
         """Train on every training image, test at the end."""
         from trainables.autoencoder import train_autoencoder
         from trainables.linear_autoencoder import train_linear_autoencoder
-        from trainables.splits import all_images
 
         split, model = all_images(data.train_images, data.test_images), trial.config.model
         where: dict[str, Any] = {"device": worker.device, "seed": trial.seed, "resume": worker.resume}
@@ -194,50 +156,39 @@ class Capacity(Stage[Settings, Reconstructor]):
         return train_autoencoder(model, split, **where)
 
     def results(self, context: Context[Settings], records: Sequence[Record[Reconstructor]]) -> Iterator[Table]:
-        """The models beside PCA, and how near the identity the wide ones are."""
         from orchestrator.stages.capacity.measure import fit_pca, identity_rows, model_row, pca_mse
 
         pca = fit_pca(context.data.train_images)
         of_pca = pca_mse(pca, context.data.test_images)
-        nothing = dict.fromkeys(self.schemas["reconstruction"].names)
-        rows = [
-            nothing | {"method": "pca", "latent_dim": k, "test_mse": mse, "pca_ratio": 1.0}
-            for k, mse in sorted(of_pca.items())
-        ]
+        nothing = dict.fromkeys(self.schemas["reconstruction"].names) | {"method": "pca", "pca_ratio": 1.0}
+        rows = [nothing | {"latent_dim": k, "test_mse": error} for k, error in of_pca.items()]
         yield Table("reconstruction", rows + [model_row(context, record, pca, of_pca) for record in records])
         wide = [r for r in records if r.config.method == "wide_autoencoder" and r.state == "complete"]
         levels = context.section(Denoise).levels
         yield Table("identity", [row for record in wide for row in identity_rows(context, record, levels)])
 
     def figures(self, context: Context[Settings], tables: Tables) -> Iterator[Picture]:
-        """Error by latent size, ablations, and noise that comes out."""
         from orchestrator.stages.capacity import figures
 
         table = tables["reconstruction"]
         caption = "Test error by latent size, beside PCA; every seed a mark."
         yield Picture("capacity_latent", caption, figures.error_by_latent_dim, table)
-        yield Picture(
-            "capacity_ablations", "Table 1's architecture with one thing changed.", figures.ablations, table
-        )
+        caption = "Table 1's architecture with one thing changed."
+        yield Picture("capacity_ablations", caption, figures.ablations, table)
         caption = "Overcomplete models: how much of the input's noise they let through."
         yield Picture("capacity_identity", caption, figures.identity, tables["identity"])
 
     def findings(self, tables: Tables) -> Iterator[str]:
-        """The autoencoder against PCA; the linear one against PCA; how near the identity overcomplete ones are."""
         table = tables["reconstruction"].dropna(subset=["test_mse"])
         pca = table[table["method"] == "pca"].set_index("latent_dim")["test_mse"]
         published = {2: 0.0461, 64: 0.0104}
         if set(published) <= set(pca.index):
-            values = ", ".join(
-                f"{pca[k]:.4f} with {k} components (published {value})" for k, value in published.items()
-            )
-            yield f"PCA's test MSE: {values}."
-        sizes = table[table["method"] == "autoencoder"].groupby("latent_dim")
+            values = [f"{pca[k]:.4f} with {k} components (published {value})" for k, value in published.items()]
+            yield f"PCA's test MSE: {', '.join(values)}."
+        sizes = table[table["method"] == "autoencoder"].groupby("latent_dim")[["test_mse", "pca_ratio"]].mean()
         if len(sizes):
-            values = ", ".join(
-                f"{k}: {rows['test_mse'].mean():.4f} ({rows['pca_ratio'].mean():.2f} of PCA's)" for k, rows in sizes
-            )
-            yield f"The autoencoder's, mean over seeds, by latent size: {values}."
+            values = [f"{row.Index}: {row.test_mse:.4f} ({row.pca_ratio:.2f} of PCA's)" for row in sizes.itertuples()]
+            yield f"The autoencoder's, mean over seeds, by latent size: {', '.join(values)}."
         for k, rows in table[table["method"] == "linear_autoencoder"].groupby("latent_dim"):
             yield (
                 f"The linear autoencoder with {k} numbers: {rows['pca_ratio'].mean():.4f} of PCA's MSE, its subspace "
@@ -245,9 +196,8 @@ class Capacity(Stage[Settings, Reconstructor]):
             )
         passed = tables["identity"].dropna(subset=["noise_passed"]).groupby("latent_dim")["noise_passed"]
         if len(passed):
-            ranges = zip(passed.min().items(), passed.max(), strict=True)
-            values = ", ".join(f"{k}: {low:.2f} to {high:.2f}" for (k, low), high in ranges)
+            values = [f"{k}: {shares.min():.2f} to {shares.max():.2f}" for k, shares in passed]
             yield (
                 "Share of the input's noise energy that comes out of the models without a narrow layer, by latent "
-                f"size (the identity lets all of it through, 1): {values}."
+                f"size (the identity lets all of it through, 1): {', '.join(values)}."
             )

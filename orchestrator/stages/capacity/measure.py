@@ -1,12 +1,11 @@
 """The models held against PCA, and against the identity."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors.numpy import load
 from scipy.linalg import subspace_angles
 from sklearn.decomposition import PCA
 
@@ -15,6 +14,7 @@ from orchestrator.engine.stage import Context
 from orchestrator.engine.tables import Row
 from orchestrator.stages.architectures import with_weights
 from orchestrator.stages.capacity import Reconstructor
+from orchestrator.stages.columns import training_row
 from orchestrator.stages.measures import mse
 from trainables.autoencoder import reconstruct_pixels
 from trainables.autoencoder_settings import AutoencoderSettings
@@ -35,28 +35,21 @@ def pca_mse(pca: PCA, images: Images) -> dict[int, float]:
     return {k: float(left[k - 1]) / NUM_PIXELS for k in range(1, 65) if k <= len(left)}
 
 
-def model_row(
-    context: Context[Any], record: Record[Reconstructor], pca: PCA, of_pca: Mapping[int, float]
-) -> dict[str, Any]:
+def model_row(context: Context[Any], record: Record[Reconstructor], pca: PCA, of_pca: Mapping[int, float]) -> Row:
     """A row of the table reconstruction."""
-    model, test_mse = record.config.model, record.last.get("test_mse")
-    angle = None
-    if record.config.method == "linear_autoencoder" and record.state == "complete":
-        from safetensors.numpy import load
-
+    method, k, angle = record.config.method, record.config.model.latent_dim, None
+    if method == "linear_autoencoder" and record.state == "complete":
         angle = largest_angle(load(context.weights(record))["decoder.weight"], pca)
-    return {
-        "method": record.config.method,
-        "latent_dim": model.latent_dim,
-        "seed": record.seed,
-        "test_mse": test_mse,
-        "train_mse": record.last.get("train_mse"),
-        "pca_ratio": test_mse / of_pca[model.latent_dim] if test_mse and model.latent_dim in of_pca else None,
-        "largest_angle_degrees": angle,
-        "num_parameters": model.num_parameters,
-        "epochs": len(record.epochs),
-        **record.outcome,
-    }
+    return training_row(
+        record,
+        "test_mse",
+        "train_mse",
+        method=method,
+        latent_dim=k,
+        pca_ratio=record.last["test_mse"] / of_pca[k] if record.last and k in of_pca else None,
+        largest_angle_degrees=angle,
+        num_parameters=record.config.model.num_parameters,
+    )
 
 
 def largest_angle(decoder: NDArray[np.float32], pca: PCA) -> float:
@@ -75,19 +68,18 @@ def identity_rows(
 ) -> Iterator[Row]:
     """How near the identity a wide model is, on clean test images and on noisy ones."""
     assert isinstance(record.config.model, AutoencoderSettings)
-    model = with_weights(record.config.model, context.weights(record))
-    images = context.data.test_images
+    model, images = with_weights(record.config.model, context.weights(record)), context.data.test_images
     clean = unit_pixels(images)
     of_clean = reconstruct_pixels(model, clean)
-    of_which = {"latent_dim": record.config.model.latent_dim, "seed": record.seed}
+    same = {"latent_dim": record.config.model.latent_dim, "seed": record.seed}
     copied = mse(of_clean, clean)
     without = {"noise": "none", "level": 0.0, "noisy_mse": 0.0, "noise_passed": None}
-    yield of_which | without | {"reconstructed_mse": copied, "copy_mse": copied}
+    yield same | without | {"reconstructed_mse": copied, "copy_mse": copied}
     for noise, level in levels:
         if noise in {"zeroed", "gaussian_unclipped"}:
             noisy = add_noise(images, noise, level, seed=context.seed)
             of_noisy = reconstruct_pixels(model, noisy)
-            yield of_which | {
+            yield same | {
                 "noise": noise,
                 "level": level,
                 "noisy_mse": mse(noisy, clean),

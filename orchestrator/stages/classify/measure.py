@@ -1,29 +1,24 @@
 """Latent vectors, and what classifiers of them and of raw images come to."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix
 from sklearn.neighbors import KNeighborsClassifier
 
-from orchestrator.engine.records import Record
+from orchestrator.engine.records import Arrays, Record
 from orchestrator.engine.stage import Context, Table
 from orchestrator.stages.architectures import final_model
+from orchestrator.stages.classify import Classify, Settings
+from orchestrator.stages.columns import epoch_rows, training_row
 from orchestrator.stages.measures import confusion_rows
 from trainables.autoencoder import encode
 from trainables.classifier import Examples, build
 from trainables.classifier_settings import ClassifierSettings, Input
 from trainables.images import flat_pixels
-
-if TYPE_CHECKING:
-    from orchestrator.stages.classify import Settings
-
-Arrays = Mapping[str, NDArray[Any]]
 
 
 def latent_vectors(context: Context[Settings]) -> Arrays:
@@ -42,37 +37,28 @@ def examples(given: Input, data: Any, latent: Arrays) -> Examples:
 def measured(context: Context[Settings], records: Sequence[Record[ClassifierSettings]]) -> Iterator[Table]:
     """The stage's tables."""
     latent = context.inputs
-    encode_seconds = {"latent": float(latent["seconds"][0]), "raw": 0.0}
+    encoding = {"latent": float(latent["seconds"][0]), "raw": 0.0}
     rows, epochs, reached, confusion = [], [], [], []
-    columns = ("epoch", "train_loss", "test_loss", "test_accuracy", "seconds")
     for record in records:
-        pair: dict[str, str] = {"input": record.config.input, "architecture": record.config.architecture}
-        seconds = encode_seconds[record.config.input]
-        rows.append({**pair, "seed": record.seed, "encode_seconds": seconds, **_outcome(record)})
-        epochs += record.of_epochs(*columns, **pair, seed=record.seed)
-        targets = first_epochs(record.epochs, context.own.accuracies, seconds)
-        reached += [{**pair, "seed": record.seed, **target} for target in targets]
+        pair: dict[str, Any] = {"input": record.config.input, "architecture": record.config.architecture}
+        seconds = encoding[record.config.input]
+        size = sum(parameter.numel() for parameter in build(record.config, seed=0).parameters())
+        last = training_row(record, "test_accuracy", "test_loss", "train_loss")
+        rows.append(pair | last | {"num_parameters": size, "encode_seconds": seconds})
+        which = pair | {"seed": record.seed}
+        epochs += epoch_rows(Classify.schemas["classifier_epochs"], record, **which)
+        reached += [which | target for target in first_epochs(record.epochs, context.own.accuracies, seconds)]
         if record.state == "complete" and record.seed == context.seed:
             confusion += confusion_rows(context.arrays(record)["confusion"], **pair)
     for given in get_args(Input):
         row, counts = nearest_neighbours(examples(given, context.data, latent), context.own.num_neighbors)
         pair = {"input": given, "architecture": "knn"}
-        rows.append({**row, **pair, "encode_seconds": encode_seconds[given]})
+        rows.append(row | pair | {"encode_seconds": encoding[given]})
         confusion += confusion_rows(counts, **pair)
     yield Table("classifiers", rows)
     yield Table("classifier_epochs", epochs)
     yield Table("classifier_targets", reached)
     yield Table("confusion", confusion)
-
-
-def _outcome(record: Record[ClassifierSettings]) -> dict[str, Any]:
-    model = build(record.config, seed=0)
-    return {
-        **{name: record.last.get(name) for name in ("test_accuracy", "test_loss", "train_loss")},
-        "num_parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "epochs": len(record.epochs),
-        **record.outcome,
-    }
 
 
 def first_epochs(

@@ -7,26 +7,20 @@ is fitted to training images, test images are added, and their class is told fro
 Everything runs on one thread, so that the same seed gives the same plane.
 """
 
-from __future__ import annotations
-
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
 from orchestrator.engine.records import Record
 from orchestrator.engine.settings import Scale, Section
-from orchestrator.engine.stage import Context, Picture, Presets, Stage, Table, Tables
-from orchestrator.engine.tables import CATEGORY, FLOAT, INT, TEXT, column, schema
-from orchestrator.stages.columns import CONFUSION, LABEL
+from orchestrator.engine.stage import Context, Picture, Stage, Table, Tables
+from orchestrator.engine.tables import schema
+from orchestrator.stages.columns import CONFUSION, LABEL, category, integer, real, text
 from orchestrator.stages.sections import Data
 
-METHOD = column("method", CATEGORY, "autoencoder (latent size 2), pca or tsne")
-PUBLISHED = {
-    "autoencoder": (0.734, 0.970, 0.041),
-    "pca": (0.506, 0.913, -0.033),
-    "tsne": (0.804, 0.991, 0.125),
-}
+METHOD = category("method", "autoencoder (latent size 2), pca or tsne")
+PUBLISHED = {"autoencoder": (0.734, 0.970, 0.041), "pca": (0.506, 0.913, -0.033), "tsne": (0.804, 0.991, 0.125)}
 """5-NN accuracy (fitted to training images, scored on test images), trustworthiness and silhouette (of training
 images but for the autoencoder's); source: timsainb/ParametricUMAP_paper, whose autoencoder is a larger one."""
 
@@ -50,50 +44,46 @@ class Embed(Stage[Settings, Any]):
     name, title = "embed", "The plane: autoencoder, PCA and t-SNE"
     settings = Settings
     reads = (Data,)
-    presets: ClassVar[Presets] = {
+    presets: ClassVar = {
         "laptop": {"num_fitted": 5_000, "num_measured": 2_500},
         "smoke": {"num_fitted": 500, "num_measured": 500},
     }
-    schemas = {
+    schemas: ClassVar = {
         "embeddings": schema(
             METHOD,
-            column("knn_accuracy", FLOAT, "share of test images with the class of those nearest in the plane"),
-            column(
+            real("knn_accuracy", "share of test images with the class of those nearest in the plane"),
+            real(
                 "new_knn_accuracy",
-                FLOAT,
                 "the same for test images added as new points, by the fitted training images nearest",
             ),
-            column("trustworthiness", FLOAT, "how far neighbours in the plane are near in the images, 1 at best"),
-            column("continuity", FLOAT, "how far neighbours in the images are near in the plane, 1 at best"),
-            column("silhouette", FLOAT, "how much nearer its own class than the next a point lies, -1 to 1"),
-            column("seconds", FLOAT, "time spent laying out; the autoencoder's training is refit's", "s"),
-            column("num_points", INT, "test images in the plane"),
-            column("num_fitted", INT, "training images that new points were added to"),
-            column("new_points", TEXT, "whether and how a new image gets its place"),
+            real("trustworthiness", "how far neighbours in the plane are near in the images, 1 at best"),
+            real("continuity", "how far neighbours in the images are near in the plane, 1 at best"),
+            real("silhouette", "how much nearer its own class than the next a point lies, -1 to 1"),
+            real("seconds", "time spent laying out; the autoencoder's training is refit's", "s"),
+            integer("num_points", "test images in the plane"),
+            integer("num_fitted", "training images that new points were added to"),
+            text("new_points", "whether and how a new image gets its place"),
         ),
         "embedding_points": schema(
             METHOD,
-            column("index", INT, "of the test image"),
+            integer("index", "of the test image"),
             LABEL,
-            column("x", FLOAT, "first coordinate"),
-            column("y", FLOAT, "second coordinate"),
+            real("x", "first coordinate"),
+            real("y", "second coordinate"),
         ),
         "embedding_confusion": schema(METHOD, *CONFUSION),
     }
     shown = ("embeddings",)
 
     def needs(self, own: Settings) -> tuple[str, ...]:
-        """The final models."""
         return ("refit",)
 
     def results(self, context: Context[Settings], records: Sequence[Record[Any]]) -> Iterator[Table]:
-        """Lay the images out, and measure what is near what."""
         from orchestrator.stages.embed.measure import measured
 
-        yield from measured(context)
+        return measured(context)
 
     def figures(self, context: Context[Settings], tables: Tables) -> Iterator[Picture]:
-        """The planes, and what the neighbours in them would take each class for."""
         from orchestrator.stages.embed import figures
 
         caption = "The test images, each class with its letter."
@@ -102,7 +92,6 @@ class Embed(Stage[Settings, Any]):
         yield Picture("embed_confusion", caption, figures.confusions, tables["embedding_confusion"])
 
     def findings(self, tables: Tables) -> Iterator[str]:
-        """Each plane's measures beside published ones, and whether new points have a place in it."""
         for row in tables["embeddings"].itertuples():
             accuracy, trust, silhouette = PUBLISHED[str(row.method)]
             yield (

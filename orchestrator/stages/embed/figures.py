@@ -1,71 +1,47 @@
 """The plane that images are laid out in (tables embeddings, embedding_points, embedding_confusion) as figures."""
 
-from __future__ import annotations
-
-import numpy as np
 import pandas as pd
-from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from orchestrator.figures.style import COLOURS, STYLE, placeholder, show_confusion
+from orchestrator.figures import style
+from orchestrator.figures.style import COLOURS, drawing
 from trainables.fashion_mnist import CLASS_NAMES
 
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
 SHADES = (*COLOURS, "#000000", "#F0E442", "#7F7F7F", "#8C510A")
 """Okabe and Ito's colours, with grey and brown; every class has a letter in the middle of its points besides."""
 LETTERS = ("T", "Tr", "P", "D", "C", "Sa", "Sh", "Sn", "B", "A")
 TITLES = {"autoencoder": "autoencoder, latent size 2", "pca": "PCA", "tsne": "t-SNE"}
 
 
-@rc_context(STYLE)
-def planes(points: pd.DataFrame, embeddings: pd.DataFrame) -> Figure:
+@drawing(13, 5.4, len(TITLES), shared=False, empty="no point was laid out")
+def planes(axes: list[Axes], points: pd.DataFrame, embeddings: pd.DataFrame) -> None:
     """Every method's plane with the classes' colours, and their letters at their medians."""
-    figure = Figure(figsize=(13, 5.4), layout="constrained")
-    axes = list(figure.subplots(1, len(TITLES)))
-    if points.empty:
-        return placeholder(figure, axes[0], "no point was laid out")
     accuracy = embeddings.set_index("method")["knn_accuracy"]
     for panel, (method, title) in zip(axes, TITLES.items(), strict=True):
-        rows = points[points["method"] == method]
-        for label in range(len(CLASS_NAMES)):
-            some = rows[rows["label"] == label]
-            panel.scatter(some["x"], some["y"], s=3, color=SHADES[label], alpha=0.35, linewidths=0, rasterized=True)
-        for label in range(len(CLASS_NAMES)):
-            some = rows[rows["label"] == label]
-            if len(some):
-                box = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": SHADES[label], "alpha": 0.9}
-                middle = some[["x", "y"]].median()
-                panel.text(*middle, LETTERS[label], bbox=box, fontsize=9, ha="center", va="center")
-        low, high = rows[["x", "y"]].quantile(0.001), rows[["x", "y"]].quantile(0.999)
-        margin = (high - low) * 0.08
-        panel.set(
-            xlim=(low["x"] - margin["x"], high["x"] + margin["x"]),
-            ylim=(low["y"] - margin["y"], high["y"] + margin["y"]),
-            title=f"{title}\n5-NN accuracy in the plane {accuracy[method]:.3f}",
-            xlabel="first coordinate",
-            ylabel="second coordinate" if panel is axes[0] else "",
-        )
+        plane = points[points["method"] == method]
+        classes = [plane[plane["label"] == label] for label in range(len(CLASS_NAMES))]
+        for rows, colour in zip(classes, SHADES, strict=True):
+            panel.scatter(rows["x"], rows["y"], s=3, color=colour, alpha=0.35, linewidths=0, rasterized=True)
+        for rows, colour, letter in zip(classes, SHADES, LETTERS, strict=True):
+            if len(rows):
+                box = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": colour, "alpha": 0.9}
+                x, y = rows[["x", "y"]].median()
+                panel.text(x, y, letter, bbox=box, fontsize=9, ha="center", va="center")
+        low, high = plane[["x", "y"]].quantile(0.001), plane[["x", "y"]].quantile(0.999)
+        low, high = low - (high - low) * 0.08, high + (high - low) * 0.08
+        panel.set(xlim=(low["x"], high["x"]), ylim=(low["y"], high["y"]), xlabel="first coordinate")
+        panel.set_title(f"{title}\n5-NN accuracy in the plane {accuracy[method]:.3f}")
+    axes[0].set_ylabel("second coordinate")
     handles = [
-        Line2D([], [], marker="o", color=SHADES[label], linestyle="none", label=f"{LETTERS[label]}  {name}")
-        for label, name in enumerate(CLASS_NAMES)
+        Line2D([], [], marker="o", color=colour, linestyle="none", label=f"{letter}  {name}")
+        for colour, letter, name in zip(SHADES, LETTERS, CLASS_NAMES, strict=True)
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=5)
-    return figure
+    axes[0].figure.legend(handles=handles, loc="outside lower center", ncols=5)
 
 
-@rc_context(STYLE)
 def confusions(confusion: pd.DataFrame) -> Figure:
     """What each class's points have around them in each plane (table embedding_confusion)."""
-    figure = Figure(figsize=(15, 5.4), layout="constrained")
-    axes = list(figure.subplots(1, len(TITLES)))
-    for panel, (method, title) in zip(axes, TITLES.items(), strict=True):
-        rows = confusion[confusion["method"] == method]
-        if rows.empty:
-            placeholder(figure, panel, "no point was laid out")
-            continue
-        matrix = rows.pivot(index="label", columns="predicted", values="count").to_numpy()
-        show_confusion(panel, matrix)
-        panel.set_title(f"{title}: {np.trace(matrix) / matrix.sum():.3f} right")
-    axes[0].set_ylabel("true class")
-    return figure
+    tables = {title: confusion[confusion["method"] == method] for method, title in TITLES.items()}
+    return style.confusions(15, tables, "right", "no point was laid out")

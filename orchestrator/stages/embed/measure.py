@@ -1,10 +1,8 @@
 """Images laid out in a plane, and what is near what there."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +15,10 @@ from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 from orchestrator.engine.stage import Context, Table
 from orchestrator.engine.tables import Row
 from orchestrator.stages.architectures import final_model
+from orchestrator.stages.embed import Settings
 from orchestrator.stages.measures import confusion_rows
 from trainables.autoencoder import encode
 from trainables.images import Images, flat_pixels
-
-if TYPE_CHECKING:
-    from orchestrator.stages.embed import Settings
 
 Points = NDArray[Any]
 Planes = tuple[Points, Points, Points]
@@ -36,21 +32,17 @@ NEW_POINTS = {
 
 def measured(context: Context[Settings]) -> Iterator[Table]:
     """The stage's tables."""
-    data, own = context.data, context.own
-    labels = data.test_labels
+    data, own, labels = context.data, context.own, context.data.test_labels
     fitted, fitted_labels = data.train_images[: own.num_fitted], data.train_labels[: own.num_fitted]
-    methods: dict[str, Callable[[Context[Settings], Images], Planes]] = {
-        "autoencoder": _autoencoder,
-        "pca": _pca,
-        "tsne": _tsne,
-    }
+    methods: dict[str, Callable[..., Planes]] = {"autoencoder": _autoencoder, "pca": _pca, "tsne": _tsne}
     rows: list[Row] = []
     confusion: list[Row] = []
-    points: list[dict[str, Any]] = []
+    planes = {}
     for method, embed in methods.items():
         started = time.perf_counter()
         plane, of_fitted, added = embed(context, fitted)
         seconds = time.perf_counter() - started
+        planes[method] = plane
         predicted = own_neighbours(plane, labels, own.num_neighbors)
         by_fitted = KNeighborsClassifier(own.num_neighbors).fit(of_fitted, fitted_labels)
         rows.append(
@@ -66,12 +58,12 @@ def measured(context: Context[Settings]) -> Iterator[Table]:
             }
         )
         confusion += confusion_rows(confusion_matrix(labels, predicted, labels=range(10)), method=method)
-        points.append({"method": np.repeat(method, len(plane)), "x": plane[:, 0], "y": plane[:, 1]})
     yield Table("embeddings", rows)
     yield Table("embedding_confusion", confusion)
-    columns = {name: np.concatenate([part[name] for part in points]) for name in ("method", "x", "y")}
-    repeated = {"index": np.tile(np.arange(len(labels)), len(points)), "label": np.tile(labels, len(points))}
-    yield Table("embedding_points", columns | repeated)
+    places = np.concatenate(list(planes.values()))
+    columns = {"index": np.tile(np.arange(len(labels)), len(planes)), "label": np.tile(labels, len(planes))}
+    columns |= {"method": np.repeat(list(planes), len(labels)), "x": places[:, 0], "y": places[:, 1]}
+    yield Table("embedding_points", columns)
 
 
 def _autoencoder(context: Context[Settings], fitted: Images) -> Planes:
@@ -89,8 +81,7 @@ def _pca(context: Context[Settings], fitted: Images) -> Planes:
 def _tsne(context: Context[Settings], fitted: Images) -> Planes:
     tsne = TSNE(perplexity=context.own.perplexity, neighbors="exact", n_jobs=1, random_state=context.seed)
     test = flat_pixels(context.data.test_images)
-    plane = np.asarray(tsne.fit(test))
-    of_fitted = tsne.fit(flat_pixels(fitted))
+    plane, of_fitted = np.asarray(tsne.fit(test)), tsne.fit(flat_pixels(fitted))
     return plane, np.asarray(of_fitted), np.asarray(of_fitted.transform(test))
 
 

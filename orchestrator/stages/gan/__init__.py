@@ -8,50 +8,29 @@ of raw images, between as many generated images as there are test images and the
 and the test images they are the floor.
 """
 
-from __future__ import annotations
-
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 
-import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from orchestrator.engine.records import Record, Trial
-from orchestrator.engine.settings import Scale, Section, check_distinct
-from orchestrator.engine.stage import Context, Model, Picture, Presets, Stage, Table, Tables, Worker
-from orchestrator.engine.tables import (
-    CATEGORY,
-    EPOCH,
-    EPOCHS,
-    ERROR,
-    FLOAT,
-    INT,
-    SECONDS,
-    SEED,
-    STATE,
-    TEXT,
-    column,
-    schema,
-)
-from orchestrator.stages.sections import Data
+from orchestrator.engine.settings import Scale, Section
+from orchestrator.engine.stage import Context, Model, Picture, Stage, Table, Tables, Worker
+from orchestrator.engine.tables import EPOCH, EPOCHS, ERROR, SECONDS, SEED, STATE, schema
+from orchestrator.stages.columns import CLASS_ENTROPY, GAN_MEANS, LOSS, boolean, category, integer, real, text
+from orchestrator.stages.sections import Data, Distinct
 from trainables.classifier_settings import ClassifierSettings
 from trainables.epoch import Epoch
 from trainables.gan_settings import VERSION, Decay, GanRecipe, GanSettings, Loss
 from trainables.images import NUM_PIXELS
 
-LOSS = column("loss", CATEGORY, "minimax or non_saturating: what the generator minimises")
-EPOCH_MEANS = (
-    column("d_loss", FLOAT, "mean loss of the discriminator, equation 3", "nat"),
-    column("g_loss", FLOAT, "mean loss of the generator", "nat"),
-    column("d_real", FLOAT, "mean probability of being real that real images are given"),
-    column("d_fake", FLOAT, "mean probability of being real that generated images are given"),
-)
-"""Means over an epoch's steps."""
-CLASS_ENTROPY = column("class_entropy", FLOAT, "entropy of the classes that generated images are taken for", "nat")
 SECONDS_AN_IMAGE = {"paper": 750e-6, "stable": 1000e-6}
 """About what an image takes in training, on one of two cores."""
+TUNED = {"learning_rate", "beta1", "batch_size"}
+"""What gan_search decides."""
 
 
 class GanSearch(Section):
@@ -67,12 +46,11 @@ class GanSearch(Section):
     """Range of the step size, searched on a logarithmic scale."""
     beta1: tuple[Decay, Decay] = (0.0, 0.9)
     """Range of the decay of both Adams' first moment."""
-    batch_sizes: tuple[PositiveInt, ...] = (64, 128, 256)
+    batch_sizes: Distinct[PositiveInt] = (64, 128, 256)
     """Batch sizes to choose from."""
 
     @model_validator(mode="after")
     def _ranges(self) -> Self:
-        check_distinct("batch_sizes", self.batch_sizes)
         for name in ("learning_rate", "beta1"):
             low, high = getattr(self, name)
             if low > high:
@@ -85,7 +63,7 @@ class Settings(GanRecipe, Section):
 
     epochs: Annotated[int, Field(ge=1), Scale("epochs a GAN")] = GanRecipe.model_fields["epochs"].default
     """Epochs of each."""
-    losses: Annotated[tuple[Loss, ...], Scale("losses of the generator")] = ("minimax", "non_saturating")
+    losses: Annotated[Distinct[Loss], Scale("losses of the generator")] = ("minimax", "non_saturating")
     """Which losses, each a GAN of its own."""
     num_seeds: Annotated[int, Field(ge=1), Scale("seeds of each GAN")] = 3
     """Seeds of each, counted from the run's."""
@@ -97,7 +75,6 @@ class Settings(GanRecipe, Section):
 
     @model_validator(mode="after")
     def _shares(self) -> Self:
-        check_distinct("losses", self.losses)
         sizes = {"batch_size": (self.batch_size,), "search.batch_sizes": self.search.batch_sizes}
         for name, values in sizes.items():
             uneven = [size for size in values if self.num_workers and size % self.num_workers]
@@ -118,10 +95,6 @@ class ScoredGan(Section):
     classifier: ClassifierSettings
 
 
-UNKNOWN_CLASSIFIER = ClassifierSettings(input="raw", num_features=NUM_PIXELS, architecture="cnn")
-"""For plans, while there is none."""
-
-
 class Gan(Stage[Settings, ScoredGan]):
     """The GANs."""
 
@@ -129,31 +102,26 @@ class Gan(Stage[Settings, ScoredGan]):
     settings, config, version = Settings, ScoredGan, VERSION
     reads = (Data,)
     shared = True
-    presets: ClassVar[Presets] = {
-        "laptop": {"num_seeds": 1, "epochs": 2},
-        "smoke": {"num_seeds": 1, "epochs": 2},
-    }
-    schemas = {
+    presets: ClassVar = {"laptop": {"num_seeds": 1, "epochs": 2}, "smoke": {"num_seeds": 1, "epochs": 2}}
+    schemas: ClassVar = {
         "gans": schema(
             LOSS,
             SEED,
-            column("learning_rate", FLOAT, "step size of both networks at the start"),
-            column("beta1", FLOAT, "decay of both Adams' first moment"),
-            column("batch_size", INT, "images of a step, over all workers"),
-            column("r1_penalty", FLOAT, "weight of the penalty on the discriminator's gradient in real images"),
-            column("frechet_distance", FLOAT, "of as many generated images as there are test images from these"),
-            column("precision", FLOAT, "share of generated images that lie among the real ones"),
-            column("recall", FLOAT, "share of real images that lie among the generated ones"),
+            real("learning_rate", "step size of both networks at the start"),
+            real("beta1", "decay of both Adams' first moment"),
+            integer("batch_size", "images of a step, over all workers"),
+            real("r1_penalty", "weight of the penalty on the discriminator's gradient in real images"),
+            real("frechet_distance", "of as many generated images as there are test images from these"),
+            real("precision", "share of generated images that lie among the real ones"),
+            real("recall", "share of real images that lie among the generated ones"),
             CLASS_ENTROPY,
-            column("num_classes", INT, "classes that any generated image is taken for"),
-            column(
-                "collapsed", pa.bool_(), "whether class_entropy is below the logarithm of 5, or recall below 0.01"
-            ),
-            column("floor_distance", FLOAT, "distance of as many training images from the test images"),
-            column("features", TEXT, "checksum of the classifier whose features distances are taken in"),
+            integer("num_classes", "classes that any generated image is taken for"),
+            boolean("collapsed", "whether class_entropy is below the logarithm of 5, or recall below 0.01"),
+            real("floor_distance", "distance of as many training images from the test images"),
+            text("features", "checksum of the classifier whose features distances are taken in"),
             EPOCHS,
             SECONDS,
-            column("num_workers", INT, "workers that shared the training"),
+            integer("num_workers", "workers that shared the training"),
             STATE,
             ERROR,
         ),
@@ -161,57 +129,42 @@ class Gan(Stage[Settings, ScoredGan]):
             LOSS,
             SEED,
             EPOCH,
-            *EPOCH_MEANS,
-            column("g_logit_grad", FLOAT, "mean size of the gradient of the generator's loss in the logit"),
-            column("frechet_distance", FLOAT, "of generated images from the test images, at the epoch's end"),
+            *GAN_MEANS,
+            real("g_logit_grad", "mean size of the gradient of the generator's loss in the logit"),
+            real("frechet_distance", "of generated images from the test images, at the epoch's end"),
             CLASS_ENTROPY,
             SECONDS,
         ),
         "gan_intervals": schema(
-            column(
-                "loss", CATEGORY, "minimax, non_saturating, or difference (of the first from the second, by seed)"
-            ),
-            column("num_seeds", INT, "GANs that were trained to the end"),
-            column("frechet_distance", FLOAT, "mean over the seeds of the distance from the test images"),
-            column("low", FLOAT, "lower end of the mean's 95 % t interval; missing where there is one seed"),
-            column("high", FLOAT, "upper end of it"),
-            column("floor_ratio", FLOAT, "frechet_distance over that of as many training images"),
+            category("loss", "minimax, non_saturating, or difference (of the first from the second, by seed)"),
+            integer("num_seeds", "GANs that were trained to the end"),
+            real("frechet_distance", "mean over the seeds of the distance from the test images"),
+            real("low", "lower end of the mean's 95 % t interval; missing where there is one seed"),
+            real("high", "upper end of it"),
+            real("floor_ratio", "frechet_distance over that of as many training images"),
         ),
     }
     shown = ("gan_intervals", "gans")
 
     def needs(self, own: Settings) -> tuple[str, ...]:
-        """The classifier, and the tuning where it is on."""
         return ("classify", "gan_search") if own.search.on else ("classify",)
 
     def num_workers(self, own: Settings) -> int | None:
-        """As the settings have it."""
         return own.num_workers
 
-    def trials(self, context: Context[Settings]) -> list[Trial[ScoredGan]]:
-        """Each loss from each seed; the classifier and the test images' features go with them."""
-        from orchestrator.stages.gan.tuning import tuned
-
+    def trials(self, context: Context[Settings]) -> Iterator[Trial[ScoredGan]]:
+        """Each loss from each seed, tuned where that is on."""
         own, num_images = context.own, context.section(Data).num_train
-        known = not context.planning
-        changes = tuned(context.records("gan_search").values()) if own.search.on and known else {}
-        classifier = scoring_record(context).config if known else UNKNOWN_CLASSIFIER
-        return [
-            Trial(
-                f"{loss}-seed-{seed}",
-                ScoredGan(gan=GanSettings(loss=loss, **(own.recipe | changes.get(loss, {}))), classifier=classifier),
-                seed,
-                own.epochs,
-                num_images,
-                SECONDS_AN_IMAGE[own.architecture] * own.epochs * num_images,
-                keep_weights=True,
-            )
-            for seed in range(context.seed, context.seed + own.num_seeds)
-            for loss in own.losses
-        ]
+        recipes = {loss: own.recipe for loss in own.losses}
+        if own.search.on and not context.planning:
+            for loss, best in best_of(context.records("gan_search").values(), "val_frechet_distance").items():
+                recipes[loss] |= best.config.gan.model_dump(include=TUNED)
+        for seed in range(context.seed, context.seed + own.num_seeds):
+            for loss, recipe in recipes.items():
+                gan = GanSettings(loss=loss, **recipe)
+                yield scored_trial(context, f"{loss}-seed-{seed}", gan, seed, num_images, keep_weights=True)
 
     def made_of(self, context: Context[Settings]) -> Sequence[str]:
-        """The classifier."""
         return (scoring_record(context).address,)
 
     def inputs(self, context: Context[Settings]) -> Mapping[str, NDArray[Any]]:
@@ -222,42 +175,50 @@ class Gan(Stage[Settings, ScoredGan]):
 
     def train(self, trial: Trial[ScoredGan], data: Any, worker: Worker) -> Iterator[Epoch]:
         """One GAN; the worker of rank 0 scores the generator after every epoch and keeps a few images."""
-        from orchestrator.stages.gan.scoring import image_scores
-        from trainables.gan_training import train_gan
+        from orchestrator.stages.gan.scoring import image_scores, trained
 
-        gan = trial.config.gan
-        measure = None
-        if worker.rank == 0:
-            measure = image_scores(trial, len(data.test_images), worker, last_epoch=gan.epochs)
-        return train_gan(
-            gan,
-            data.train_images,
-            device=worker.device,
-            seed=trial.seed,
-            resume=worker.resume,
-            prepare_model=worker.prepare_model,
-            rank=worker.rank,
-            world_size=worker.num_workers,
-            measure=measure,
-        )
+        scores = image_scores(trial, worker, last_epoch=trial.epochs) if worker.rank == 0 else None
+        return trained(trial, data.train_images, worker, scores)
 
     def results(self, context: Context[Settings], records: Sequence[Record[ScoredGan]]) -> Iterator[Table | Model]:
-        """How the trainings went and how good the generators are."""
         from orchestrator.stages.gan.measure import measured
 
-        return measured(context, records, self.schemas["gans"])
+        return measured(context, records)
 
     def figures(self, context: Context[Settings], tables: Tables) -> Iterator[Picture]:
-        """The generators' images, and how the losses and distances went."""
         from orchestrator.stages.gan.pictures import pictures
 
         return pictures(context, tables)
 
     def findings(self, tables: Tables) -> Iterator[str]:
-        """Each GAN's distance over seeds, beside the floor, and their difference."""
-        from orchestrator.stages.gan.measure import findings
+        table = tables["gans"].dropna(subset=["frechet_distance"])
+        by_loss = tables["gan_intervals"].set_index("loss")
+        distances = {}
+        for loss, row in by_loss.iterrows():
+            ends = "" if math.isnan(row["low"]) else f" (95 % t interval {row['low']:.2f} to {row['high']:.2f})"
+            distances[loss] = f"{row['frechet_distance']:.2f}{ends}"
+        for loss, rows in table.groupby("loss", observed=True):
+            floor, ratio = rows["floor_distance"].iloc[0], by_loss["floor_ratio"][loss]
+            yield (
+                f"{str(loss).replace('_', '-')}, {len(rows)} seed(s): Frechet distance {distances[loss]}, "
+                f"{ratio:.1f} times the floor of {floor:.2f}; precision {rows['precision'].mean():.2f}, "
+                f"recall {rows['recall'].mean():.2f}; {int(rows['collapsed'].sum())} collapsed."
+            )
+        if "difference" in by_loss.index and by_loss["num_seeds"]["difference"]:
+            yield f"Minimax less non-saturating, seed by seed: {distances['difference']}."
+        if table["r1_penalty"].any():
+            weight = table["r1_penalty"].max()
+            yield f"The discriminators have an R1 penalty of weight {weight:g}, which the paper's have not."
 
-        return findings(tables)
+
+def best_of(records: Collection[Record[ScoredGan]], metric: str) -> dict[Loss, Record[ScoredGan]]:
+    """Of each loss that has any, the complete training with the least of this metric."""
+    best = {}
+    for loss in dict.fromkeys(record.config.gan.loss for record in records):
+        complete = [r for r in records if r.config.gan.loss == loss and r.state == "complete"]
+        if complete:
+            best[loss] = min(complete, key=lambda record: record.last[metric])
+    return best
 
 
 def scoring_record(context: Context[Any]) -> Record[ClassifierSettings]:
@@ -265,3 +226,14 @@ def scoring_record(context: Context[Any]) -> Record[ClassifierSettings]:
     from orchestrator.stages.classify import key_of
 
     return context.records("classify")[key_of("raw", "cnn", context.seed)]
+
+
+def scored_trial(
+    context: Context[Any], key: str, gan: GanSettings, seed: int, num_images: int, **options: Any
+) -> Trial[ScoredGan]:
+    """A training of a GAN that the classifier scores; while there is none, a stand-in."""
+    classifier = ClassifierSettings(input="raw", num_features=NUM_PIXELS, architecture="cnn")
+    if not context.planning:
+        classifier = scoring_record(context).config
+    cost = SECONDS_AN_IMAGE[gan.architecture] * gan.epochs * num_images
+    return Trial(key, ScoredGan(gan=gan, classifier=classifier), seed, gan.epochs, num_images, cost, **options)

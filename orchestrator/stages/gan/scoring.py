@@ -1,8 +1,6 @@
-"""What GANs are scored with, on its way to the workers: a classifier, and its features of real images."""
+"""What GANs are trained and scored with in the workers: a classifier, and its features of real images."""
 
-from __future__ import annotations
-
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -10,16 +8,16 @@ from numpy.typing import NDArray
 from safetensors.numpy import load
 from torch import Tensor
 
-from orchestrator.engine.records import Trial
+from orchestrator.engine.records import Arrays, Trial
 from orchestrator.engine.stage import Context, Worker
 from orchestrator.stages.gan import ScoredGan, scoring_record
 from trainables.classifier import Classifier, build
 from trainables.classifier_settings import ClassifierSettings
+from trainables.epoch import Epoch
 from trainables.gan_scores import Scores, features
-from trainables.gan_training import Measure, generate, random_vectors
+from trainables.gan_training import Measure, generate, random_vectors, train_gan
 from trainables.images import Images, as_tensor
 
-Arrays = Mapping[str, NDArray[Any]]
 NUM_SHOWN = 10
 """Fixed random vectors whose images are kept after every epoch."""
 
@@ -46,18 +44,17 @@ def weights_of(name: str, arrays: Arrays) -> dict[str, Tensor]:
     return {key.removeprefix(prefix): torch.tensor(it) for key, it in arrays.items() if key.startswith(prefix)}
 
 
-def image_scores(trial: Trial[ScoredGan], num_images: int, worker: Worker, *, last_epoch: int | None) -> Measure:
-    """Scores a generator after each epoch by so many images, and keeps the first few of them.
+def image_scores(trial: Trial[ScoredGan], worker: Worker, *, last_epoch: int | None) -> Measure:
+    """Scores a generator after each epoch by as many images as there are real ones, and keeps the first few of them.
 
     Args:
-        trial: the GAN's.
-        num_images: that are generated, always from the same random vectors.
+        trial: the GAN's; its seed decides the random vectors, the same after every epoch.
         worker: where, with what `scoring_inputs` gave.
         last_epoch: after which precision and recall are measured too; None for never.
     """
-    z = random_vectors(num_images, trial.config.gan, trial.seed, 0, 2)
-    classifier = scoring_classifier(trial.config.classifier, worker.inputs).to(worker.device)
     real_features = torch.from_numpy(worker.inputs["real_features"]).to(worker.device)
+    z = random_vectors(len(real_features), trial.config.gan, trial.seed, 0, 2)
+    classifier = scoring_classifier(trial.config.classifier, worker.inputs).to(worker.device)
     scores = Scores(classifier, real_features, z, last_epoch=last_epoch)
 
     def measure(generator: torch.nn.Module, number: int) -> tuple[Mapping[str, float], Arrays]:
@@ -65,3 +62,18 @@ def image_scores(trial: Trial[ScoredGan], num_images: int, worker: Worker, *, la
         return scores(generator, number), {f"epoch-{number:03d}.images": images}
 
     return measure
+
+
+def trained(trial: Trial[ScoredGan], images: Images, worker: Worker, measure: Measure | None) -> Iterator[Epoch]:
+    """Train a GAN, alone or together with other workers; the one of rank 0 measures."""
+    return train_gan(
+        trial.config.gan,
+        images,
+        device=worker.device,
+        seed=trial.seed,
+        resume=worker.resume,
+        prepare_model=worker.prepare_model,
+        rank=worker.rank,
+        world_size=worker.num_workers,
+        measure=measure,
+    )

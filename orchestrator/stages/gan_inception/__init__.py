@@ -7,20 +7,19 @@ those that torch-fidelity publishes: as many generated images as there are test 
 gan scores, against the test images, grey in all three channels.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from numpy.typing import NDArray
 
 from orchestrator.engine.records import Record, Trial
 from orchestrator.engine.settings import Section, UserError
 from orchestrator.engine.stage import Context, Stage, Table, Tables, Worker
-from orchestrator.engine.tables import FLOAT, INT, SECONDS, SEED, TEXT, column, schema
-from orchestrator.stages.gan import LOSS, Settings
+from orchestrator.engine.tables import SECONDS, SEED, schema
+from orchestrator.stages.columns import LOSS, integer, real, text
+from orchestrator.stages.gan import Settings
 from orchestrator.stages.sections import Data
 from trainables.epoch import Epoch
 from trainables.gan_settings import GanSettings
@@ -47,21 +46,20 @@ class Inception(Stage[Settings, ImageSet]):
     settings, section, config = Settings, "gan", ImageSet
     reads = (Data,)
     flag = "--gan.inception-weights FILE"
-    schemas = {
+    schemas: ClassVar = {
         "gan_inception": schema(
             LOSS,
             SEED,
-            column("inception_fid", FLOAT, "Frechet distance from the test images in features of Inception-v3"),
-            column("floor_fid", FLOAT, "the same of as many training images"),
-            column("num_images", INT, "generated images, and test images"),
-            column("features", TEXT, "checksum of the network's weights"),
+            real("inception_fid", "Frechet distance from the test images in features of Inception-v3"),
+            real("floor_fid", "the same of as many training images"),
+            integer("num_images", "generated images, and test images"),
+            text("features", "checksum of the network's weights"),
             SECONDS,
         )
     }
     shown = ("gan_inception",)
 
     def wanted(self, own: Settings) -> bool:
-        """Where there are weights."""
         return own.inception_weights is not None
 
     def check(self, own: Settings) -> None:
@@ -71,10 +69,9 @@ class Inception(Stage[Settings, ImageSet]):
         read_weights(weights_file(own))
 
     def needs(self, own: Settings) -> tuple[str, ...]:
-        """The GANs."""
         return ("gan",)
 
-    def trials(self, context: Context[Settings]) -> list[Trial[ImageSet]]:
+    def trials(self, context: Context[Settings]) -> Iterator[Trial[ImageSet]]:
         """One for each set of images."""
         number = context.section(Data).num_test
         sets = [(ImageSet(images=name), context.seed) for name in REAL]
@@ -83,8 +80,8 @@ class Inception(Stage[Settings, ImageSet]):
         else:
             gans = context.records("gan").items()
             sets += [(ImageSet(images=key, gan=record.config.gan), record.seed) for key, record in gans]
-        cost = SECONDS_AN_IMAGE * number
-        return [Trial(images.images, images, seed, 1, number, cost) for images, seed in sets]
+        for images, seed in sets:
+            yield Trial(images.images, images, seed, 1, number, SECONDS_AN_IMAGE * number)
 
     def made_of(self, context: Context[Settings]) -> Sequence[str]:
         """The network's weights, and the generators."""
@@ -109,17 +106,16 @@ class Inception(Stage[Settings, ImageSet]):
         return gaussian_of(trial, data, worker)
 
     def results(self, context: Context[Settings], records: Sequence[Record[ImageSet]]) -> Iterator[Table]:
-        """Each GAN's distance from the test images, and the training images'."""
         from orchestrator.stages.gan_inception.measure import rows
 
         yield Table("gan_inception", rows(context, records))
 
     def findings(self, tables: Tables) -> Iterator[str]:
-        """Each GAN's distance, beside the floor."""
         for loss, rows in tables["gan_inception"].groupby("loss", observed=True):
+            name, first = str(loss).replace("_", "-"), rows.iloc[0]
             yield (
-                f"{str(loss).replace('_', '-')} in the features of Inception-v3 (weights {rows['features'].iloc[0]}): "
-                f"FID {rows['inception_fid'].mean():.2f}, the floor {rows['floor_fid'].iloc[0]:.2f}."
+                f"{name} in the features of Inception-v3 (weights {first['features']}): "
+                f"FID {rows['inception_fid'].mean():.2f}, the floor {first['floor_fid']:.2f}."
             )
 
 

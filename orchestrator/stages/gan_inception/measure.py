@@ -1,12 +1,10 @@
 """Features of Inception-v3, and Frechet distances in them."""
 
-from __future__ import annotations
-
 import hashlib
 import pickle
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from numpy.typing import NDArray
@@ -16,6 +14,7 @@ from torch import Tensor
 from orchestrator.engine.records import Record, Trial
 from orchestrator.engine.settings import UserError
 from orchestrator.engine.stage import Context, Worker
+from orchestrator.stages.gan import Settings
 from orchestrator.stages.gan.scoring import weights_of
 from orchestrator.stages.gan_inception import ImageSet
 from trainables import inception
@@ -24,9 +23,6 @@ from trainables.gan import build
 from trainables.gan_scores import gaussian, gaussian_distance
 from trainables.gan_training import generate, random_vectors
 from trainables.images import as_tensor
-
-if TYPE_CHECKING:
-    from orchestrator.stages.gan import Settings
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

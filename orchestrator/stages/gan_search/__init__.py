@@ -9,32 +9,21 @@ classifier that gives the features has learnt from all training images, the gene
 of its own, so that neither is trained with what suits the other.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from numpy.typing import NDArray
 
 from orchestrator.engine.records import Record, Trial
-from orchestrator.engine.stage import Context, Picture, Presets, Stage, Table, Tables, Worker
+from orchestrator.engine.stage import Context, Picture, Stage, Table, Tables, Worker
 from orchestrator.engine.study import Suggested
-from orchestrator.engine.tables import EPOCHS, ERROR, FLOAT, INT, SECONDS, SEED, STATE, TRIAL, column, schema
-from orchestrator.stages.gan import (
-    CLASS_ENTROPY,
-    EPOCH_MEANS,
-    LOSS,
-    SECONDS_AN_IMAGE,
-    UNKNOWN_CLASSIFIER,
-    GanSearch,
-    ScoredGan,
-    Settings,
-    scoring_record,
-)
-from orchestrator.stages.gan.tuning import TUNED
+from orchestrator.engine.tables import STATE, TRIAL, schema
+from orchestrator.stages.columns import CLASS_ENTROPY, GAN_MEANS, LOSS, TRIAL_OUTCOME, integer, real, training_row
+from orchestrator.stages.gan import TUNED, GanSearch, ScoredGan, Settings, best_of, scored_trial, scoring_record
 from orchestrator.stages.sections import Data
 from trainables.epoch import Epoch
 from trainables.gan_settings import VERSION, GanSettings
+from trainables.splits import hold_out_last
 
 WINDOW = 4
 """Trials at once, at most: how far suggestions run ahead of the results that they are made from."""
@@ -48,39 +37,30 @@ class Tuning(Stage[GanSearch, ScoredGan]):
     reads = (Data, Settings)
     retries_failed = False
     flag = "--gan.search.on"
-    presets: ClassVar[Presets] = {
-        "laptop": {"trials": 4, "epochs": 1},
-        "smoke": {"on": True, "trials": 2, "epochs": 1},
-    }
-    schemas = {
+    presets: ClassVar = {"laptop": {"trials": 4, "epochs": 1}, "smoke": {"on": True, "trials": 2, "epochs": 1}}
+    schemas: ClassVar = {
         "gan_trials": schema(
             TRIAL,
             LOSS,
             STATE,
-            column(
+            real(
                 "val_frechet_distance",
-                FLOAT,
                 "of generated images from the last sixth of the training images, as many; the search's objective",
             ),
-            *EPOCH_MEANS,
+            *GAN_MEANS,
             CLASS_ENTROPY,
-            column("params_learning_rate", FLOAT, "step size of both networks"),
-            column("params_beta1", FLOAT, "decay of both Adams' first moment"),
-            column("params_batch_size", INT, "images of a step"),
-            EPOCHS,
-            SECONDS,
-            SEED,
-            ERROR,
+            real("params_learning_rate", "step size of both networks"),
+            real("params_beta1", "decay of both Adams' first moment"),
+            integer("params_batch_size", "images of a step"),
+            *TRIAL_OUTCOME,
         )
     }
     shown = ("gan_trials",)
 
     def wanted(self, own: GanSearch) -> bool:
-        """Where it is asked for."""
         return own.on
 
     def needs(self, own: GanSearch) -> tuple[str, ...]:
-        """The classifier."""
         return ("classify",)
 
     def trials(self, context: Context[GanSearch]) -> Suggested:
@@ -89,66 +69,49 @@ class Tuning(Stage[GanSearch, ScoredGan]):
 
         from orchestrator.engine.suggestions import OptunaSuggestions, tpe
 
-        own, gan, num_train = context.own, context.section(Settings), context.section(Data).num_train
-        classifier = UNKNOWN_CLASSIFIER if context.planning else scoring_record(context).config
+        own, common = context.own, context.section(Settings)
         space = {
             "learning_rate": FloatDistribution(*own.learning_rate, log=True),
             "beta1": FloatDistribution(*own.beta1),
             "batch_size": CategoricalDistribution(own.batch_sizes),
         }
-        studies = [OptunaSuggestions(space, tpe(own.trials // 2, context.seed), self.metric) for _ in gan.losses]
-        num_images, num_losses = num_train * 5 // 6, len(gan.losses)
-        cost = SECONDS_AN_IMAGE[gan.architecture] * own.epochs * num_images
+        studies = [OptunaSuggestions(space, tpe(own.trials // 2, context.seed), self.metric) for _ in common.losses]
+        num_images, num_losses = context.section(Data).num_train * 5 // 6, len(common.losses)
 
         def suggest(number: int, records: Sequence[Record[ScoredGan]]) -> Trial[ScoredGan]:
             of_study, which = divmod(number, num_losses)
             params = studies[which](of_study, records[which::num_losses])
-            settings = GanSettings(loss=gan.losses[which], **(gan.recipe | {"epochs": own.epochs} | params))
-            config = ScoredGan(gan=settings, classifier=classifier)
-            return Trial(f"trial-{number:03d}", config, context.seed, own.epochs, num_images, cost)
+            gan = GanSettings(loss=common.losses[which], **(common.recipe | {"epochs": own.epochs} | params))
+            return scored_trial(context, f"trial-{number:03d}", gan, context.seed, num_images)
 
         return Suggested(num_losses * own.trials, WINDOW, suggest)
 
     def made_of(self, context: Context[GanSearch]) -> Sequence[str]:
-        """The classifier."""
         return (scoring_record(context).address,)
 
     def inputs(self, context: Context[GanSearch]) -> Mapping[str, NDArray[Any]]:
         """The classifier's weights, and its features of the validation images."""
         from orchestrator.stages.gan.scoring import scoring_inputs
-        from trainables.splits import hold_out_last
 
         images = context.data.train_images
         return scoring_inputs(context, images[hold_out_last(images).validation])
 
     def train(self, trial: Trial[ScoredGan], data: Any, worker: Worker) -> Iterator[Epoch]:
         """Train on the first five sixths of the training images, measure the distance from the rest."""
-        from orchestrator.stages.gan.scoring import image_scores
-        from trainables.gan_training import train_gan
-        from trainables.splits import hold_out_last
+        from orchestrator.stages.gan.scoring import image_scores, trained
 
-        scores = image_scores(trial, len(worker.inputs["real_features"]), worker, last_epoch=None)
-        images = data.train_images[hold_out_last(data.train_images).train]
+        scores = image_scores(trial, worker, last_epoch=None)
 
         def measure(generator: Any, number: int) -> tuple[dict[str, float], dict[str, Any]]:
             metrics, _ = scores(generator, number)
             return {self.metric: metrics["frechet_distance"], "class_entropy": metrics["class_entropy"]}, {}
 
-        return train_gan(
-            trial.config.gan,
-            images,
-            device=worker.device,
-            seed=trial.seed,
-            resume=worker.resume,
-            measure=measure,
-        )
+        return trained(trial, data.train_images[hold_out_last(data.train_images).train], worker, measure)
 
     def results(self, context: Context[GanSearch], records: Sequence[Record[ScoredGan]]) -> Iterator[Table]:
-        """What was found."""
         yield Table("gan_trials", [_row(number, record) for number, record in enumerate(records)])
 
     def figures(self, context: Context[GanSearch], tables: Tables) -> Iterator[Picture]:
-        """The two losses of the trials."""
         from orchestrator.stages.gan import figures
 
         caption = "Losses of the trials: the paper would have tuned on these two."
@@ -168,34 +131,25 @@ class Tuning(Stage[GanSearch, ScoredGan]):
                 f"batch_size {best['params_batch_size']}."
             )
             if len(rows) > 2:
-                order = {name: spearmanr(rows[name], rows[distance]).statistic for name in ("d_loss", "g_loss")}
-                against = spearmanr(rows["d_loss"], rows["g_loss"]).statistic
+                pairs = (("d_loss", distance), ("g_loss", distance), ("d_loss", "g_loss"))
+                by_d, by_g, of_both = (spearmanr(rows[one], rows[other]).statistic for one, other in pairs)
                 yield (
-                    f"Rank correlation of the distance with the discriminator's loss {order['d_loss']:.2f}, with the "
-                    f"generator's {order['g_loss']:.2f}; of the two losses {against:.2f}. "
+                    f"Rank correlation of the distance with the discriminator's loss {by_d:.2f}, with the "
+                    f"generator's {by_g:.2f}; of the two losses {of_both:.2f}. "
                     "A loss could stand for the distance only where it ordered the trials as that does (1 or -1). "
                     f"The best trial's discriminator has a loss of {best['d_loss']:.2f}; in equilibrium it is 1.39."
                 )
 
     def failure(self, records: Sequence[Record[ScoredGan]]) -> str | None:
         """Where a loss has no complete trial; single ones may fail."""
-        losses = dict.fromkeys(record.config.gan.loss for record in records)
-        complete = {record.config.gan.loss for record in records if record.state == "complete"}
-        without = [loss for loss in losses if loss not in complete]
+        complete = best_of(records, self.metric)
+        without = [loss for loss in dict.fromkeys(r.config.gan.loss for r in records) if loss not in complete]
         if not without:
             return None
         return f"no trial of {', '.join(without)} came to its end; the table gan_trials has their errors"
 
 
 def _row(number: int, record: Record[ScoredGan]) -> dict[str, Any]:
-    gan = record.config.gan
-    measured = ("val_frechet_distance", "d_loss", "g_loss", "d_real", "d_fake", "class_entropy")
-    return {
-        "trial": number,
-        "loss": gan.loss,
-        **{name: record.last.get(name) for name in measured},
-        **{f"params_{name}": getattr(gan, name) for name in TUNED},
-        "epochs": len(record.epochs),
-        "seed": record.seed,
-        **record.outcome,
-    }
+    params = {f"params_{name}": value for name, value in record.config.gan.model_dump(include=TUNED).items()}
+    measured = (Tuning.metric, "d_loss", "g_loss", "d_real", "d_fake", "class_entropy")
+    return training_row(record, *measured, trial=number, loss=record.config.gan.loss, **params)

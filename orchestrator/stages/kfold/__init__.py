@@ -5,26 +5,36 @@ Every fold starts from fresh weights and a fresh optimizer, as the author's do n
 images stand others, and beside the spread of the folds that of a single fold over seeds.
 """
 
-from __future__ import annotations
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, ClassVar, Literal
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Literal, Self
-
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from orchestrator.engine.records import Record, Trial
-from orchestrator.engine.settings import Scale, Section, check_distinct
-from orchestrator.engine.stage import Context, Picture, Presets, Stage, Table, Tables, Worker
-from orchestrator.engine.tables import CATEGORY, EPOCH, ERROR, INT, SECONDS, SEED, STATE, column, schema
+from orchestrator.engine.settings import Scale, Section
+from orchestrator.engine.stage import Context, Picture, Stage, Table, Tables, Worker
+from orchestrator.engine.tables import EPOCH, SECONDS, SEED, schema
 from orchestrator.stages.architectures import best, table1, training_cost
-from orchestrator.stages.columns import mse
-from orchestrator.stages.sections import Autoencoders, Data
+from orchestrator.stages.columns import (
+    LAST_TRAIN_MSE,
+    OUTCOME,
+    TEST_MSE,
+    TRAIN_MSE,
+    category,
+    epoch_rows,
+    integer,
+    mse,
+)
+from orchestrator.stages.sections import Autoencoders, Data, Distinct
 from trainables.autoencoder_settings import VERSION, AutoencoderSettings
 from trainables.epoch import Epoch
-from trainables.splits import Order
+from trainables.splits import Order, fold_split, ordered
 
-FOLD = column("fold", INT, "which of the blocks validates, from 0")
-ORDER = column("order", CATEGORY, "order of the images that blocks are cut from (trainables.splits)")
+WHICH = (
+    integer("fold", "which of the blocks validates, from 0"),
+    category("order", "order of the images that blocks are cut from (trainables.splits)"),
+    SEED,
+)
 
 
 class Settings(Section):
@@ -36,7 +46,7 @@ class Settings(Section):
     """Contiguous blocks of the training images."""
     epochs: Annotated[int, Field(ge=1), Scale("epochs a fold")] = 20
     """Epochs of each fold."""
-    orders: Annotated[tuple[Order, ...], Scale("orders of the images")] = (
+    orders: Annotated[Distinct[Order], Scale("orders of the images")] = (
         "sequential",
         "shuffled",
         "stratified",
@@ -45,11 +55,6 @@ class Settings(Section):
     """Orders of the images that blocks are cut from: sequential is the paper's, class_sorted its opposite."""
     num_seeds: Annotated[int, Field(ge=1), Scale("seeds of one fold")] = 4
     """Seeds that the first order's fold 0 is trained with: how much folds would differ by chance alone."""
-
-    @model_validator(mode="after")
-    def _orders(self) -> Self:
-        check_distinct("orders", self.orders)
-        return self
 
 
 class Fold(Section):
@@ -69,30 +74,24 @@ class Kfold(Stage[Settings, Fold]):
     name, title, metric = "kfold", "Six sequential folds (the paper's Figure 1)", "val_mse"
     settings, config, version = Settings, Fold, VERSION
     reads = (Data, Autoencoders)
-    presets: ClassVar[Presets] = {
+    presets: ClassVar = {
         "laptop": {"epochs": 2, "orders": ("sequential", "class_sorted"), "num_seeds": 3},
         "smoke": {"epochs": 2, "orders": ("sequential", "class_sorted"), "num_seeds": 2},
     }
-    schemas = {
+    schemas: ClassVar = {
         "folds": schema(
-            FOLD,
-            ORDER,
-            SEED,
-            column("num_train", INT, "images trained on"),
-            column("num_val", INT, "images validated on"),
-            mse("train_mse", "mean over the last epoch's batches"),
+            *WHICH,
+            integer("num_train", "images trained on"),
+            integer("num_val", "images validated on"),
+            LAST_TRAIN_MSE,
             mse("val_mse", "error on the fold's validation block after the last epoch"),
-            mse("test_mse", "error on the test images after the last epoch"),
-            SECONDS,
-            STATE,
-            ERROR,
+            TEST_MSE,
+            *OUTCOME,
         ),
         "fold_epochs": schema(
-            FOLD,
-            ORDER,
-            SEED,
+            *WHICH,
             EPOCH,
-            mse("train_mse", "mean over the epoch's batches, while the weights move"),
+            TRAIN_MSE,
             mse("last_batch_mse", "the epoch's last batch; the paper's Figure 1 plots this"),
             mse("val_mse", "error on the fold's validation block at the end of the epoch"),
             SECONDS,
@@ -101,67 +100,49 @@ class Kfold(Stage[Settings, Fold]):
     shown = ("folds",)
 
     def needs(self, own: Settings) -> tuple[str, ...]:
-        """The search, unless Table 1 is validated."""
         return () if own.model == "paper_table1" else ("search",)
 
-    def trials(self, context: Context[Settings]) -> list[Trial[Fold]]:
+    def trials(self, context: Context[Settings]) -> Iterator[Trial[Fold]]:
         """Every order and fold, and further seeds of the first."""
         own, seed, num_train = context.own, context.seed, context.section(Data).num_train
         model = (table1 if own.model == "paper_table1" else best)(context, own.epochs)
         num_images = num_train - num_train // own.num_folds
+        cost = training_cost(model, num_images)
         arms = [(order, fold, seed) for order in own.orders for fold in range(own.num_folds)]
         arms += [(own.orders[0], 0, seed + more) for more in range(1, own.num_seeds)]
-        return [
-            Trial(
-                f"{order}-{fold}-seed-{of_training}",
-                Fold(model=model, order=order, order_seed=seed, fold=fold, num_folds=own.num_folds),
-                of_training,
-                own.epochs,
-                num_images,
-                training_cost(model, num_images),
-            )
-            for order, fold, of_training in arms
-        ]
+        for order, number, of_training in arms:
+            fold = Fold(model=model, order=order, order_seed=seed, fold=number, num_folds=own.num_folds)
+            yield Trial(f"{order}-{number}-seed-{of_training}", fold, of_training, own.epochs, num_images, cost)
 
     def train(self, trial: Trial[Fold], data: Any, worker: Worker) -> Iterator[Epoch]:
         """Train on all blocks but one, validate on that, and test at the end."""
         from trainables.autoencoder import train_autoencoder
-        from trainables.splits import fold_split, ordered
 
-        fold = trial.config
-        order = ordered(data.train_labels, fold.order, num_folds=fold.num_folds, seed=fold.order_seed)
-        split = fold_split(
-            data.train_images, order, fold=fold.fold, num_folds=fold.num_folds, test_images=data.test_images
-        )
+        fold, images, num_folds = trial.config, data.train_images, trial.config.num_folds
+        order = ordered(data.train_labels, fold.order, num_folds=num_folds, seed=fold.order_seed)
+        split = fold_split(images, order, fold=fold.fold, num_folds=num_folds, test_images=data.test_images)
         return train_autoencoder(fold.model, split, device=worker.device, seed=trial.seed, resume=worker.resume)
 
     def results(self, context: Context[Settings], records: Sequence[Record[Fold]]) -> Iterator[Table]:
-        """What the folds came to, and their curves."""
         num_train = context.section(Data).num_train
         yield Table("folds", [_row(record, num_train) for record in records])
-        columns = ("epoch", "train_mse", "last_batch_mse", "val_mse", "seconds")
-        rows = [row for record in records for row in record.of_epochs(*columns, **_which(record))]
+        columns = self.schemas["fold_epochs"]
+        rows = [row for record in records for row in epoch_rows(columns, record, **_which(record))]
         yield Table("fold_epochs", rows)
 
     def figures(self, context: Context[Settings], tables: Tables) -> Iterator[Picture]:
-        """The paper's Figure 1, and what it leaves out."""
         from orchestrator.stages.kfold import figures
 
         first = f"order == {context.own.orders[0]!r} and seed == {context.seed}"
-        folds, epochs = tables["folds"], tables["fold_epochs"]
-        yield Picture(
-            "kfold_epochs",
-            "Learning curves of the folds; hollow marks are the author's values after 20 epochs.",
-            figures.fold_curves,
-            epochs.query(first),
-        )
+        folds, epochs = tables["folds"], tables["fold_epochs"].query(first)
+        caption = "Learning curves of the folds; hollow marks are the author's values after 20 epochs."
+        yield Picture("kfold_epochs", caption, figures.fold_curves, epochs)
         caption = "Error of each fold's model on the test images."
         yield Picture("kfold_test", caption, figures.fold_test, folds.query(first))
         caption = "The folds when the images are in another order, and one fold over seeds."
         yield Picture("kfold_orders", caption, figures.fold_orders, folds)
 
     def findings(self, tables: Tables) -> Iterator[str]:
-        """Spread over folds, over orders of the images and over seeds."""
         folds = tables["folds"].dropna(subset=["val_mse", "test_mse"])
         if folds.empty:
             return
@@ -176,10 +157,10 @@ class Kfold(Stage[Settings, Fold]):
                 )
         seeds = folds[(folds["order"] == first["order"]) & (folds["fold"] == first["fold"])]
         if len(seeds) > 1:
+            val, test = seeds["val_mse"].std(), seeds["test_mse"].std()
             yield (
-                f"Fold {first['fold']} alone over {len(seeds)} seeds: standard deviation "
-                f"{seeds['val_mse'].std():.5f} in validation, {seeds['test_mse'].std():.5f} in test: what folds would "
-                "differ by through chance alone."
+                f"Fold {first['fold']} alone over {len(seeds)} seeds: standard deviation {val:.5f} in validation, "
+                f"{test:.5f} in test: what folds would differ by through chance alone."
             )
 
 

@@ -1,7 +1,5 @@
 """The paper's Table 1 of any model, read off its layers."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch
@@ -9,6 +7,11 @@ from torch import nn
 
 from trainables.autoencoder import Autoencoder
 from trainables.images import IMAGE_SIZE
+
+NAMES = {nn.Conv2d: "conv", nn.Linear: "lin", nn.ConvTranspose2d: "deconv"}
+EMPTY = dict.fromkeys(
+    ("in_channels", "out_channels", "kernel", "stride", "padding", "output_padding", "activation", "acts_on")
+)
 
 
 def layer_table(model: Autoencoder) -> list[dict[str, Any]]:
@@ -21,12 +24,11 @@ def layer_table(model: Autoencoder) -> list[dict[str, Any]]:
     x = torch.zeros(1, 1, IMAGE_SIZE, IMAGE_SIZE)
     waiting: list[nn.Module] = []
     counts = {"conv": 0, "lin": 0, "deconv": 0}
-    names = {nn.Conv2d: "conv", nn.Linear: "lin", nn.ConvTranspose2d: "deconv"}
     model.eval()
     for layer in (*model.encoder, *model.decoder):
         with torch.inference_mode():
             x = layer(x)
-        if (name := names.get(type(layer))) is None:
+        if (name := NAMES.get(type(layer))) is None:
             if not isinstance(layer, nn.Flatten | nn.Unflatten):
                 waiting.append(layer)
             continue
@@ -34,35 +36,24 @@ def layer_table(model: Autoencoder) -> list[dict[str, Any]]:
             _acts_on(rows[-1], "output", waiting)
         latent = layer is model.encoder[-1]
         counts[name] += not latent
-        convolution = isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)
-        rows.append(
-            {
-                "layer": "latent" if latent else f"{name}{counts[name]}",
-                "kind": type(layer).__name__,
-                "in_channels": layer.in_channels if convolution else layer.in_features,
-                "out_channels": layer.out_channels if convolution else layer.out_features,
-                "kernel": layer.kernel_size[0] if convolution else None,
-                "stride": layer.stride[0] if convolution else None,
-                "padding": layer.padding[0] if convolution else None,
-                "output_padding": layer.output_padding[0] if name == "deconv" else None,
-                "output_shape": "x".join(str(size) for size in x.shape[1:]),
-                "activation": None,
-                "batch_norm": False,
-                "acts_on": None,
-                "num_parameters": sum(p.numel() for p in layer.parameters()),
-            }
-        )
-        if name == "deconv":
-            _acts_on(rows[-1], "input", waiting)
-    rows.append(
-        dict.fromkeys(rows[-1])
-        | {
-            "layer": "output",
-            "kind": "Sigmoid",
-            "output_shape": rows[-1]["output_shape"],
-            "num_parameters": 0,
+        row = EMPTY | {
+            "layer": "latent" if latent else f"{name}{counts[name]}",
+            "kind": type(layer).__name__,
+            "output_shape": "x".join(str(size) for size in x.shape[1:]),
+            "batch_norm": False,
+            "num_parameters": sum(p.numel() for p in layer.parameters()),
         }
-    )
+        if isinstance(layer, nn.Linear):
+            row |= {"in_channels": layer.in_features, "out_channels": layer.out_features}
+        else:
+            row |= {"in_channels": layer.in_channels, "out_channels": layer.out_channels}
+            row |= {"kernel": layer.kernel_size[0], "stride": layer.stride[0], "padding": layer.padding[0]}
+        if name == "deconv":
+            row["output_padding"] = layer.output_padding[0]
+            _acts_on(row, "input", waiting)
+        rows.append(row)
+    output = {"layer": "output", "kind": "Sigmoid", "output_shape": rows[-1]["output_shape"], "num_parameters": 0}
+    rows.append(EMPTY | output)
     _acts_on(rows[-1], "output", waiting)
     return rows
 

@@ -4,37 +4,26 @@ Writes the tables trials, trial_epochs and importances, four figures, and optuna
 The objective is the validation error on the last sixth of the training images after the last epoch.
 """
 
-from __future__ import annotations
-
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from orchestrator.engine.records import Record, Trial
+from orchestrator.engine.records import Trial
 from orchestrator.engine.settings import Scale, Section
-from orchestrator.engine.stage import Context, File, Picture, Presets, Stage, Table, Tables, Worker
+from orchestrator.engine.stage import Context, File, Picture, Stage, Table, Tables, Worker
 from orchestrator.engine.study import Suggested
-from orchestrator.engine.tables import (
-    CATEGORY,
-    EPOCH,
-    EPOCHS,
-    ERROR,
-    FLOAT,
-    SECONDS,
-    SEED,
-    STATE,
-    TRIAL,
-    column,
-    schema,
-)
-from orchestrator.stages.architectures import param_columns, training_cost
-from orchestrator.stages.columns import NUM_PARAMETERS, PARAMS, mse
+from orchestrator.engine.tables import EPOCH, SECONDS, STATE, TRIAL, schema
+from orchestrator.stages.architectures import Trained, model_row, training_cost
+from orchestrator.stages.columns import PARAMS, TRAIN_MSE, TRIAL_OUTCOME, category, epoch_rows, mse, real
 from orchestrator.stages.sections import Autoencoders, Data
 from trainables.autoencoder_settings import VERSION, AutoencoderSettings
 from trainables.epoch import Epoch
+from trainables.splits import hold_out_last
 
 Optimizer = Literal["adam", "adamw", "adagrad"]
+OBJECTIVE = mse("val_mse", "validation error after the last epoch; the search's objective")
+VAL_MSE = mse("val_mse", "validation error at the end of the epoch")
 
 
 class Space(Section):
@@ -97,51 +86,33 @@ class Search(Stage[Settings, AutoencoderSettings]):
     settings, config, version = Settings, AutoencoderSettings, VERSION
     reads = (Data, Autoencoders)
     retries_failed = False
-    presets: ClassVar[Presets] = {
+    presets: ClassVar = {
         "laptop": {"num_trials": 8, "epochs": 2, "num_startup_trials": 4},
         "smoke": {"num_trials": 6, "epochs": 2, "num_startup_trials": 2},
     }
-    schemas = {
-        "trials": schema(
-            TRIAL,
-            STATE,
-            mse("val_mse", "validation error after the last epoch; the search's objective"),
-            *PARAMS,
-            NUM_PARAMETERS,
-            EPOCHS,
-            SECONDS,
-            SEED,
-            ERROR,
-        ),
-        "trial_epochs": schema(
-            TRIAL,
-            EPOCH,
-            mse("train_mse", "mean over the epoch's batches, while the weights move"),
-            mse("val_mse", "validation error at the end of the epoch"),
-            SECONDS,
-        ),
+    schemas: ClassVar = {
+        "trials": schema(TRIAL, STATE, OBJECTIVE, *PARAMS, *TRIAL_OUTCOME),
+        "trial_epochs": schema(TRIAL, EPOCH, TRAIN_MSE, VAL_MSE, SECONDS),
         "importances": schema(
-            column("param", CATEGORY, "parameter of the search"),
-            column("importance", FLOAT, "its share of the variance of val_mse over the trials (fANOVA)"),
+            category("param", "parameter of the search"),
+            real("importance", "its share of the variance of val_mse over the trials (fANOVA)"),
         ),
     }
     shown = ("trials", "importances")
 
     def stops_weak_trials(self, own: Settings) -> bool:
-        """With ASHA only."""
         return own.scheduler == "asha"
 
     def trials(self, context: Context[Settings]) -> Suggested:
-        """As the sampler suggests them."""
         from orchestrator.engine.suggestions import OptunaSuggestions, tpe
         from orchestrator.stages.search.study import distributions, model_of
 
-        own, common = context.own, context.section(Autoencoders)
+        own, common = context.own, context.section(Autoencoders).model_dump()
         params = OptunaSuggestions(distributions(own.space), tpe(own.num_startup_trials, context.seed), self.metric)
         num_images = context.section(Data).num_train * 5 // 6
 
-        def suggest(number: int, records: Sequence[Record[AutoencoderSettings]]) -> Trial[AutoencoderSettings]:
-            model = model_of(params(number, records), **common.model_dump(), epochs=own.epochs)
+        def suggest(number: int, records: Trained) -> Trial[AutoencoderSettings]:
+            model = model_of(params(number, records), **common, epochs=own.epochs)
             cost = training_cost(model, num_images)
             return Trial(f"trial-{number:03d}", model, context.seed, own.epochs, num_images, cost)
 
@@ -150,47 +121,35 @@ class Search(Stage[Settings, AutoencoderSettings]):
     def train(self, trial: Trial[AutoencoderSettings], data: Any, worker: Worker) -> Iterator[Epoch]:
         """Train on the first five sixths of the images, validate on the rest."""
         from trainables.autoencoder import train_autoencoder
-        from trainables.splits import hold_out_last
 
         split = hold_out_last(data.train_images)
         return train_autoencoder(trial.config, split, device=worker.device, seed=trial.seed, resume=worker.resume)
 
-    def results(
-        self, context: Context[Settings], records: Sequence[Record[AutoencoderSettings]]
-    ) -> Iterator[Table | File]:
-        """What was found, and the study as Optuna would hold it."""
+    def results(self, context: Context[Settings], records: Trained) -> Iterator[Table | File]:
         from orchestrator.stages.search.study import finished_study, importances, journal
 
-        columns = ("epoch", "train_mse", "val_mse", "seconds")
-        yield Table("trials", [_row(number, record) for number, record in enumerate(records)])
-        rows = [row for number, record in enumerate(records) for row in record.of_epochs(*columns, trial=number)]
+        reached = [record.epochs[-1]["val_mse"] if record.epochs else None for record in records]
+        rows = [model_row(record, trial=n, val_mse=reached[n]) for n, record in enumerate(records)]
+        yield Table("trials", rows)
+        columns = self.schemas["trial_epochs"]
+        rows = [row for n, record in enumerate(records) for row in epoch_rows(columns, record, trial=n)]
         yield Table("trial_epochs", rows)
         study = finished_study(context.run_name, context.own.space, records)
         yield File("optuna.journal", journal(study))
         yield Table("importances", importances(study, context.seed))
 
     def figures(self, context: Context[Settings], tables: Tables) -> Iterator[Picture]:
-        """The search's course and what its parameters matter."""
         from orchestrator.stages.search import figures
 
-        trials, epochs = tables["trials"], tables["trial_epochs"]
-        yield Picture(
-            "search_history",
-            "Validation error of each trial, and the best so far.",
-            figures.optimisation_history,
-            trials,
-        )
-        yield Picture(
-            "search_importances",
-            "How much of the trials' spread each parameter explains (fANOVA).",
-            figures.importances,
-            tables["importances"],
-        )
+        trials, shares, epochs = tables["trials"], tables["importances"], tables["trial_epochs"]
+        caption = "Validation error of each trial, and the best so far."
+        yield Picture("search_history", caption, figures.optimisation_history, trials)
+        caption = "How much of the trials' spread each parameter explains (fANOVA)."
+        yield Picture("search_importances", caption, figures.importances, shares)
         yield Picture("search_parallel", "The trials by parameter.", figures.parallel_coordinates, trials)
         yield Picture("search_epochs", "Learning curves of all trials.", figures.trial_curves, epochs)
 
     def findings(self, tables: Tables) -> Iterator[str]:
-        """How many trials there were, and the best."""
         trials = tables["trials"]
         complete = trials[trials["state"] == "complete"]
         yield f"{len(trials)} trials, {len(complete)} of them complete."
@@ -203,20 +162,8 @@ class Search(Stage[Settings, AutoencoderSettings]):
             )
             yield f"The best is trial {best['trial']}, validation MSE {best['val_mse']:.5f}: {sizes}."
 
-    def failure(self, records: Sequence[Record[AutoencoderSettings]]) -> str | None:
+    def failure(self, records: Trained) -> str | None:
         """Where no trial is complete; single ones may fail."""
         if any(record.state == "complete" for record in records):
             return None
         return "no trial came to its end; the table trials has their errors"
-
-
-def _row(number: int, record: Record[AutoencoderSettings]) -> dict[str, Any]:
-    return {
-        "trial": number,
-        "val_mse": record.epochs[-1]["val_mse"] if record.epochs else None,
-        **param_columns(record.config),
-        "num_parameters": record.config.num_parameters,
-        "epochs": len(record.epochs),
-        "seed": record.seed,
-        **record.outcome,
-    }

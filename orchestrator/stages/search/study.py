@@ -1,34 +1,26 @@
 """The search in Optuna's terms: its space, and the finished study with its journal and its importances."""
 
-from __future__ import annotations
-
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
-from orchestrator.engine.records import Record
-from orchestrator.stages.architectures import param_values
+from orchestrator.stages.architectures import Trained, param_values
+from orchestrator.stages.search import Space
 from trainables.autoencoder_settings import AutoencoderSettings
-
-if TYPE_CHECKING:
-    from orchestrator.stages.search import Space
 
 STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 
 
 def distributions(space: Space) -> dict[str, BaseDistribution]:
     """The search space."""
+    sizes = ("filters1", "filters2", "filters3", "neurons", "latent_dim")
     return {
-        "filters1": IntDistribution(*space.filters1),
-        "filters2": IntDistribution(*space.filters2),
-        "filters3": IntDistribution(*space.filters3),
-        "neurons": IntDistribution(*space.neurons),
-        "latent_dim": IntDistribution(*space.latent_dim),
+        **{name: IntDistribution(*getattr(space, name)) for name in sizes},
         "optimizer": CategoricalDistribution(space.optimizer),
         "learning_rate": FloatDistribution(*space.learning_rate, log=True),
     }
@@ -41,7 +33,7 @@ def model_of(params: Mapping[str, Any], **common: Any) -> AutoencoderSettings:
     return AutoencoderSettings.model_validate({"filters": filters, **rest, **common})
 
 
-def finished_study(name: str, space: Space, records: Sequence[Record[AutoencoderSettings]]) -> optuna.Study:
+def finished_study(name: str, space: Space, records: Trained) -> optuna.Study:
     """The study as Optuna would hold it."""
     study = optuna.create_study(study_name=name, direction="minimize")
     for record in records:
