@@ -1,0 +1,131 @@
+"""A change of settings costs the trainings that it decides and no other; what is less than the paper's is told of."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.claims import judged
+from orchestrator.command_line import parse
+from orchestrator.engine.compare import differences
+from orchestrator.engine.manifest import Manifest, StageState
+from orchestrator.paper import suite
+from orchestrator.report import _scales
+from orchestrator.run import main
+from orchestrator.stages.gan import Gan
+from orchestrator.stages.gan_search import Tuning
+from tests.command import REPOSITORY, Smoke, orchestrate
+from tests.orchestrator.copies import copy_of
+
+PRESET: Any = suite().preset("smoke")
+ON_SEARCH = {"kfold": 13, "refit": 5, "classify": 6, "gan_search": 4, "gan": 2}
+"""Trainings of the stages that build on the search's best."""
+
+
+@pytest.fixture
+def to_train(smoke: Smoke, capsys: pytest.CaptureFixture[str]) -> Any:
+    """Asks for a plan of the finished smoke run: the trainings of each stage that are to do, where there are any."""
+
+    def planned(*arguments: str) -> dict[str, int]:
+        assert main(["plan", *arguments, "--preset", "smoke", "--runs-dir", str(smoke.runs_dir)]) == 0
+        out = capsys.readouterr().out
+        cells = (line.split() for line in out.splitlines() if " to do " in line)
+        numbers = {row[0]: int(row[6]) for row in cells if row[3].isdigit()}
+        total = sum(numbers.values())
+        trainings = f"{total} training{'s' if total != 1 else ''} to do; nothing was started"
+        assert re.search(rf"^about .* in all, {trainings}$", out, flags=re.MULTILINE)
+        return {name: number for name, number in numbers.items() if number}
+
+    return planned
+
+
+def test_number_of_neighbours_is_no_training_s(to_train: Any) -> None:
+    assert to_train("all", "--classify.num-neighbors", "7") == {}
+
+
+def test_one_more_seed_is_one_training(to_train: Any) -> None:
+    assert to_train("kfold", "--kfold.num-seeds", str(PRESET.kfold.num_seeds + 1)) == {"kfold": 1}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ("all --capacity.control-epochs 2", {"capacity": 7}),
+        ("all --capacity.latent-dims 2 5 14", {"capacity": 1}),
+        ("all --capacity.no-ablations", {}),
+        ("all --denoise.num-resamples 100", {}),
+        ("all --embed.num-neighbors 7", {}),
+        ("all --classify.accuracies .5 .6", {}),
+        ("all --gan.epochs 3", {"gan": 2}),
+        ("all --gan.search.epochs 2", {"gan_search": 4, "gan": 2}),
+        ("all --gan.search.trials 3", {"gan_search": 2, "gan": 2}),
+        ("all --kfold.epochs 3", {"kfold": 13}),
+        ("all --kfold.orders sequential", {}),
+        ("all --search.num-trials 7", {"search": 1} | ON_SEARCH),
+    ],
+)
+def test_change_costs_the_trainings_that_it_decides(to_train: Any, arguments: str, expected: dict[str, int]) -> None:
+    """Those that build on trainings to come count as to do, since what they are told is not known yet."""
+    assert to_train(*arguments.split()) == expected
+
+
+def test_new_version_of_a_training_s_code_is_the_trainings_that_it_does(
+    to_train: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for stage in (Gan, Tuning):
+        monkeypatch.setattr(stage, "version", stage.version + 1)
+    assert to_train("all") == {"gan_search": 4, "gan": 2}
+
+
+def test_change_that_trains_nothing_starts_no_ray_and_writes_its_tables_again(smoke: Smoke, tmp_path: Path) -> None:
+    run = copy_of(smoke, tmp_path)
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "smoke" / "records").rglob("*")}
+    common = ("all", "--preset", "smoke", "--runs-dir", tmp_path)
+    done = orchestrate(*common, "--classify.num-neighbors", "7")
+    assert done.status == 0, done.err
+    assert "Ray: connecting" not in done.err
+    assert "classify: done in" in done.err
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "smoke" / "records").rglob("*")} == before
+
+    tables = {"classifiers": "architecture == 'knn'", "confusion": "architecture == 'knn'"}
+    for name, which in tables.items():
+        mine, theirs = run.table(name), smoke.run.table(name)
+        assert not mine.query(which).equals(theirs.query(which))
+        columns = [column for column in mine.columns if column != "encode_seconds"]
+        assert mine.query(f"not ({which})")[columns].equals(theirs.query(f"not ({which})")[columns])
+    changed = {line.split(":")[0] for line in differences(run, smoke.run)}
+    assert changed - {"claims"} == {"classifiers", "confusion", "stages"}
+
+
+def test_less_of_a_control_is_told_of_as_reduced_with_the_claims_that_it_bears_on() -> None:
+    settings, _ = parse(["--preset", "paper", "--capacity.control-epochs", "1"], suite())
+    reduced = suite().reduced(settings)
+    told = {name: lines for name, lines in reduced.items() if lines}
+    assert told == {"capacity": ["1 instead of 8 epochs a wide autoencoder or an ablation"]}
+
+    manifest = Manifest(name="made-up")
+    for stage in suite().wanted(settings):
+        files = {f"tables/{name}.parquet": "" for name in stage.schemas}
+        manifest.stages[stage.name] = StageState(state="done", fingerprint="", started="", files=files)
+    claims = {claim["claim"]: claim for claim in judged({}, _scales(manifest, reduced))}
+    less = {number for number, claim in claims.items() if claim["scale"] == "reduced"}
+    assert {4, 5, 18, 19, 24} <= less
+    assert all({"reconstruction", "identity"} & set(claims[number]["evidence"].split(", ")) for number in less)
+
+
+@pytest.mark.parametrize("words", ["--help", "plan --preset paper", "plan --preset smoke", "status --preset smoke"])
+def test_help_and_plans_are_quick_since_they_load_nothing_heavy(smoke: Smoke, words: str) -> None:
+    code = (
+        "import contextlib, sys; from orchestrator.run import main\n"
+        "with contextlib.suppress(SystemExit): main(sys.argv[1:])\n"
+        "print(*sorted({name.partition('.')[0] for name in sys.modules}), file=sys.stderr)"
+    )
+    command = [sys.executable, "-c", code, *words.split(), "--runs-dir", str(smoke.runs_dir)]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert done.stdout
+    loaded = set(done.stderr.split())
+    assert "orchestrator" in loaded
+    assert not loaded & {"matplotlib", "pandas", "torch", "ray", "sklearn", "torchvision"}
