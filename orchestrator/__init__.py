@@ -1,1 +1,5 @@
-"""Runs the paper's experiments on Ray: everything that knows Ray, disk or wall time."""
+"""Runs a FashionMNIST study on Ray; `Run("runs/laptop").table("folds")` is the DataFrame of one of its tables."""
+
+from orchestrator.engine.results import Run
+
+__all__ = ["Run"]

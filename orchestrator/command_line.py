@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,25 @@ def parse(arguments: list[str], suite: Suite) -> tuple[RunSettings, tuple[str, .
         raise UserError(f"{path}: {_first_error(error)}") from None
     parsed = _tyro(arguments, kind, command_line)
     return suite.settings.model_validate(parsed.model_dump(exclude={"stages"})), parsed.stages
+
+
+def stage_names(
+    suite: Suite, settings: RunSettings, words: Sequence[str], commands: Iterable[str]
+) -> tuple[str, ...]:
+    """The stages that words name, and those to be forced.
+
+    Raises:
+        UserError: a word is no stage, or one that a run with these settings has not.
+    """
+    known = [stage.name for stage in suite.wanted(settings)]
+    flags = {stage.name: stage.flag for stage in suite.stages if stage.name not in known}
+    for name in [*words, *settings.force]:
+        if name in flags:
+            raise UserError(f"{name} is not among the stages of this run: {flags[name]} brings it in")
+        if name not in {"all", *known}:
+            hint = similar(name, ["all", *known, *commands])
+            raise UserError(f"{name!r} is no stage{hint}; there are: all, {', '.join(known)}")
+    return (*(known if not words or "all" in words else words), *settings.force)
 
 
 def _early(flag: str, arguments: list[str]) -> str | None:

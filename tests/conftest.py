@@ -23,10 +23,13 @@ def smoke(tmp_path_factory: pytest.TempPathFactory) -> Smoke:
 
 @pytest.fixture(scope="module")
 def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Ray in this process, started once for the tests of a module, whose functions its workers can run."""
+    """Ray in this process, started once for the tests of a module, whose stages its workers can run."""
     from ray import cloudpickle
 
-    cloudpickle.register_pickle_by_value(request.module)  # workers may know another package named tests
+    from tests.engine import toy
+
+    for module in (request.module, toy):
+        cloudpickle.register_pickle_by_value(module)  # workers may know another package named tests
     log_file = tmp_path_factory.mktemp("ray") / "driver.log"
     with connect("local", Resources(slots=2), log_file=log_file) as cluster:
         yield cluster

@@ -1,8 +1,7 @@
 """The convolutional autoencoder of the paper's Table 1, every size a setting, and its training (Methods)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,9 +12,9 @@ from torch.nn import functional
 
 from trainables.autoencoder_settings import ENCODED_SIZE, AutoencoderSettings
 from trainables.batch_last import run_layers
-from trainables.epoch import Epoch
+from trainables.epoch import Epoch, State
 from trainables.images import NUM_PIXELS, Images, as_pixels, as_tensor, unit_pixels
-from trainables.loop import evaluated, passes
+from trainables.loop import Device, evaluated, passes
 from trainables.optimizers import Descent
 from trainables.splits import Split
 
@@ -34,28 +33,21 @@ class Autoencoder(nn.Module):
         f1, f2, f3 = settings.filters
         k, pad = settings.kernel_size, (settings.kernel_size - 1) // 2
         hidden, encoded = settings.neurons, f3 * ENCODED_SIZE**2
+        block = partial(_block, settings)
         self.encoder = nn.Sequential(
-            nn.Conv2d(1, f1, k, stride=2, padding=pad),
-            *_activation(settings, f1),
-            nn.Conv2d(f1, f2, k, stride=2, padding=pad),
-            *_activation(settings, f2),
-            nn.Conv2d(f2, f3, k, stride=2, padding=pad - 1),
-            *_activation(settings, f3),
+            *block(nn.Conv2d(1, f1, k, stride=2, padding=pad), f1),
+            *block(nn.Conv2d(f1, f2, k, stride=2, padding=pad), f2),
+            *block(nn.Conv2d(f2, f3, k, stride=2, padding=pad - 1), f3),
             nn.Flatten(),
-            nn.Linear(encoded, hidden),
-            *_activation(settings),
+            *block(nn.Linear(encoded, hidden)),
             nn.Linear(hidden, settings.latent_dim),
         )
         self.decoder = nn.Sequential(
-            nn.Linear(settings.latent_dim, hidden),
-            *_activation(settings),
+            *block(nn.Linear(settings.latent_dim, hidden)),
             nn.Linear(hidden, encoded),
-            nn.Unflatten(1, (f3, ENCODED_SIZE, ENCODED_SIZE)),
-            *_activation(settings, f3),
-            nn.ConvTranspose2d(f3, f2, k, stride=2, padding=pad - 1),
-            *_activation(settings, f2),
-            nn.ConvTranspose2d(f2, f1, k, stride=2, padding=pad, output_padding=1),
-            *_activation(settings, f1),
+            *block(nn.Unflatten(1, (f3, ENCODED_SIZE, ENCODED_SIZE)), f3),
+            *block(nn.ConvTranspose2d(f3, f2, k, stride=2, padding=pad - 1), f2),
+            *block(nn.ConvTranspose2d(f2, f1, k, stride=2, padding=pad, output_padding=1), f1),
             nn.ConvTranspose2d(f1, 1, k, stride=2, padding=pad, output_padding=1),
             nn.Sigmoid(),
         )
@@ -64,13 +56,10 @@ class Autoencoder(nn.Module):
         """Reconstruct images, shape (batch, 1, 28, 28) in [0, 1], to the same shape and range."""
         return run_layers(self.decoder, run_layers(self.encoder, images))
 
-    def encode(self, images: Tensor) -> Tensor:
-        """Latent vectors, shape (batch, latent_dim), of images of shape (batch, 1, 28, 28)."""
-        return run_layers(self.encoder, images)
 
-
-def _activation(settings: AutoencoderSettings, channels: int | None = None) -> Iterator[nn.Module]:
-    """ReLU and batch norm, as far as the settings have them; a fully connected layer has no channels to norm."""
+def _block(settings: AutoencoderSettings, layer: nn.Module, channels: int | None = None) -> Iterator[nn.Module]:
+    """A layer, ReLU and batch norm, as far as the settings have them; a fully connected layer has no channels."""
+    yield layer
     if settings.relu:
         yield nn.ReLU()
     if settings.batch_norm and channels is not None:
@@ -86,7 +75,7 @@ def build(settings: AutoencoderSettings, *, seed: int) -> Autoencoder:
 
 def encode(model: Autoencoder, images: Images) -> NDArray[np.float32]:
     """The model's latent vectors, in evaluation mode: uint8 (n, 28, 28) -> float32 (n, latent_dim)."""
-    return evaluated(model, lambda part: model.encode(as_pixels(part)), as_tensor(images)).cpu().numpy()
+    return evaluated(model, lambda part: run_layers(model.encoder, as_pixels(part)), as_tensor(images)).cpu().numpy()
 
 
 def decode(model: Autoencoder, latent: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
@@ -106,12 +95,9 @@ def reconstruct_pixels(model: Autoencoder, pixels: NDArray[np.floating[Any]]) ->
 
 
 def reconstruction_mse(model: Autoencoder, images: Tensor, index: Tensor | None = None) -> float:
-    """Mean over pixels and images of (x' - x)^2, in evaluation mode; equation 1 of the paper.
+    """Mean over pixels and images of (x' - x)^2 in evaluation mode, in which the model stays; the paper's equation 1.
 
-    Args:
-        model: left in evaluation mode.
-        images: uint8, shape (n, 28, 28), on the model's device.
-        index: which of the images count; all, where it is left out.
+    `images` are uint8, of shape (n, 28, 28), on the model's device; those that `index` names count, or all of them.
     """
     index = torch.arange(len(images), device=images.device) if index is None else index
     total = torch.zeros((), dtype=torch.float64, device=images.device)
@@ -124,12 +110,7 @@ def reconstruction_mse(model: Autoencoder, images: Tensor, index: Tensor | None 
 
 
 def train_autoencoder(
-    settings: AutoencoderSettings,
-    split: Split,
-    *,
-    device: torch.device | str = "cpu",
-    seed: int,
-    resume: dict[str, Any] | None = None,
+    settings: AutoencoderSettings, split: Split, *, device: Device = "cpu", seed: int, resume: State | None = None
 ) -> Iterator[Epoch]:
     """Train on `split.train`, one epoch at a time; the gradient is that of equation 1.
 
@@ -137,12 +118,7 @@ def train_autoencoder(
     last_batch_mse (what the paper's Figure 1 plots as training loss), val_mse where the split has validation
     images, and test_mse after the last epoch where it has test images.
 
-    Args:
-        settings: the model and its training.
-        split: which images to learn from and to measure.
-        device: where to train.
-        seed: decides the initial weights, the order of the batches and the noise.
-        resume: the state of an earlier epoch, to go on from exactly.
+    The arguments are every training's (`trainables.epoch`); the seed decides the noise too.
     """
     model = build(settings, seed=seed).to(device)
     descent = Descent(
@@ -154,9 +130,8 @@ def train_autoencoder(
         pixels = as_pixels(images.index_select(0, batch))
         return functional.mse_loss(model(_corrupted(pixels, settings)), pixels)
 
-    epochs = passes(descent, train, batch_loss, settings, seed=seed, resume=resume)
-    for number, train_mse, last_batch_mse, state in epochs:
-        metrics = {"train_mse": train_mse, "last_batch_mse": last_batch_mse}
+    for number, train_mse, last_mse, state in passes(descent, train, batch_loss, settings, seed=seed, resume=resume):
+        metrics = {"train_mse": train_mse, "last_batch_mse": last_mse}
         if split.validation is not None:
             metrics["val_mse"] = reconstruction_mse(model, images, torch.from_numpy(split.validation).to(device))
         if split.test_images is not None and number == settings.epochs:

@@ -1,7 +1,5 @@
 """Sizes and training of autoencoders, and the paper's Table 1 among them; loads no torch."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 from typing import Literal
 
@@ -10,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 from trainables.images import NUM_PIXELS
 
 VERSION = 1
-"""Raised whenever training an autoencoder, a linear one too, gives another result: older records do not count then."""
+"""Raised whenever training an autoencoder, linear or not, gives another result: older records do not count then."""
 ENCODED_SIZE = 3
 """Height and width after the third convolution: 28 -> 14 -> 7 -> 3."""
 
@@ -61,14 +59,12 @@ class AutoencoderSettings(BaseModel):
     @property
     def num_parameters(self) -> int:
         """Trainable numbers of the model with these sizes."""
-        f1, f2, f3 = self.filters
-        encoded = f3 * ENCODED_SIZE**2
-        widths = (encoded, self.neurons, self.latent_dim, self.neurons, encoded)
-        linear = sum(before * after + after for before, after in pairwise(widths))
-        channels = (1, f1, f2, f3, f2, f1, 1)
-        convolutions = sum(self.kernel_size**2 * before * after + after for before, after in pairwise(channels))
-        batch_norms = 2 * 2 * (f1 + f2 + f3) * self.batch_norm
-        return linear + convolutions + batch_norms
+        encoded, (f1, f2, f3) = self.filters[-1] * ENCODED_SIZE**2, self.filters
+        widths = pairwise((encoded, self.neurons, self.latent_dim, self.neurons, encoded))
+        channels = pairwise((1, f1, f2, f3, f2, f1, 1))
+        linear = sum((before + 1) * after for before, after in widths)
+        convolutions = sum((self.kernel_size**2 * before + 1) * after for before, after in channels)
+        return linear + convolutions + 4 * (f1 + f2 + f3) * self.batch_norm
 
 
 class LinearSettings(BaseModel):

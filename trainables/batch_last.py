@@ -5,9 +5,6 @@ A layer of ten channels leaves torch's own convolutions little to vectorise over
 every convolution is one matrix product. Parameters, buffers and results are those of the ordinary modules.
 """
 
-from __future__ import annotations
-
-from collections.abc import Iterator
 from typing import Any, cast
 
 import torch
@@ -19,8 +16,7 @@ def run_layers(layers: nn.Sequential, inputs: Tensor) -> Tensor:
     """What `layers` gives for inputs whose first axis is the batch, with gradients; by `batch_last` on a CPU."""
     if inputs.device.type == "cpu":
         return batch_last(layers, inputs.movedim(0, -1).contiguous()).movedim(-1, 0)
-    outputs: Tensor = layers(inputs)
-    return outputs
+    return cast(Tensor, layers(inputs))
 
 
 def batch_last(layers: nn.Sequential, x: Tensor) -> Tensor:
@@ -54,12 +50,8 @@ def batch_last(layers: nn.Sequential, x: Tensor) -> Tensor:
                 x = x.flatten(0, -2)
             case nn.Unflatten():
                 x = x.view(*cast(tuple[int, ...], layer.unflattened_size), x.shape[-1])
-            case nn.ReLU():
-                x = functional.relu(x)
-            case nn.Sigmoid():
-                x = torch.sigmoid(x)
-            case nn.Dropout():
-                x = functional.dropout(x, layer.p, layer.training)
+            case nn.ReLU() | nn.Sigmoid() | nn.Dropout():
+                x = layer(x)
             case _:
                 raise TypeError(f"batch_last knows no layer {type(layer).__name__}")
     return x
@@ -75,118 +67,77 @@ def _geometry(layer: nn.Conv2d | nn.ConvTranspose2d) -> Geometry:
 
 def _convolution(x: Tensor, layer: nn.Conv2d) -> Tensor:
     assert layer.bias is not None
-    kernel, stride, padding = _geometry(layer)
-    size = (x.shape[1] + 2 * padding - kernel) // stride + 1
-    product: Tensor = _Convolution.apply(x, layer.weight, layer.bias, (kernel, stride, padding), size)
-    return product.view(-1, size, size, x.shape[-1])
+    columns: Tensor = _Gather.apply(x, _geometry(layer))
+    product = torch.addmm(layer.bias[:, None], layer.weight.flatten(1), columns.flatten(3).flatten(0, 2))
+    return product.view(-1, *columns.shape[3:])
 
 
 def _transposed_convolution(x: Tensor, layer: nn.ConvTranspose2d) -> Tensor:
-    assert layer.bias is not None
-    kernel, stride, padding = _geometry(layer)
+    kernel, stride, padding = geometry = _geometry(layer)
     size = (x.shape[1] - 1) * stride - 2 * padding + kernel + layer.output_padding[0]
-    image: Tensor = _TransposedConvolution.apply(x, layer.weight, layer.bias, (kernel, stride, padding), size)
+    columns = layer.weight.flatten(1).t() @ x.flatten(1)
+    image: Tensor = _Scatter.apply(columns.view(-1, kernel, kernel, *x.shape[1:]), geometry, size, layer.bias)
     return image
 
 
 def _batch_norm(x: Tensor, layer: nn.BatchNorm2d) -> Tensor:
     """Batch norm; in training as group norm of one image with a group per channel, the fastest kernel here."""
-    channels, count = x.shape[0], x[0].numel()
-    assert layer.momentum is not None
-    assert layer.running_mean is not None
-    assert layer.running_var is not None
-    assert layer.num_batches_tracked is not None
+    mean, variance = layer.get_buffer("running_mean"), layer.get_buffer("running_var")
     if not layer.training:
-        scale = layer.weight * torch.rsqrt(layer.running_var + layer.eps)
-        shift = layer.bias - layer.running_mean * scale
+        scale = layer.weight * torch.rsqrt(variance + layer.eps)
+        shift = layer.bias - mean * scale
         return torch.addcmul(shift.view(-1, 1, 1, 1), x, scale.view(-1, 1, 1, 1))
-    y, mean, reciprocal = torch.native_group_norm(
+    channels, count = x.shape[0], x[0].numel()
+    y, batch_mean, reciprocal = torch.native_group_norm(
         x.reshape(1, channels, count), layer.weight, layer.bias, 1, channels, count, channels, layer.eps
     )
     with torch.no_grad():
-        variance = (reciprocal[0].pow(-2) - layer.eps) * (count / (count - 1))
-        layer.running_mean.lerp_(mean[0], layer.momentum)
-        layer.running_var.lerp_(variance, layer.momentum)
-        layer.num_batches_tracked += 1
+        assert layer.momentum is not None
+        mean.lerp_(batch_mean[0], layer.momentum)
+        variance.lerp_((reciprocal[0].pow(-2) - layer.eps) * (count / (count - 1)), layer.momentum)
+        layer.get_buffer("num_batches_tracked").add_(1)
     return y.view_as(x)
 
 
-class _Convolution(torch.autograd.Function):
+class _Gather(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, geometry: Geometry, size: int) -> Tensor:
-        columns = _gather(x, geometry, size)
-        ctx.save_for_backward(weight, columns)
-        ctx.geometry, ctx.input_shape = geometry, x.shape
-        return torch.addmm(bias[:, None], weight.flatten(1), columns)
+    def forward(ctx: Any, x: Tensor, geometry: Geometry) -> Tensor:
+        ctx.geometry, ctx.size = geometry, x.shape[1]
+        return _gather(x, geometry)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        weight, columns = ctx.saved_tensors
-        (gradient,) = gradients
-        for_weight = (gradient @ columns.t()).view_as(weight)
-        for_input = None
-        if ctx.needs_input_grad[0]:
-            for_input = _scatter(weight.flatten(1).t() @ gradient, ctx.geometry, ctx.input_shape)
-        return for_input, for_weight, gradient.sum(1), None, None
+        return _scatter(gradients[0], ctx.geometry, ctx.size), None
 
 
-class _TransposedConvolution(torch.autograd.Function):
+class _Scatter(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, geometry: Geometry, size: int) -> Tensor:
-        ctx.save_for_backward(x, weight)
+    def forward(ctx: Any, columns: Tensor, geometry: Geometry, size: int, bias: Tensor) -> Tensor:
         ctx.geometry = geometry
-        columns = weight.flatten(1).t() @ x.flatten(1)
-        return _scatter(columns, geometry, torch.Size((weight.shape[1], size, size, x.shape[-1])), bias)
+        return _scatter(columns, geometry, size, bias)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight = ctx.saved_tensors
-        (gradient,) = gradients
-        columns = _gather(gradient, ctx.geometry, x.shape[1])
-        for_weight = (x.flatten(1) @ columns.t()).view_as(weight)
-        return (weight.flatten(1) @ columns).view_as(x), for_weight, gradient.flatten(1).sum(1), None, None
+        return _gather(gradients[0], ctx.geometry), None, None, gradients[0].flatten(1).sum(1)
 
 
-def _gather(x: Tensor, geometry: Geometry, size: int) -> Tensor:
-    """Patches as columns: (c, h, w, n) -> (c * k * k, size * size * n), zeros where a patch leaves the image."""
-    channels, height, _, batch = x.shape
-    kernel = geometry[0]
-    columns = x.new_empty(channels, kernel, kernel, size, size, batch)
-    for row, rows_in, rows_out in _overlaps(geometry, height, size):
-        for column, columns_in, columns_out in _overlaps(geometry, height, size):
-            patch = columns[:, row, column]
-            _zero_outside(patch, rows_out, columns_out)
-            patch[:, rows_out, columns_out] = x[:, rows_in, columns_in]
-    return columns.view(channels * kernel * kernel, -1)
-
-
-def _scatter(columns: Tensor, geometry: Geometry, shape: torch.Size, bias: Tensor | None = None) -> Tensor:
-    """The transpose of `_gather`: columns summed into an image of `shape`, on top of the bias."""
-    channels, height, _, batch = shape
-    kernel = geometry[0]
-    size = round((columns.numel() // (channels * kernel * kernel * batch)) ** 0.5)
-    columns = columns.view(channels, kernel, kernel, size, size, batch)
-    image = columns.new_zeros(shape)
-    if bias is not None:
-        image += bias.view(-1, 1, 1, 1)
-    for row, rows_in, rows_out in _overlaps(geometry, height, size):
-        for column, columns_in, columns_out in _overlaps(geometry, height, size):
-            image[:, rows_in, columns_in] += columns[:, row, column, rows_out, columns_out]
-    return image
-
-
-def _zero_outside(patch: Tensor, rows: slice, columns: slice) -> None:
-    patch[:, : rows.start] = 0
-    patch[:, rows.stop :] = 0
-    patch[:, rows, : columns.start] = 0
-    patch[:, rows, columns.stop :] = 0
-
-
-def _overlaps(geometry: Geometry, height: int, size: int) -> Iterator[tuple[int, slice, slice]]:
-    """For each offset in the kernel: which input rows it meets, and at which output rows."""
+def _gather(x: Tensor, geometry: Geometry) -> Tensor:
+    """Patches: (channels, height, width, n) -> (channels, k, k, rows, columns, n), zeros beyond the image's edges."""
     kernel, stride, padding = geometry
-    for offset in range(kernel):
-        first = max(0, -((offset - padding) // stride))
-        stop = min(size, (height - 1 + padding - offset) // stride + 1)
-        start = first * stride + offset - padding
-        yield offset, slice(start, start + (stop - first - 1) * stride + 1, stride), slice(first, stop)
+    padded = functional.pad(x, (0, 0, padding, padding, padding, padding))
+    patches = padded.unfold(1, kernel, stride).unfold(2, kernel, stride)
+    return patches.permute(0, 4, 5, 1, 2, 3).contiguous()
+
+
+def _scatter(patches: Tensor, geometry: Geometry, size: int, bias: Tensor | None = None) -> Tensor:
+    """The transpose of `_gather`: patches summed into images of some height and width, on top of the bias."""
+    kernel, stride, padding = geometry
+    channels, _, _, num_rows, num_columns, batch = patches.shape
+    padded = patches.new_zeros(channels, size + 2 * padding, size + 2 * padding, batch)
+    if bias is not None:
+        padded += bias.view(-1, 1, 1, 1)
+    for row in range(kernel):
+        for column in range(kernel):
+            rows = slice(row, row + num_rows * stride, stride)
+            padded[:, rows, column : column + num_columns * stride : stride] += patches[:, row, column]
+    return padded[:, padding : padding + size, padding : padding + size].contiguous()

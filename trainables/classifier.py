@@ -1,11 +1,9 @@
 """Classifiers of latent vectors and of raw images, in pairs of the same make (the paper's Methods and Results)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -15,9 +13,9 @@ from torch.nn import functional
 
 from trainables.batch_last import run_layers
 from trainables.classifier_settings import ClassifierSettings
-from trainables.epoch import Epoch
+from trainables.epoch import Epoch, State
 from trainables.images import IMAGE_SIZE, as_pixels, as_tensor
-from trainables.loop import evaluated, passes
+from trainables.loop import Device, evaluated, passes
 from trainables.optimizers import Descent
 
 NUM_CLASSES = 10
@@ -44,13 +42,11 @@ class Classifier(nn.Module):
         convolves = self.settings.architecture == "cnn"
         if convolves and self.settings.input == "raw":
             return run_layers(self.body, inputs)
-        features: Tensor = self.body(inputs.unsqueeze(1) if convolves else inputs.flatten(1))
-        return features
+        return cast(Tensor, self.body(inputs.unsqueeze(1) if convolves else inputs.flatten(1)))
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Logits, shape (batch, 10)."""
-        logits: Tensor = self.head(self.features(inputs))
-        return logits
+        return cast(Tensor, self.head(self.features(inputs)))
 
 
 def _widths(settings: ClassifierSettings) -> tuple[int, ...]:
@@ -65,13 +61,11 @@ def _widths(settings: ClassifierSettings) -> tuple[int, ...]:
 
 def _body(settings: ClassifierSettings) -> Iterator[nn.Module]:
     if settings.architecture == "cnn":
-        first, second = CHANNELS
-        if settings.input == "raw":
-            yield from (nn.Conv2d(1, first, 3, stride=2, padding=1), nn.ReLU(), nn.BatchNorm2d(first))
-            yield from (nn.Conv2d(first, second, 3, stride=2, padding=1), nn.ReLU(), nn.BatchNorm2d(second))
-        else:
-            yield from (nn.Conv1d(1, first, 3, padding=1), nn.ReLU(), nn.BatchNorm1d(first))
-            yield from (nn.Conv1d(first, second, 3, padding=1), nn.ReLU(), nn.BatchNorm1d(second))
+        for before, after in pairwise((1, *CHANNELS)):
+            if settings.input == "raw":
+                yield from (nn.Conv2d(before, after, 3, stride=2, padding=1), nn.ReLU(), nn.BatchNorm2d(after))
+            else:
+                yield from (nn.Conv1d(before, after, 3, padding=1), nn.ReLU(), nn.BatchNorm1d(after))
         yield nn.Flatten()
     for before, after in pairwise(_widths(settings)):
         yield from (nn.Linear(before, after), nn.ReLU(), nn.Dropout(settings.dropout))
@@ -102,9 +96,9 @@ def train_classifier(
     settings: ClassifierSettings,
     examples: Examples,
     *,
-    device: torch.device | str = "cpu",
+    device: Device = "cpu",
     seed: int,
-    resume: dict[str, Any] | None = None,
+    resume: State | None = None,
 ) -> Iterator[Epoch]:
     """Train on `examples.train`, one epoch at a time; the loss is the mean cross-entropy.
 
@@ -112,12 +106,12 @@ def train_classifier(
     test_loss and test_accuracy at its end. The last epoch has the array `confusion` beside them: int64 of shape
     (10, 10), how many test inputs of a true class (row) are taken for each class (column).
 
-    The arguments are those of `train_autoencoder`; the seed decides what dropout leaves out too.
+    The arguments are every training's (`trainables.epoch`); the seed decides what dropout leaves out too.
     """
     model = build(settings, seed=seed).to(device)
     descent = Descent("adam", model, settings.learning_rate, settings.schedule, weight_decay=settings.weight_decay)
-    inputs, labels = as_tensor(examples.train).to(device), _labels(examples.train_labels, device)
-    test_inputs, test_labels = as_tensor(examples.test).to(device), _labels(examples.test_labels, device)
+    inputs, test_inputs = (as_tensor(x).to(device) for x in (examples.train, examples.test))
+    labels, test_labels = (as_tensor(y).to(device).long() for y in (examples.train_labels, examples.test_labels))
     train = torch.arange(len(inputs), device=device)
 
     def batch_loss(batch: Tensor) -> Tensor:
@@ -131,13 +125,9 @@ def train_classifier(
             "test_loss": functional.cross_entropy(logits, test_labels).item(),
             "test_accuracy": (guesses == test_labels).double().mean().item(),
         }
-        arrays = {"confusion": _confusion(test_labels, guesses)} if number == settings.epochs else {}
+        counts = torch.bincount(test_labels * NUM_CLASSES + guesses, minlength=NUM_CLASSES**2)
+        arrays = {"confusion": counts.view(NUM_CLASSES, -1).cpu().numpy()} if number == settings.epochs else {}
         yield Epoch(number, metrics, state, arrays)
-
-
-def _confusion(labels: Tensor, guesses: Tensor) -> NDArray[np.int64]:
-    counts = torch.bincount(labels * NUM_CLASSES + guesses, minlength=NUM_CLASSES**2)
-    return counts.view(NUM_CLASSES, NUM_CLASSES).cpu().numpy()
 
 
 def prepared(inputs: Tensor) -> Tensor:
@@ -148,7 +138,3 @@ def prepared(inputs: Tensor) -> Tensor:
 def predict(model: Classifier, inputs: Tensor) -> Tensor:
     """Logits, shape (n, 10), in evaluation mode, for uint8 images of shape (n, 28, 28) or latent vectors."""
     return evaluated(model, lambda part: model(prepared(part)), inputs)
-
-
-def _labels(labels: NDArray[np.uint8], device: torch.device | str) -> Tensor:
-    return torch.from_numpy(labels.astype(np.int64)).to(device)

@@ -1,7 +1,5 @@
 """What is classified, by what, and how that is trained; loads no torch."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field

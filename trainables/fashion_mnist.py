@@ -4,16 +4,15 @@ import argparse
 import gzip
 import hashlib
 import os
-import struct
-import subprocess
 import sys
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from glob import glob
 from math import prod
 from pathlib import Path
-from subprocess import DEVNULL
+from subprocess import DEVNULL, TimeoutExpired, run
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
@@ -37,7 +36,7 @@ class _Idx(NamedTuple):
 
     @property
     def header(self) -> bytes:
-        return struct.pack(f">{1 + len(self.shape)}I", 0x0800 + len(self.shape), *self.shape)
+        return np.array([0x0800 + len(self.shape), *self.shape], ">u4").tobytes()
 
     @property
     def size_bytes(self) -> int:
@@ -60,15 +59,13 @@ _MEND = "give --data-dir a folder with the four published files, or leave it out
 # A process of its own can be stopped even in a name look-up, and keeps torchvision out of this one.
 # Its last line on stderr is the reason that a user is given.
 _TORCHVISION_DOWNLOAD = """
-import os, socket, sys, threading, urllib.request
+import signal, socket, sys, urllib.request
 from torchvision.datasets import FashionMNIST
 print("no answer from its mirror", file=sys.stderr, flush=True)
 socket.setdefaulttimeout(5)
-timer = threading.Timer(10, os._exit, [1])
-timer.daemon = True
-timer.start()
+signal.alarm(10)
 urllib.request.urlopen(FashionMNIST.mirrors[0] + FashionMNIST.resources[-1][0]).close()
-timer.cancel()
+signal.alarm(0)
 FashionMNIST(sys.argv[1], download=True)
 """
 
@@ -131,9 +128,12 @@ def load(
 
 def _find(data_dir: Path | None, cache: Path, announce: Announce) -> tuple[list[bytes], str]:
     if data_dir is not None:
-        return _read_data_dir(data_dir), str(data_dir)
+        try:
+            return _read_folder(data_dir, max_depth=_MAX_DEPTH), str(data_dir)
+        except DataError as error:
+            raise DataError(f"{error}; {_MEND}") from None
     for folder in (cache, _DEBIAN_FOLDER):
-        if any(_candidates(folder, max_depth=0)):
+        if any(_candidates(folder, max_depth=0).values()):
             try:
                 return _read_folder(folder, max_depth=0), str(folder)
             except DataError as error:
@@ -141,33 +141,22 @@ def _find(data_dir: Path | None, cache: Path, announce: Announce) -> tuple[list[
     return _fetch(cache, announce)
 
 
-def _read_data_dir(data_dir: Path) -> list[bytes]:
-    try:
-        if not os.path.exists(data_dir):
-            raise DataError(f"{data_dir} does not exist")
-        if not os.path.isdir(data_dir):
-            raise DataError(f"{data_dir} is not a folder")
-        return _read_folder(data_dir, max_depth=_MAX_DEPTH)
-    except DataError as error:
-        raise DataError(f"{error}; {_MEND}") from None
-
-
-def _candidates(folder: Path, max_depth: int) -> list[list[Path]]:
-    found: list[list[Path]] = [[] for _ in _FILES]
-    for root, dirs, names in os.walk(folder):
-        depth = len(Path(root).relative_to(folder).parts)
-        dirs[:] = sorted(name for name in dirs if depth < max_depth and not name.startswith("."))
-        for paths, file in zip(found, _FILES, strict=True):
-            paths += [Path(root, name) for name in (file.name, f"{file.name}.gz") if name in names]
-    return found
+def _candidates(folder: Path, max_depth: int) -> dict[_Idx, list[Path]]:
+    """Where each of the files may be, the outermost place first; `glob` passes over hidden folders."""
+    patterns = [f"{'*/' * depth}*-ubyte*" for depth in range(max_depth + 1)]
+    found = (folder / name for pattern in patterns for name in sorted(glob(pattern, root_dir=folder)))
+    paths = [path for path in found if not os.path.isdir(path)]
+    return {file: [path for path in paths if path.name in (file.name, f"{file.name}.gz")] for file in _FILES}
 
 
 def _read_folder(folder: Path, max_depth: int) -> list[bytes]:
+    if not os.path.isdir(folder):
+        raise DataError(f"{folder} {'is not a folder' if os.path.exists(folder) else 'does not exist'}")
     candidates = _candidates(folder, max_depth)
-    missing = [file.name for file, paths in zip(_FILES, candidates, strict=True) if not paths]
+    missing = [file.name for file, paths in candidates.items() if not paths]
     if missing:
         raise DataError(f"{folder} lacks {', '.join(missing)} (unpacked or .gz)")
-    return [_first_sound(file, paths) for file, paths in zip(_FILES, candidates, strict=True)]
+    return [_first_sound(file, paths) for file, paths in candidates.items()]
 
 
 def _first_sound(file: _Idx, paths: list[Path]) -> bytes:
@@ -187,7 +176,7 @@ def _verified(file: _Idx, path: Path) -> bytes:
     if not header.startswith(start[:4]):
         raise DataError(f"{path} is no such idx file: it starts with {start[:4]!r}, not with {header[:4]!r}")
     if len(start) == len(header) and start != header:
-        shape = struct.unpack_from(f">{len(file.shape)}I", start, offset=4)
+        shape = tuple(np.frombuffer(start, ">u4", offset=4).tolist())
         raise DataError(f"{path} has shape {shape} instead of {file.shape}")
     if len(content) < file.size_bytes:
         raise DataError(f"{path} is truncated: {len(content)} of {file.size_bytes} bytes")
@@ -243,41 +232,38 @@ def _from_torchvision(folder: Path) -> None:
 def _from_debian(folder: Path) -> None:
     for name in ("lists/partial", "cache/archives/partial"):
         (folder / name).mkdir(parents=True)
-    bounds = ("-o", "Acquire::http::Timeout=5", "-o", "Acquire::Retries=0")
-    apt_get = ("apt-get", *bounds, "-o", f"Dir::Cache={folder / 'cache'}")
-    own_lists = ("-o", f"Dir::State::Lists={folder / 'lists'}")
+    apt_get = ("apt-get", "-oAcquire::http::Timeout=5", "-oAcquire::Retries=0", f"-oDir::Cache={folder / 'cache'}")
+    own_lists = f"-oDir::State::Lists={folder / 'lists'}"
     try:
         _run(folder, *apt_get, "download", _DEBIAN_PACKAGE)
     except DataError:  # the system's lists are empty or out of date
         with suppress(DataError):  # any one of the user's other sources being down makes it fail
-            _run(folder, *apt_get, *own_lists, "update")
-        _run(folder, *apt_get, *own_lists, "download", _DEBIAN_PACKAGE)
+            _run(folder, *apt_get, own_lists, "update")
+        _run(folder, *apt_get, own_lists, "download", _DEBIAN_PACKAGE)
     for package in folder.glob("*.deb"):
         _run(folder, "dpkg-deb", "-x", str(package), str(folder))
 
 
 def _run(folder: Path, *command: str) -> None:
     try:
-        done = subprocess.run(command, cwd=folder, stdin=DEVNULL, capture_output=True, timeout=_FETCH_SECONDS)
-    except subprocess.TimeoutExpired:
+        done = run(command, cwd=folder, stdin=DEVNULL, capture_output=True, timeout=_FETCH_SECONDS)
+    except TimeoutExpired:
         raise DataError(f"gave up after {_FETCH_SECONDS} seconds") from None
     if done.returncode:
         message = done.stderr.decode(errors="replace").strip() or f"exit status {done.returncode}"
         raise DataError(message.splitlines()[-1])
 
 
-def main() -> int:
+def main() -> None:
     """Find or fetch the images and say where they came from; exit status 2 where there are none."""
     parser = argparse.ArgumentParser(prog="python -m trainables.fashion_mnist", description=main.__doc__)
     parser.add_argument("--data-dir", type=Path, help="folder with the four idx files, unpacked or .gz")
     try:
         _, source = _find(parser.parse_args().data_dir, user_cache_dir(), _to_stderr)
     except DataError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        parser.exit(2, f"error: {error}\n")
     print(f"FashionMNIST: 60000 training and 10000 test images from {source}")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

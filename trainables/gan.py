@@ -1,8 +1,7 @@
 """The paper's generator and discriminator, and the losses of its two GANs (Introduction, Methods)."""
 
-from __future__ import annotations
-
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from math import gcd
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +9,8 @@ from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm
 
 from trainables.gan_settings import GanRecipe, Loss
+
+Convolution = nn.Conv2d | nn.ConvTranspose2d
 
 
 class Generator(nn.Module):
@@ -28,9 +29,9 @@ class Generator(nn.Module):
         first, further = ((3, 2, 0), (3, 2, 0)) if paper else ((7, 1, 0), (4, 2, 1))  # kernel, stride, padding
         norm = nn.BatchNorm2d if paper else _group_norm
         self.layers = nn.Sequential(
-            *_block(nn.ConvTranspose2d(settings.latent_dim, f1, *first), norm, nn.ReLU()),
-            *_block(nn.ConvTranspose2d(f1, f2, *further), norm, nn.ReLU()),
-            *_block(nn.ConvTranspose2d(f2, f3, *further), norm, nn.ReLU()),
+            *_block(nn.ConvTranspose2d(settings.latent_dim, f1, *first), nn.ReLU(), norm),
+            *_block(nn.ConvTranspose2d(f1, f2, *further), nn.ReLU(), norm),
+            *_block(nn.ConvTranspose2d(f2, f3, *further), nn.ReLU(), norm),
             nn.ConvTranspose2d(f3, 1, 3, 2, padding=2, output_padding=1) if paper else nn.Conv2d(f3, 1, 3, padding=1),
             nn.Tanh(),
         )
@@ -55,42 +56,35 @@ class Discriminator(nn.Module):
         super().__init__()
         f1, f2, f3 = settings.discriminator_filters
         paper = settings.architecture == "paper"
-        norm = nn.BatchNorm2d if paper else None
+        norms = [nn.BatchNorm2d] if paper else []
         self.layers = nn.Sequential(
-            *_block(nn.Conv2d(1, f1, 4, stride=2, padding=1), None, nn.LeakyReLU(0.2)),
-            *_block(nn.Conv2d(f1, f2, 4, stride=2, padding=1), norm, nn.LeakyReLU(0.2)),
-            *_block(nn.Conv2d(f2, f3, 4 if paper else 3, stride=2, padding=1), norm, nn.LeakyReLU(0.2)),
+            *_block(nn.Conv2d(1, f1, 4, stride=2, padding=1), nn.LeakyReLU(0.2)),
+            *_block(nn.Conv2d(f1, f2, 4, stride=2, padding=1), nn.LeakyReLU(0.2), *norms),
+            *_block(nn.Conv2d(f2, f3, 4 if paper else 3, stride=2, padding=1), nn.LeakyReLU(0.2), *norms),
             nn.Conv2d(f3, 1, 4, stride=2, padding=1) if paper else nn.Conv2d(f3, 1, 4),
         )
         self.apply(_normal_weights)
-        if not paper:
-            for layer in self.layers:
-                if isinstance(layer, nn.Conv2d):
-                    spectral_norm(layer)
+        for layer in self.layers:
+            if not paper and isinstance(layer, nn.Conv2d):
+                spectral_norm(layer)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits, shape (batch,): d = sigmoid(logit) is the probability that an image is real."""
-        logits: Tensor = self.layers(images)
-        return logits.flatten()
+        return torch.flatten(self.layers(images))
 
 
-def _block(
-    convolution: nn.Conv2d | nn.ConvTranspose2d, norm: Callable[[int], nn.Module] | None, activation: nn.Module
-) -> Iterator[nn.Module]:
+def _block(convolution: Convolution, activation: nn.Module, *norms: Callable[[int], nn.Module]) -> list[nn.Module]:
     """The layers of a block; not a Sequential of its own, so that weights have the names that files know."""
-    yield convolution
-    if norm is not None:
-        yield norm(convolution.out_channels)
-    yield activation
+    return [convolution, *(norm(convolution.out_channels) for norm in norms), activation]
 
 
 def _group_norm(channels: int) -> nn.GroupNorm:
-    return nn.GroupNorm(next(groups for groups in (8, 4, 2, 1) if channels % groups == 0), channels)
+    return nn.GroupNorm(gcd(channels, 8), channels)
 
 
 def _normal_weights(layer: nn.Module) -> None:
     """Weights from N(0, 0.02^2), batch norm's scales from N(1, 0.02^2), as DCGANs start (Radford et al. 2016)."""
-    if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+    if isinstance(layer, Convolution):
         nn.init.normal_(layer.weight, 0.0, 0.02)
         if layer.bias is not None:
             nn.init.zeros_(layer.bias)
@@ -108,12 +102,8 @@ def build(settings: GanRecipe, *, seed: int) -> tuple[Generator, Discriminator]:
 def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
     """Loss that the discriminator minimises, whatever the generator's: -E[log d(x)] - E[log(1 - d(g(z)))].
 
-    Args:
-        real_logits: shape (batch,), of real images.
-        fake_logits: shape (batch,), of generated ones.
-
-    Returns:
-        Scalar, the sum of two means over the batch.
+    From logits of real and of generated images, each of shape (batch,), to a scalar, the sum of two means over the
+    batch.
 
     Source: the paper, equation 3.
     """
@@ -123,12 +113,7 @@ def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
 def r1_penalty(discriminator: nn.Module, images: Tensor) -> Tensor:
     """Squared norm of the logit's gradient in real images, mean over them; to be added to the discriminator's loss.
 
-    Args:
-        discriminator: gives a logit for each image.
-        images: shape (batch, 1, 28, 28).
-
-    Returns:
-        Scalar that can be differentiated once more.
+    From images of shape (batch, 1, 28, 28) to a scalar that can be differentiated once more.
 
     Source: Mescheder et al. 2018, R1.
     """
@@ -138,17 +123,12 @@ def r1_penalty(discriminator: nn.Module, images: Tensor) -> Tensor:
 
 
 def generator_loss(fake_logits: Tensor, kind: Loss) -> Tensor:
-    """Loss that the generator minimises, from the discriminator's logits on generated images.
+    """Loss that the generator minimises, from the discriminator's logits on generated images, as d = sigmoid(logit).
 
     minimax:         E[log(1 - d)]   (equation 3's second term, turned round; its gradient in the logit is -d)
     non_saturating:  -E[log d]       (equation 4; its gradient in the logit is d - 1)
 
-    Args:
-        fake_logits: shape (batch,), any real value; d = sigmoid(logit).
-        kind: which loss.
-
-    Returns:
-        Scalar, mean over the batch.
+    From logits of shape (batch,), any real values, to a scalar, the mean over the batch.
 
     Source: the paper, equations 3 and 4; Goodfellow et al. 2014; Lucic et al. 2018.
     """

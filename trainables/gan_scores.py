@@ -1,10 +1,8 @@
 """How good and how varied a generator's images are, in the features of a classifier of real ones."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -38,8 +36,7 @@ def gaussian(vectors: Tensor) -> dict[str, NDArray[Any]]:
     """mu, shape (width,), and sigma, shape (width, width), of the Gaussian that fits vectors of shape (n, width)."""
     from torch_fidelity.metric_fid import fid_features_to_statistics
 
-    statistics: dict[str, NDArray[Any]] = fid_features_to_statistics(vectors.cpu())
-    return statistics
+    return cast(dict[str, NDArray[Any]], fid_features_to_statistics(vectors.cpu()))
 
 
 def gaussian_distance(one: Mapping[str, NDArray[Any]], other: Mapping[str, NDArray[Any]]) -> float:
@@ -52,9 +49,7 @@ def gaussian_distance(one: Mapping[str, NDArray[Any]], other: Mapping[str, NDArr
 def precision_recall(generated: Tensor, real: Tensor) -> tuple[float, float]:
     """Share of generated images that lie among the real ones, and of real ones that lie among the generated.
 
-    Args:
-        generated: feature vectors, shape (n, width).
-        real: the same of real images.
+    Where an image lies is told by its feature vector: both sets have shape (n, width), each with an n of its own.
 
     Source: Kynkaanniemi et al. 2019; torch-fidelity computes it.
     """
@@ -67,11 +62,7 @@ def precision_recall(generated: Tensor, real: Tensor) -> tuple[float, float]:
 
 
 def class_entropy(counts: NDArray[np.integer[Any]]) -> float:
-    """Entropy, in nats, of the classes that images are taken for: log 10 where all are equally many.
-
-    Args:
-        counts: shape (10,), how many are taken for each.
-    """
+    """Entropy, in nats, of how many images are taken for each class, shape (10,): log 10 where it is equally many."""
     shares = counts[counts > 0] / counts.sum()
     return float(-(shares * np.log(shares)).sum())
 
@@ -91,9 +82,7 @@ class Scores:
     def __call__(self, generator: nn.Module, number: int) -> dict[str, float]:
         """frechet_distance, class_entropy and num_classes (which any image is taken for), precision and recall.
 
-        Args:
-            generator: gives images of random vectors.
-            number: of the epoch that it comes from.
+        `generator` gives images of random vectors; `number` is that of the epoch that it comes from.
         """
         generated = features(self.classifier, generate(generator, self.z))
         with torch.inference_mode():

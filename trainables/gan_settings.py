@@ -1,7 +1,5 @@
 """Which GAN is trained and how; loads no torch."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt

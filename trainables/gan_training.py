@@ -1,7 +1,5 @@
 """Training the paper's GANs: two networks, two optimizers, one or several workers (Methods)."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
@@ -11,11 +9,11 @@ from numpy.typing import NDArray
 from torch import Tensor, distributed, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from trainables.epoch import Epoch
+from trainables.epoch import Epoch, State
 from trainables.gan import build, discriminator_loss, generator_loss, r1_penalty
 from trainables.gan_settings import GanRecipe, GanSettings
 from trainables.images import Images, as_tensor
-from trainables.loop import evaluated, random_numbers, shuffled
+from trainables.loop import Device, evaluated, random_numbers, shuffled
 from trainables.optimizers import Descent
 
 PENALTY_EVERY = 8
@@ -44,9 +42,7 @@ class Gan:
     `prepare_model` wraps a network so that its gradients are averaged over the workers.
     """
 
-    def __init__(
-        self, settings: GanSettings, *, seed: int, device: torch.device | str, prepare_model: Prepare
-    ) -> None:
+    def __init__(self, settings: GanSettings, *, seed: int, device: Device, prepare_model: Prepare) -> None:
         generator, discriminator = (network.to(device) for network in build(settings, seed=seed))
         self.settings, self.generator, self.discriminator = settings, generator, discriminator
         self.networks: dict[str, nn.Module] = {"generator": generator, "discriminator": discriminator}
@@ -67,8 +63,7 @@ class Gan:
     def step_discriminator(self, real: Tensor, z: Tensor, *, penalised: bool) -> Tensor:
         """Move the discriminator on images, shape (batch, 1, 28, 28) in [-1, 1], and as many random vectors.
 
-        Returns:
-            Its loss, without the penalty, and the means of d(x) and d(g(z)): shape (3,).
+        Gives its loss, without the penalty, and the means of d(x) and d(g(z)): shape (3,).
         """
         self.discriminator.requires_grad_(True)
         with torch.no_grad():
@@ -85,8 +80,7 @@ class Gan:
     def step_generator(self, z: Tensor) -> Tensor:
         """Move the generator, and its average after it, on random vectors, shape (batch, latent_dim).
 
-        Returns:
-            Its loss, and the mean size of the gradient of each image's loss in its logit: shape (2,).
+        Gives its loss, and the mean size of the gradient of each image's loss in its logit: shape (2,).
         """
         self.discriminator.requires_grad_(False)
         logits = self.discriminator(self.own_generator(z))
@@ -98,7 +92,7 @@ class Gan:
         assert logits.grad is not None
         return torch.stack([loss.detach(), logits.grad.abs().sum()])
 
-    def state(self, number: int) -> dict[str, Any]:
+    def state(self, number: int) -> State:
         """What `load` takes, after the epoch with this number; the scored generator's weights are its `model`."""
         return {
             **{name: network.state_dict() for name, network in self.networks.items()},
@@ -107,7 +101,7 @@ class Gan:
             "epoch": number,
         }
 
-    def load(self, state: Mapping[str, Any]) -> None:
+    def load(self, state: State) -> None:
         """Go back to a state, on any device."""
         for name, network in self.networks.items():
             network.load_state_dict(state[name])
@@ -119,9 +113,9 @@ def train_gan(
     settings: GanSettings,
     images: Images,
     *,
-    device: torch.device | str = "cpu",
+    device: Device = "cpu",
     seed: int,
-    resume: dict[str, Any] | None = None,
+    resume: State | None = None,
     prepare_model: Prepare = lambda model: model,
     rank: int = 0,
     world_size: int = 1,
@@ -138,12 +132,8 @@ def train_gan(
     Workers share each batch: together they draw what one alone would draw. Every worker goes through the same
     epochs, and all of them must be asked for the next one.
 
-    Args:
-        settings: the networks, the loss and the training.
+    Args, beside every training's (`trainables.epoch`):
         images: uint8, shape (n, 28, 28), real ones.
-        device: where to train.
-        seed: decides the initial weights, the order of the batches and every random vector.
-        resume: the state of an earlier epoch, to go on from exactly.
         prepare_model: wraps a network so that its gradients are averaged over the workers.
         rank: number of this worker, from 0.
         world_size: number of workers; divides the batch size.
@@ -157,12 +147,11 @@ def train_gan(
         raise ValueError(f"batch_size {settings.batch_size} cannot be shared evenly by {world_size} workers")
     if settings.batch_size > len(images):
         raise ValueError(f"batch_size {settings.batch_size} is above the number of images, {len(images)}")
-    gan, first = Gan(settings, seed=seed, device=device, prepare_model=prepare_model), 1
+    gan = Gan(settings, seed=seed, device=device, prepare_model=prepare_model)
     if resume is not None:
         gan.load(resume)
-        first = resume["epoch"] + 1
     real_images = as_tensor(images).to(device)
-    for number in range(first, settings.epochs + 1):
+    for number in range(1 if resume is None else resume["epoch"] + 1, settings.epochs + 1):
         metrics = _train_epoch(gan, real_images, number, seed=seed, rank=rank, world_size=world_size)
         arrays: Mapping[str, NDArray[Any]] = {}
         if measure is not None and rank == 0:

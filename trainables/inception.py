@@ -1,7 +1,5 @@
 """Inception-v3, whose features published Frechet distances (FID) are taken in."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Mapping
 

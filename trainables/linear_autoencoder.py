@@ -1,18 +1,15 @@
 """An autoencoder without non-linearities, which should find the subspace of PCA (the paper's Introduction)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from trainables.autoencoder_settings import LinearSettings
-from trainables.epoch import Epoch
+from trainables.epoch import Epoch, State
 from trainables.images import NUM_PIXELS, as_rows, as_tensor
-from trainables.loop import passes
+from trainables.loop import Device, passes
 from trainables.optimizers import Descent
 from trainables.splits import Split
 
@@ -26,13 +23,11 @@ class LinearAutoencoder(nn.Module):
     Source: Baldi and Hornik 1989; Kunin et al. 2019, "Loss Landscapes of Regularized Linear Autoencoders".
     """
 
-    mean: Tensor
-
     def __init__(self, latent_dim: int) -> None:
         super().__init__()
         self.encoder = nn.Linear(NUM_PIXELS, latent_dim, bias=False)
         self.decoder = nn.Linear(latent_dim, NUM_PIXELS, bias=False)
-        self.register_buffer("mean", torch.zeros(NUM_PIXELS))
+        self.mean = nn.Buffer(torch.zeros(NUM_PIXELS))
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Reconstruct pixels, shape (batch, 784), to the same shape."""
@@ -41,17 +36,12 @@ class LinearAutoencoder(nn.Module):
 
 
 def train_linear_autoencoder(
-    settings: LinearSettings,
-    split: Split,
-    *,
-    device: torch.device | str = "cpu",
-    seed: int,
-    resume: dict[str, Any] | None = None,
+    settings: LinearSettings, split: Split, *, device: Device = "cpu", seed: int, resume: State | None = None
 ) -> Iterator[Epoch]:
     """Train on `split.train`, one epoch at a time; the loss is equation 1 of the paper.
 
     Metrics: train_mse (mean over the epoch's batches, while the weights move) and, after the last epoch, test_mse.
-    The arguments are those of `train_autoencoder`.
+    The arguments are every training's (`trainables.epoch`).
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -1,16 +1,17 @@
 """The loop of every training of one model, what it draws at random, and the loop that evaluates a model."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from trainables.epoch import State
 from trainables.optimizers import Descent
+
+Device = torch.device | str
 
 
 def random_numbers(*seed: int) -> torch.Generator:
@@ -21,8 +22,7 @@ def random_numbers(*seed: int) -> torch.Generator:
 def shuffled(index: Tensor, batch_size: int, *seed: int) -> tuple[Tensor, ...]:
     """The index in an order that the seed decides, in batches on its device; the last may be smaller."""
     order = torch.randperm(len(index), generator=random_numbers(*seed)).to(index.device)
-    batches: tuple[Tensor, ...] = index[order].split(batch_size)
-    return batches
+    return torch.split(index[order], batch_size)
 
 
 class Lengths(Protocol):
@@ -39,8 +39,8 @@ def passes(
     settings: Lengths,
     *,
     seed: int,
-    resume: dict[str, Any] | None,
-) -> Iterator[tuple[int, float, float, Callable[[], dict[str, Any]]]]:
+    resume: State | None,
+) -> Iterator[tuple[int, float, float, Callable[[], State]]]:
     """Train a model, one pass over the examples at a time: for every batch one step down its loss.
 
     Args:
@@ -48,19 +48,20 @@ def passes(
         index: shape (n,), the examples to learn from, on the model's device.
         batch_loss: mean loss of the examples with some indices. It may draw from torch's own generators, as dropout
             does: seed and pass decide what, and afterwards they go on as if nothing had been drawn.
-        settings: how many examples a step has, and how many passes there are.
-        seed: decides the order of the batches too.
-        resume: the state of an earlier pass, to go on from exactly.
+        settings, seed, resume: the training's own (`trainables.epoch`).
 
     Yields:
         Number of the pass, from 1; mean loss over its examples, while the weights move; last batch's loss; state.
     """
-    model, optimizer, first = descent.model, descent.optimizer, 1
+    model, optimizer = descent.model, descent.optimizer
+
+    def state(number: int) -> State:
+        return {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "epoch": number}
+
     if resume is not None:
         model.load_state_dict(resume["model"])
         optimizer.load_state_dict(resume["optimizer"])
-        first = resume["epoch"] + 1
-    for number in range(first, settings.epochs + 1):
+    for number in range(1 if resume is None else resume["epoch"] + 1, settings.epochs + 1):
         model.train()
         total = torch.zeros((), dtype=torch.float64, device=index.device)
         batches = shuffled(index, settings.batch_size, seed, number)
@@ -71,11 +72,7 @@ def passes(
                 loss = batch_loss(batch)
                 descent.minimise(loss)
                 total += loss.detach() * len(batch)
-        yield number, total.item() / len(index), loss.item(), partial(_state, model, optimizer, number)
-
-
-def _state(model: nn.Module, optimizer: torch.optim.Optimizer, number: int) -> dict[str, Any]:
-    return {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "epoch": number}
+        yield number, total.item() / len(index), loss.item(), partial(state, number)
 
 
 def evaluated(model: nn.Module, function: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:

@@ -1,7 +1,5 @@
 """Noise on images, to be taken away by an autoencoder (the paper's Denoising and Figure 2)."""
 
-from __future__ import annotations
-
 from typing import Literal, get_args
 
 import numpy as np
@@ -44,14 +42,11 @@ def add_noise(images: Images, noise: Noise, level: float, *, seed: int) -> NDArr
     pixels = unit_pixels(images)
     if noise == "zeroed":
         pixels[draws.random(pixels.shape, dtype=np.float32) < level] = 0
-        return pixels
-    if noise == "zeroed_foreground":
+    elif noise == "zeroed_foreground":
         flat = pixels.reshape(len(pixels), -1)
         order = np.where(flat > 0, draws.random(flat.shape, dtype=np.float32), 2).argsort(axis=1)
         np.put_along_axis(flat, order[:, : round(level * flat.shape[1])], 0, axis=1)
-        return pixels
-    sigma = float(np.sqrt(level * np.square(pixels).mean())) if noise == "gaussian_matched" else level
-    pixels += np.float32(sigma) * draws.standard_normal(pixels.shape, dtype=np.float32)
-    if noise == "gaussian":
-        np.clip(pixels, 0, 1, out=pixels)
-    return pixels
+    else:
+        sigma = float(np.sqrt(level * np.square(pixels).mean())) if noise == "gaussian_matched" else level
+        pixels += np.float32(sigma) * draws.standard_normal(pixels.shape, dtype=np.float32)
+    return pixels.clip(0, 1) if noise == "gaussian" else pixels

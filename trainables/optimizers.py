@@ -1,7 +1,5 @@
 """Optimizers with their step sizes, which leave torch's compiler unloaded."""
 
-from __future__ import annotations
-
 import inspect
 import math
 from typing import Any, Literal
@@ -31,8 +29,7 @@ class Descent:
     def anneal(self, progress: float) -> None:
         """Set the step size for when a share of the training, from 0 to 1, is done."""
         if self.schedule == "cosine":
-            step_size = self.learning_rate * (1 + math.cos(math.pi * progress)) / 2
-            self.optimizer.param_groups[0]["lr"] = step_size
+            self.optimizer.param_groups[0]["lr"] = self.learning_rate * (1 + math.cos(math.pi * progress)) / 2
 
     def minimise(self, loss: Tensor) -> None:
         """Go one step down the gradient of a scalar loss."""
@@ -48,6 +45,5 @@ def _keep_compiler_unloaded() -> None:
     Their wrapped methods look up an attribute for what to call, and import the compiler where there is none.
     """
     for method in vars(torch.optim.Optimizer).values():
-        wrapped = getattr(method, "__wrapped__", None)
-        if wrapped is not None:
+        if wrapped := getattr(method, "__wrapped__", None):
             vars(wrapped).setdefault("__dynamo_disable", wrapped)

@@ -1,7 +1,5 @@
 """Which images a training learns from, is validated on and is tested on (the paper's Methods)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 
@@ -38,7 +36,7 @@ def all_images(images: Images, test_images: Images | None = None) -> Split:
 
 def hold_out_last(images: Images, test_images: Images | None = None) -> Split:
     """Train on the first five sixths, validate on the rest: 50,000 and 10,000 of the full training set."""
-    return sequential_fold(images, fold=5, num_folds=6, test_images=test_images)
+    return fold_split(images, np.arange(len(images)), fold=5, num_folds=6, test_images=test_images)
 
 
 def fold_split(
@@ -64,19 +62,10 @@ def fold_split(
     return Split(images, np.concatenate([order[:start], order[stop:]]), order[start:stop], test_images)
 
 
-def sequential_fold(images: Images, *, fold: int, num_folds: int = 6, test_images: Images | None = None) -> Split:
-    """A fold of the paper's: the blocks are cut from the files' order."""
-    return fold_split(images, np.arange(len(images)), fold=fold, num_folds=num_folds, test_images=test_images)
-
-
 def ordered(labels: NDArray[np.uint8], order: Order, *, num_folds: int, seed: int) -> Index:
-    """Indices of the images in an order, to be cut into `num_folds` blocks.
+    """Indices, shape (n,), of the images in an order, to be cut into `num_folds` blocks.
 
-    Args:
-        labels: shape (n,), the images' classes.
-        order: which.
-        num_folds: how many blocks will be cut.
-        seed: decides the shuffled and the stratified order.
+    `labels`, shape (n,), are the images' classes; the seed decides the shuffled and the stratified order.
     """
     index = np.arange(len(labels))
     if order == "sequential":

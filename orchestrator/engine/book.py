@@ -9,7 +9,7 @@ from typing import Any
 from orchestrator.engine.records import Record, Records, Trial
 from orchestrator.engine.results import Run
 from orchestrator.engine.settings import RunSettings
-from orchestrator.engine.stage import Context, own_section
+from orchestrator.engine.stage import Context
 from orchestrator.engine.study import Find, Study
 from orchestrator.engine.suite import Suite
 
@@ -39,7 +39,7 @@ class Book:
     def needs(self, name: str) -> tuple[str, ...]:
         """Stages whose records a stage reads."""
         stage = self.stages[name]
-        return stage.needs(own_section(stage, self.settings))
+        return stage.needs(stage.own(self.settings))
 
     def context(self, name: str) -> Context[Any]:
         """What a stage is given."""

@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from orchestrator.engine.results import Run
 from orchestrator.engine.settings import UserError
 
 OF_THE_MACHINE = {"started", "slots"}
 """Columns that differ from machine to machine, as do those whose unit is the second."""
+
+
+def print_differences(runs_dir: str, names: Sequence[str]) -> int:
+    """Print what differs between two runs, by name or folder; 1 where anything does, else 0.
+
+    Raises:
+        UserError: as `differences`, or these are not two names.
+    """
+    if len(names) != 2:
+        raise UserError("compare takes two names of runs, or their folders")
+    one, other = (Run(name if "/" in name else f"{runs_dir.rstrip('/')}/{name}") for name in names)
+    lines = list(differences(one, other))
+    print("\n".join(lines) or f"{one.location} and {other.location} are equal, times aside")
+    return 1 if lines else 0
 
 
 def differences(one: Run, other: Run) -> Iterator[str]:
@@ -36,6 +49,8 @@ def differences(one: Run, other: Run) -> Iterator[str]:
 
 
 def _table(run: Run, name: str) -> pa.Table:
+    import pyarrow.parquet as pq
+
     try:
         table = pq.read_table(io.BytesIO(run.read(name)))
     except (pa.ArrowException, OSError) as error:

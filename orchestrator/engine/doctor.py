@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import getpass
 import shutil
 import socket
+import tempfile
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
-from orchestrator.engine.cluster import Cluster
+from orchestrator.engine.book import Book
+from orchestrator.engine.cluster import Cluster, connect
 from orchestrator.engine.manifest import versions
+from orchestrator.engine.progress import Progress
 from orchestrator.engine.results import Run
 from orchestrator.engine.settings import UserError
 from orchestrator.engine.worker import UNSEEN
 
+WAITS = (
+    "Ray: no machine is there yet that trains; the autoscaler starts some, which takes minutes (ray status: which)"
+)
 SHARED_MEMORY = "/dev/shm"
 MIN_SHARED_GIGABYTES = 0.5
 """The images take .06 GB in each node's object store, weights and arrays less."""
@@ -120,17 +129,44 @@ def check(run: Run) -> list[Node]:
     return nodes
 
 
-def print_examination(
-    nodes: Sequence[Node], run: Run, cluster: Cluster, stages: Mapping[str, tuple[int, bool]]
-) -> None:
-    """Print what the nodes have, and how many rounds each stage's trainings take on them.
+def connected(stack: ExitStack, book: Book, progress: Progress) -> Cluster:
+    """Ray until the stack is left, with nodes that can all do their part; what it says goes to a file.
 
-    Args:
-        nodes: as `check` gives them.
-        run: whose folder they see.
-        cluster: that they are of.
-        stages: by name, how many trainings it has, and whether several workers share each.
+    Raises:
+        UserError: nothing answers at the address, or a node cannot do its part.
     """
+    settings, run = book.settings, book.run
+    progress.say("Ray: connecting")
+    if run.is_local:
+        log_file = Path(run.absolute, "ray", "driver.log")
+    else:
+        log_file = Path(tempfile.gettempdir(), f"{getpass.getuser()}-{settings.run_name}-ray-driver.log")
+    cluster = stack.enter_context(connect(settings.address, settings.resources, log_file=log_file))
+    for stage in book.stages.values():
+        wanted = stage.num_workers(stage.own(settings))
+        if wanted and cluster.gpus_per_training and wanted > cluster.num_devices:
+            flag = f"--{stage.path}.num-workers"
+            raise UserError(f"{flag} {wanted}: each takes a GPU, and there are {cluster.num_devices}")
+    if cluster.hardware["nodes"] > 1:
+        check(run)
+    where = f"; dashboard {cluster.dashboard_url} (its token: ray get-auth-token)" if cluster.dashboard_url else ""
+    progress.say(f"Ray: {cluster.slots} trainings at once{where}")
+    if cluster.is_empty:
+        progress.say(WAITS)
+    return cluster
+
+
+def print_examination(book: Book, names: Collection[str]) -> int:
+    """Print what every node has, and how many rounds each stage's trainings take.
+
+    Raises:
+        UserError: nothing answers at the address, or a node cannot do its part.
+    """
+    run = book.run
+    run.check_space(book.settings.resources.free_gigabytes * 1e9)
+    with ExitStack() as stack:
+        cluster = connected(stack, book, stack.enter_context(Progress()))
+        nodes = check(run)
     print(f"{'node':<24} {'python':<10} {'ray':<10} {'torch':<12} {'GPUs':>4} {'shared memory':>14}")
     for node in nodes:
         python, ray, torch = (node.versions.get(name, "") for name in ("python", *COMPARED))
@@ -139,6 +175,9 @@ def print_examination(
     free = run.free_bytes()
     space = f"; {free / 1e9:.0f} GB free" if free is not None else ""
     print(f"run folder {run.location}: every node reads and writes it{space}\n")
-    for name, (number, shared) in stages.items():
-        at_once = f"{cluster.slots} at once: {-(-number // cluster.slots)} rounds"
-        print(f"{name:<13} {number:>4} trainings, {'each by several workers' if shared else at_once}")
+    for name, stage in book.stages.items():
+        if stage.config and name in names:
+            number = book.study(name).num_trials
+            rounds = f"{cluster.slots} at once: {-(-number // cluster.slots)} rounds"
+            print(f"{name:<13} {number:>4} trainings, {'each by several workers' if stage.shared else rounds}")
+    return 0

@@ -1,32 +1,96 @@
-"""Does what a plan has left, and writes the report of it."""
+"""The commands that change a run folder: run, report, clean."""
 
 from __future__ import annotations
 
-import getpass
-import hashlib
-import json
 import os
-import tempfile
+from collections.abc import Iterable
 from contextlib import ExitStack
-from pathlib import Path
 
+from pydantic import ValidationError
 from threadpoolctl import threadpool_limits
 
 from orchestrator.engine.book import Book
-from orchestrator.engine.cluster import Cluster, check_address, connect
-from orchestrator.engine.doctor import check
-from orchestrator.engine.folder import digest
+from orchestrator.engine.cluster import Cluster, check_address
+from orchestrator.engine.doctor import connected
+from orchestrator.engine.folder import Damaged, digest
+from orchestrator.engine.lock import locked
 from orchestrator.engine.manifest import Manifest, git_commit, versions
 from orchestrator.engine.metrics import published
-from orchestrator.engine.plan import Plan
+from orchestrator.engine.plan import Plan, damage, unused_files
 from orchestrator.engine.progress import Progress
+from orchestrator.engine.records import hashed
+from orchestrator.engine.results import Run
 from orchestrator.engine.scheduler import Scheduler
-from orchestrator.engine.settings import UserError
-from orchestrator.engine.stage import own_section, section_of
+from orchestrator.engine.stage_run import write_stages
 
-WAITS = (
-    "Ray: no machine is there yet that trains; the autoscaler starts some, which takes minutes (ray status: which)"
-)
+
+def run(book: Book, names: Iterable[str]) -> int:
+    """Do what is left of these stages, and of what they need; 1 where one of them failed, else 0.
+
+    Raises:
+        UserError: the input is at fault, or the run folder is in use.
+    """
+    folder = book.run
+    with locked(folder):
+        folder.check_space(book.settings.resources.free_gigabytes * 1e9)
+        manifest = _usable_manifest(folder)
+        damaged = damage(folder, manifest)
+        plan = Plan.make(book, names, manifest, damaged)
+        for stage in plan.to_do:
+            stage.check(stage.own(book.settings))
+        _set_aside(folder, [name for stage in plan.to_do for name in damaged.get(stage.name, [])])
+        if manifest:
+            _set_aside(folder, folder.differing(manifest.report))
+            write_stages(book, manifest)
+        if manifest and not plan.to_do:
+            write_report(book, manifest)
+            print(f"everything is done: {folder.location}/report.html (--force STAGE does a stage again)")
+            return 0
+        manifest = execute(plan)
+    where = folder.location
+    failed = [stage.name for stage in plan.selected if manifest.stages[stage.name].state != "done"]
+    for name in failed:
+        error = (manifest.stages[name].error or "").strip().splitlines()[-1:]
+        print(f"{name} {manifest.stages[name].state}: {''.join(error)}")
+    print(f"tables in {where}/tables, figures in {where}/figures; report: {where}/report.html")
+    return 1 if failed else 0
+
+
+def report(book: Book, names: Iterable[str]) -> int:
+    """Write the report anew, of what there is."""
+    with locked(book.run):
+        manifest = _usable_manifest(book.run) or described(None, book)
+        manifest.report_of = ""
+        write_report(book, manifest)
+    print(f"report: {book.run.location}/report.html")
+    return 0
+
+
+def clean(book: Book, names: Iterable[str]) -> int:
+    """Remove the records that nothing uses."""
+    with locked(book.run):
+        unused = unused_files(book, _usable_manifest(book.run))
+        for name in unused:
+            book.run.delete(name)
+    number = sum(name.endswith(".json") for name in unused)
+    print(f"{number} records that nothing used are removed from {book.run.location}/records")
+    return 0
+
+
+def _usable_manifest(folder: Run) -> Manifest | None:
+    try:
+        return folder.manifest()
+    except Damaged:
+        folder.set_aside("manifest.json", "is damaged")
+        return None
+
+
+def _set_aside(folder: Run, names: Iterable[str]) -> None:
+    for name in names:
+        if folder.exists(name):
+            folder.set_aside(name, "is damaged")
+        else:
+            folder.say(f"{name} is missing; it is made again")
 
 
 def execute(plan: Plan) -> Manifest:
@@ -37,15 +101,14 @@ def execute(plan: Plan) -> Manifest:
     """
     # What stages compute here must not have torch's threads spin for cores that trainings use.
     os.environ["OMP_NUM_THREADS"] = "1"
-    book, settings, run = plan.book, plan.book.settings, plan.book.run
+    book, settings, folder = plan.book, plan.book.settings, plan.book.run
     check_address(settings.address)
-    manifest = plan.manifest or Manifest(name=settings.run_name)
-    describe(manifest, book)
-    run.write_manifest(manifest)
+    manifest = described(plan.manifest, book)
+    folder.write_manifest(manifest)
     with ExitStack() as stack:
         stack.enter_context(threadpool_limits(1))  # how many threads a sum is split among shows in its last digits
         progress = stack.enter_context(Progress())
-        run.say = progress.say
+        folder.say = progress.say
         for stage in plan.selected:
             if stage not in plan.to_do:
                 progress.say(f"{stage.name}: done before")
@@ -56,70 +119,37 @@ def execute(plan: Plan) -> Manifest:
             stack.enter_context(published(scheduler.runs))
             return cluster
 
-        scheduler = Scheduler(plan, book, manifest, progress, connected_and_published)
+        scheduler = Scheduler(plan, manifest, progress, connected_and_published)
         scheduler.run()
         write_report(book, manifest)
     return manifest
 
 
-def describe(manifest: Manifest, book: Book) -> None:
-    """Have the manifest say what the run is told, and with what it is done."""
+def described(manifest: Manifest | None, book: Book) -> Manifest:
+    """The manifest, or that of a run that has not begun, saying what the run is told and with what it is done."""
     settings = book.settings
+    manifest = manifest or Manifest(name=settings.run_name)
     manifest.preset, manifest.seed = settings.preset, settings.seed
-    manifest.settings = settings.model_dump(mode="json", exclude={"stages", "force", "config"})
+    manifest.settings = settings.model_dump(mode="json", exclude={"force", "config"})
     manifest.data_checksum = book.suite.data_checksum(settings)
     manifest.versions, manifest.git_commit = versions(), git_commit()
-
-
-def connected(stack: ExitStack, book: Book, progress: Progress) -> Cluster:
-    """Ray until the stack is left, with nodes that can all do their part; what it says goes to a file.
-
-    Raises:
-        UserError: nothing answers at the address, or a node cannot do its part.
-    """
-    settings, run = book.settings, book.run
-    progress.say("Ray: connecting")
-    if run.is_local:
-        log_file = Path(run.absolute, "ray", "driver.log")
-    else:
-        log_file = Path(tempfile.gettempdir(), f"{getpass.getuser()}-{settings.run_name}-ray-driver.log")
-    cluster = stack.enter_context(connect(settings.address, settings.resources, log_file=log_file))
-    for stage in book.stages.values():
-        wanted = stage.num_workers(own_section(stage, settings))
-        if wanted and cluster.gpus_per_training and wanted > cluster.num_devices:
-            flag = f"--{section_of(stage)}.num-workers"
-            raise UserError(f"{flag} {wanted}: each takes a GPU, and there are {cluster.num_devices}")
-    if cluster.hardware["nodes"] > 1:
-        check(run)
-    where = f"; dashboard {cluster.dashboard_url} (its token: ray get-auth-token)" if cluster.dashboard_url else ""
-    progress.say(f"Ray: {cluster.slots} trainings at once{where}")
-    if cluster.is_empty:
-        progress.say(WAITS)
-    return cluster
+    return manifest
 
 
 def write_report(book: Book, manifest: Manifest) -> None:
     """Write the report of what a run has found so far, unless it stands as it should."""
-    if report_is_up_to_date(book, manifest):
+    stages = {name: [entry.state, entry.started, entry.files] for name, entry in manifest.stages.items()}
+    made_of = hashed([stages, manifest.settings, manifest.versions, manifest.git_commit])
+    if made_of == manifest.report_of and not any(book.run.differing(manifest.report)):
         return
-    kind = type(book.settings)  # what the run was told; the command may have other settings, or no such stage
-    told = {name: value for name, value in manifest.settings.items() if name in kind.model_fields}
-    files = book.suite.epilogue(book.suite, kind.model_validate(told), book.run, manifest)
+    known = type(book.settings).model_fields
+    told = {name: value for name, value in manifest.settings.items() if name in known}
+    try:
+        settings = type(book.settings).model_validate(told)  # the run's: the command may have others
+    except ValidationError:
+        settings = book.settings
+    files = book.suite.epilogue(book.suite, settings, book.run, manifest)
     for name, content in files.items():
         book.run.write(name, content)
-    manifest.report = {name: digest(content) for name, content in files.items()}
-    manifest.report_of = _report_of(book, manifest)
+    manifest.report, manifest.report_of = {name: digest(content) for name, content in files.items()}, made_of
     book.run.write_manifest(manifest)
-
-
-def report_is_up_to_date(book: Book, manifest: Manifest) -> bool:
-    """Whether the report's files are there, whole, and of the stages as they are."""
-    current = manifest.report and manifest.report_of == _report_of(book, manifest)
-    return bool(current) and not any(book.run.differing(manifest.report))
-
-
-def _report_of(book: Book, manifest: Manifest) -> str:
-    """Hash of what the report is made of."""
-    stages = {name: [entry.state, entry.started, entry.files] for name, entry in manifest.stages.items()}
-    content = json.dumps([stages, manifest.settings, manifest.versions, manifest.git_commit], sort_keys=True)
-    return hashlib.sha256(content.encode()).hexdigest()[:16]

@@ -7,12 +7,12 @@ import fcntl
 import json
 import os
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+from orchestrator.engine.beat import every
 from orchestrator.engine.folder import WRITING, Folder
 from orchestrator.engine.settings import UserError
 
@@ -89,7 +89,7 @@ def _on_disk(folder: Folder) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _on_s3(folder: Folder) -> Iterator[None]:
-    mine, over = _me().encode(), threading.Event()
+    mine = _me().encode()
     if who := holder(folder, watch=True):
         raise _in_use(folder, who)
     folder.write(NAME, mine)
@@ -97,18 +97,14 @@ def _on_s3(folder: Folder) -> Iterator[None]:
     if folder.read(NAME) != mine:
         raise _in_use(folder, holder(folder))
 
-    def beat() -> None:
-        while not over.wait(BEAT_SECONDS):
-            with contextlib.suppress(UserError):
-                folder.write(NAME, mine)
+    def write_again() -> None:
+        with contextlib.suppress(UserError):
+            folder.write(NAME, mine)
 
-    beating = threading.Thread(target=beat, name="lock", daemon=True)
-    beating.start()
     try:
-        yield
+        with every(BEAT_SECONDS, write_again):
+            yield
     finally:
-        over.set()
-        beating.join(BEAT_SECONDS)
         with contextlib.suppress(UserError):  # it is stale soon
             folder.delete(NAME)
 
@@ -124,12 +120,11 @@ def _is_stale(folder: Folder, *, watch: bool) -> bool:
 
 
 def _lives(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
+    with contextlib.suppress(PermissionError):
+        try:
+            os.kill(process, 0)
+        except ProcessLookupError:
+            return False
     return True
 
 

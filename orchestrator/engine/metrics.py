@@ -6,9 +6,9 @@ docs/grafana.json is a Grafana board of them.
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Iterator, Mapping
 
+from orchestrator.engine.beat import every
 from orchestrator.engine.stage_run import StageRun
 
 PERIOD_SECONDS = 2
@@ -31,29 +31,21 @@ def published(runs: Mapping[str, StageRun]) -> Iterator[None]:
     gauges = {name: Gauge(name, description, labels) for name, (description, labels) in GAUGES.items()}
     counter = Counter(IMAGES, "Training images seen, over all of a stage's trainings", ("stage",))
     counted: dict[str, int] = {}
-    over = threading.Event()
 
     def publish() -> None:
-        while not over.wait(PERIOD_SECONDS):
-            for name, stage_run in list(runs.items()):
-                if not stage_run.study.num_trials:
-                    continue
-                now, stage_label = stage_run.standing(), {"stage": name}
-                labels = stage_label | {"metric": stage_run.stage.metric}
-                for state, number in now.trainings.items():
-                    gauges["orchestrator_trainings"].set(number, stage_label | {"state": state})
-                gauges["orchestrator_progress"].set(now.share, stage_label)
-                new = now.num_epochs - counted.get(name, 0)
-                if new:
-                    counter.inc(new * stage_run.study.trials[0].num_images, stage_label)
-                    counted[name] = now.num_epochs
-                gauges["orchestrator_latest"].set(now.latest, labels)
-                gauges["orchestrator_best"].set(now.best, labels)
+        trained = [(name, stage_run) for name, stage_run in list(runs.items()) if stage_run.study.num_trials]
+        for name, stage_run in trained:
+            now, stage_label = stage_run.standing(), {"stage": name}
+            labels = stage_label | {"metric": stage_run.stage.metric}
+            for state, number in now.trainings.items():
+                gauges["orchestrator_trainings"].set(number, stage_label | {"state": state})
+            gauges["orchestrator_progress"].set(now.share, stage_label)
+            new = now.num_epochs - counted.get(name, 0)
+            if new:
+                counter.inc(new * stage_run.study.trials[0].num_images, stage_label)
+                counted[name] = now.num_epochs
+            gauges["orchestrator_latest"].set(now.latest, labels)
+            gauges["orchestrator_best"].set(now.best, labels)
 
-    publishing = threading.Thread(target=publish, name="metrics", daemon=True)
-    publishing.start()
-    try:
+    with every(PERIOD_SECONDS, publish):
         yield
-    finally:
-        over.set()
-        publishing.join(PERIOD_SECONDS)

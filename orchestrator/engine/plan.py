@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from statistics import mean
 from typing import Any
 
 from orchestrator.engine.book import Book
+from orchestrator.engine.folder import Damaged
 from orchestrator.engine.lock import holder
 from orchestrator.engine.machine import slots_for, this_machine
 from orchestrator.engine.manifest import Manifest
@@ -57,12 +59,8 @@ class Plan:
             if name in to_do:
                 to_do.update(need for need in book.needs(name) if book.study(need).num_missing)
         stages = book.stages.items()
-        return cls(
-            book,
-            manifest,
-            tuple(stage for name, stage in stages if name in wanted),
-            tuple(stage for name, stage in stages if name in to_do),
-        )
+        selected = tuple(stage for name, stage in stages if name in wanted | to_do)
+        return cls(book, manifest, selected, tuple(stage for name, stage in stages if name in to_do))
 
     def was_done(self, name: str) -> bool:
         """Whether the manifest has the stage as done with just these settings."""
@@ -87,44 +85,57 @@ def damage(run: Run, manifest: Manifest | None) -> dict[str, list[str]]:
     return {stage: files for stage, files in damaged.items() if files}
 
 
-def unused_records(book: Book, manifest: Manifest | None) -> dict[str, list[str]]:
-    """Of each stage, the addresses of records that neither its tables nor the trials with these settings have."""
-    unused = {}
+def unused_files(book: Book, manifest: Manifest | None) -> list[str]:
+    """Files of records, and what belongs to them, that neither tables nor trials with these settings are made of.
+
+    Of a stage whose trials cannot be told, since what it needs is missing, all are left.
+    """
+    unused = []
     for name in book.stages:
-        entry = manifest.stages.get(name) if manifest else None
-        used = {trial.address for trial in book.study(name).trials} | set(entry.records if entry else ())
-        unused[name] = sorted(book.records(name).addresses - used)
+        entry, context = manifest.stages.get(name) if manifest else None, book.context(name)
+        if not context.planning:
+            used = {trial.address for trial in book.study(name).trials} | set(entry.records if entry else ())
+            unused += book.records(name).others(used | {context.inputs_address})
     return unused
 
 
-def print_plan(plan: Plan) -> None:
-    """Print what the command would run, on what, and about how long."""
-    settings = plan.book.settings
+def _looked_at(book: Book, names: Iterable[str]) -> Plan:
+    """What there is to do, with the run folder left as it is."""
+    try:
+        manifest = book.run.manifest()
+    except Damaged:
+        book.run.say(f"{book.run.location}/manifest.json is damaged; the next run sets it aside and makes it again")
+        manifest = None
+    return Plan.make(book, names, manifest, damage(book.run, manifest))
+
+
+def print_plan(book: Book, names: Iterable[str]) -> int:
+    """Print what a command would run, on what, and about how long."""
+    plan, settings = _looked_at(book, names), book.settings
     cpus, gpus = this_machine()
     slots = slots_for(cpus, gpus, settings.resources)
     kind = "GPU share" if gpus else "core"
-    print(f"run folder  {plan.book.run.location}")
+    print(f"run folder  {book.run.location}")
     print(f"preset      {settings.preset}, seed {settings.seed}")
     print(f"slots       {slots} trainings at once, one {kind} each ({_machine(settings, cpus, gpus)})\n")
     print(f"{'stage':<13} {'state':<10} {'trainings':>9} {'epochs':>7} {'images':>8} {'to train':>9}   about")
     seconds, missing = 0.0, 0
     for stage in plan.selected:
-        study, own_missing = plan.book.study(stage.name), plan.num_missing(stage)
-        own_seconds = 0.0
-        columns: tuple[object, ...] = ("", "", "", "")
-        if study.num_trials:
-            known = study.trials
-            epochs = round(sum(trial.epochs for trial in known) / len(known))
-            columns = (study.num_trials, epochs, max(trial.num_images for trial in known), own_missing)
+        own_seconds, cells = 0.0, " " * 36
+        trials = book.study(stage.name).trials
+        if trials:
+            own_missing, epochs = plan.num_missing(stage), round(mean(trial.epochs for trial in trials))
+            num_trials, num_images = book.study(stage.name).num_trials, max(trial.num_images for trial in trials)
+            cells = f"{num_trials:>9} {epochs:>7} {num_images:>8} {own_missing:>9}"
             if stage in plan.to_do:
-                mean_cost = sum(trial.cost for trial in known) / len(known)
-                own_seconds = STAGE_SECONDS + -(-own_missing // slots) * mean_cost / SPEED[kind]
-        seconds, missing = seconds + own_seconds, missing + own_missing
+                rounds = -(-own_missing // slots)
+                own_seconds = STAGE_SECONDS + rounds * mean(trial.cost for trial in trials) / SPEED[kind]
+                seconds, missing = seconds + own_seconds, missing + own_missing
         state = "to do" if stage in plan.to_do else "done"
-        cells = " ".join(f"{cell:>{width}}" for cell, width in zip(columns, (9, 7, 8, 9), strict=True))
         print(f"{stage.name:<13} {state:<10} {cells}   {duration(own_seconds) if own_seconds else '–'}")
     trainings = "1 training" if missing == 1 else f"{missing} trainings"
     print(f"\nabout {duration(seconds)} in all, {trainings} to do; nothing was started")
+    return 0
 
 
 def _machine(settings: RunSettings, cpus: int, gpus: int) -> str:
@@ -133,12 +144,12 @@ def _machine(settings: RunSettings, cpus: int, gpus: int) -> str:
     return f"this machine: {cpus} cores, {gpus} GPUs"
 
 
-def print_status(plan: Plan) -> None:
+def print_status(book: Book, names: Iterable[str]) -> int:
     """Print how far each stage is, and how many records nothing uses."""
-    book = plan.book
+    plan = _looked_at(book, names)
     if plan.manifest is None:
         print(f"{book.run.location}: no run yet")
-        return
+        return 0
     busy = holder(book.run)
     if busy:
         print(f"in use by {busy}")
@@ -156,6 +167,7 @@ def print_status(plan: Plan) -> None:
         if study.num_trials and (state != "done" or note):
             note = f"{len(study.records)} of {study.num_trials} trainings recorded  {note}"
         print(f"{name:<13} {state:<12} {seconds:>8}  {note}".rstrip())
-    unused = sum(map(len, unused_records(book, plan.manifest).values()))
+    unused = sum(name.endswith(".json") for name in unused_files(book, plan.manifest))
     if unused:
         print(f"{unused} records that nothing uses (clean removes them)")
+    return 0

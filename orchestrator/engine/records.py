@@ -9,7 +9,7 @@ import io
 import json
 import math
 import pickle
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import PurePosixPath
@@ -26,6 +26,7 @@ Rows = list[dict[str, float]]
 Arrays = Mapping[str, NDArray[Any]]
 Outcome = Literal["complete", "pruned", "failed"]
 WEIGHTS, ARRAYS, CHECKPOINT = ".safetensors", ".arrays.safetensors", ".checkpoint"
+ENDINGS = (".json", WEIGHTS, ARRAYS, CHECKPOINT)
 
 
 def hashed(content: Any) -> str:
@@ -168,9 +169,14 @@ class Records:
         """Endings of the files that a training left beside its record."""
         return tuple(ending for ending in (WEIGHTS, ARRAYS) if self.folder.exists(self.name(address, ending)))
 
+    def others(self, addresses: Collection[str]) -> list[str]:
+        """Files of the stage that have none of these addresses."""
+        keep = {self.name(address, ending) for address in addresses for ending in ENDINGS}
+        return [name for name in self.folder.list(f"records/{self.stage}", "") if name not in keep]
+
     def delete(self, address: str) -> None:
         """Remove all that a training left."""
-        for ending in (WEIGHTS, ARRAYS, CHECKPOINT, ".json"):
+        for ending in ENDINGS:
             self.folder.delete(self.name(address, ending))
 
     def save_checkpoint(self, address: str, so_far: Checkpoint) -> None:

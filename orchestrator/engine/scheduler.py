@@ -11,7 +11,6 @@ import threading
 from collections.abc import Callable
 from graphlib import TopologicalSorter
 
-from orchestrator.engine.book import Book
 from orchestrator.engine.cluster import Cluster
 from orchestrator.engine.manifest import Manifest
 from orchestrator.engine.phases import turns
@@ -26,27 +25,19 @@ WAIT_SECONDS = 0.5
 class Scheduler:
     """The stages that are left, begun as soon as they can be; the source of Tune's trials."""
 
-    def __init__(
-        self, plan: Plan, book: Book, manifest: Manifest, progress: Progress, connect: Callable[[], Cluster]
-    ) -> None:
+    def __init__(self, plan: Plan, manifest: Manifest, progress: Progress, connect: Callable[[], Cluster]) -> None:
         """Nothing is begun yet.
 
         Args:
-            plan: which stages are to be done.
-            book: where their trials and records are looked up.
+            plan: which stages are to be done, and where their trials and records are looked up.
             manifest: gets an entry for each of them.
             progress: shows how they go.
             connect: connects to Ray; called once, where something is to be trained.
         """
-        self._plan, self._book, self._manifest, self._progress, self._connect = (
-            plan,
-            book,
-            manifest,
-            progress,
-            connect,
-        )
+        self._plan, self._book, self._manifest = plan, plan.book, manifest
+        self._progress, self._connect = progress, connect
         self._to_do = [stage.name for stage in plan.to_do]
-        self._needs = {name: [need for need in book.needs(name) if need in self._to_do] for name in self._to_do}
+        self._needs = {name: [n for n in self._book.needs(name) if n in self._to_do] for name in self._to_do}
         self._turns = turns(self._needs, {stage.name for stage in plan.to_do if stage.shared})
         self._turn = 0
         self._order = TopologicalSorter(self._needs)
@@ -81,8 +72,7 @@ class Scheduler:
                 if not training:
                     self._wait()
                 elif self._turn % 2:
-                    for stage_run in training:
-                        self._train_shared(stage_run)
+                    self._train_shared(training[0])
                 else:
                     self._train()
             self._raise_if_halted()

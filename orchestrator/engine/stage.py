@@ -8,8 +8,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import reduce
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
 
 from numpy.typing import NDArray
 from pydantic import BaseModel
@@ -117,6 +116,18 @@ class Stage(Generic[Own, Config]):
     flag: ClassVar[str] = ""
     """What brings the stage in, where not every run has it."""
 
+    @property
+    def path(self) -> str:
+        """Where its settings stand among all."""
+        return self.section or self.name
+
+    def own(self, settings: RunSettings) -> Own:
+        """Its settings among all."""
+        own: Any = settings
+        for part in self.path.split("."):
+            own = getattr(own, part)
+        return cast("Own", own)
+
     def wanted(self, own: Own) -> bool:
         """Whether it is among the stages of a run with these settings."""
         return True
@@ -174,16 +185,6 @@ class Stage(Generic[Own, Config]):
         return f"of {len(records)} trainings failed: {', '.join(failed)}" if failed else None
 
 
-def section_of(stage: Stage[Any, Any]) -> str:
-    """Where the stage's settings stand among all."""
-    return stage.section or stage.name
-
-
-def own_section(stage: Stage[Any, Any], settings: RunSettings) -> Any:
-    """The stage's own settings."""
-    return reduce(getattr, section_of(stage).split("."), settings)
-
-
 @dataclass(frozen=True)
 class Context(Generic[Own]):
     """All that a stage is given."""
@@ -195,8 +196,7 @@ class Context(Generic[Own]):
     @property
     def own(self) -> Own:
         """The stage's settings."""
-        own: Own = own_section(self.stage, self._book.settings)
-        return own
+        return self.stage.own(self._book.settings)
 
     @property
     def seed(self) -> int:
@@ -251,18 +251,18 @@ class Context(Generic[Own]):
         return {"data": checksum, "inputs": list(self.stage.made_of(self)), "version": self.stage.version}
 
     @property
-    def inputs(self) -> Arrays:
-        """The arrays that the stage's trainings are given."""
-        return self.make_inputs()[1]
+    def inputs_address(self) -> str:
+        """Of the arrays that the stage's trainings are given; empty where there are none."""
+        world = self.world
+        return f"inputs-{hashed(world)}" if world["inputs"] else ""
 
-    def make_inputs(self) -> tuple[str, Arrays]:
-        """The address of these arrays, and they themselves; computed where that was not done before."""
-        world, records = self.world, self._book.records(self.stage.name)
-        if not world["inputs"]:
-            return "", {}
-        address = f"inputs-{hashed(world)}"
+    @property
+    def inputs(self) -> Arrays:
+        """These arrays; computed where that was not done before, and kept in the run folder."""
+        address, records = self.inputs_address, self._book.records(self.stage.name)
         with contextlib.suppress(FileNotFoundError, Damaged):
-            return address, records.arrays(address)
+            kept: Arrays = records.arrays(address)
+            return kept
         arrays = self.stage.inputs(self)
         records.save_arrays(address, arrays)
-        return address, arrays
+        return arrays

@@ -19,7 +19,7 @@ from orchestrator.engine.progress import Progress, Standing, duration
 from orchestrator.engine.records import Outcome, Record, Rows
 from orchestrator.engine.results import as_frame
 from orchestrator.engine.settings import UserError
-from orchestrator.engine.stage import Model, Picture, Table, own_section
+from orchestrator.engine.stage import Model, Picture, Table
 from orchestrator.engine.study import Study
 from orchestrator.engine.tables import STAGES, as_parquet
 from orchestrator.engine.worker import Job
@@ -51,7 +51,7 @@ class StageRun:
         self.name, self._book, self._manifest, self._progress = name, book, manifest, progress
         self._when_trained = when_trained
         self.stage, self.context, self.records = book.stages[name], book.context(name), book.records(name)
-        self.resources, self.own = book.settings.resources, own_section(self.stage, book.settings)
+        self.resources, self.own = book.settings.resources, self.stage.own(book.settings)
         self.study = Study((), lambda trial: None, lambda trial: trial)
         self.longest = 0.0
         """Cost of the longest trial that waited at the start."""
@@ -81,8 +81,9 @@ class StageRun:
         self.study = self._book.study(self.name)
         self.longest = max((trial.cost for trial in self.study.waiting), default=0.0)
         self._progress.start(self.name, self.study.num_trials, self.standing())
-        if self.study.num_missing:
-            self._inputs, _ = self.context.make_inputs()
+        if self.study.num_missing and self.context.inputs_address:
+            self._inputs = self.context.inputs_address
+            self.context.inputs  # noqa: B018  (computed here, for the workers to read)
         self.enter("running")
         if not self.study.num_missing:
             self._when_trained(self)
@@ -149,7 +150,7 @@ class StageRun:
         ended = [record.epochs[-1] for record in records if record.epochs and record.state != "failed"]
         begun = sum(len(self._rows.get(trial.key, ())) / trial.epochs for trial in running)
         left = self.study.num_trials - len(records) - begun
-        speed = self._trained / (time.monotonic() - self._first_epoch) if self._first_epoch is not None else 0
+        training_for = time.monotonic() - self._first_epoch if self._first_epoch is not None else 0.0
         return Standing(
             trainings={
                 "waiting": self.study.num_missing - len(running),
@@ -160,7 +161,7 @@ class StageRun:
             num_epochs=self._num_epochs,
             latest=self._latest,
             best=min((row[self.stage.metric] for row in ended if self.stage.metric in row), default=None),
-            seconds_left=left / speed if speed and left > 0 else None,
+            seconds_left=left * training_for / self._trained if self._trained > 0 and left > 0 else None,
         )
 
     def enter(self, state: State, error: str | None = None) -> None:

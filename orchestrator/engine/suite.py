@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import create_model
 
-from orchestrator.engine.settings import RunSettings, changed, merged, reduced, section
-from orchestrator.engine.stage import Stage, own_section, section_of
+from orchestrator.engine.settings import RunSettings, UserError, changed, merged, reduced, section
+from orchestrator.engine.stage import Stage
 
 if TYPE_CHECKING:
     from orchestrator.engine.manifest import Manifest
@@ -43,7 +43,7 @@ class Suite:
         """Settings of a run: the base's, and a section for each stage that has one of its own."""
         sections: dict[str, Any] = {}
         for stage in self.stages:
-            name = section_of(stage)
+            name = stage.path
             if "." not in name and name not in self.base.model_fields:
                 sections.setdefault(name, (stage.settings, stage.settings()))
         return create_model("Settings", __base__=self.base, **sections)
@@ -53,34 +53,41 @@ class Suite:
         changes = {"preset": name, **self.presets[name]}
         for stage in self.stages:
             nested: Any = stage.presets.get(name, {})
-            for part in reversed(section_of(stage).split(".")):
+            for part in reversed(stage.path.split(".")):
                 nested = {part: nested}
             changes = merged(changes, nested)
         return changed(self.settings(preset=name), **changes)
 
     def wanted(self, settings: RunSettings) -> tuple[Stage[Any, Any], ...]:
         """The stages of a run with these settings."""
-        return tuple(stage for stage in self.stages if stage.wanted(own_section(stage, settings)))
+        return tuple(stage for stage in self.stages if stage.wanted(stage.own(settings)))
 
     def reduced(self, settings: RunSettings) -> dict[str, list[str]]:
         """Of each stage of a run, what is less than the full scale in its settings, or in what it builds on."""
         full = self.preset(self.full)
         less: dict[str, list[str]] = {}
         for stage in self.wanted(settings):
-            holds_own = type(getattr(settings, section_of(stage).split(".")[0]))
+            holds_own = type(getattr(settings, stage.path.split(".")[0]))
             kinds = [kind for kind in stage.reads if kind is not holds_own]
             pairs = [(section(kind, settings), section(kind, full)) for kind in kinds]
-            pairs.append((own_section(stage, settings), own_section(stage, full)))
-            needed = [line for name in stage.needs(own_section(stage, settings)) for line in less[name]]
+            pairs.append((stage.own(settings), stage.own(full)))
+            needed = [line for name in stage.needs(stage.own(settings)) for line in less[name]]
             own = [line for mine, theirs in pairs for line in reduced(mine, theirs)]
             less[stage.name] = list(dict.fromkeys(needed + own))
         return less
 
     def fingerprints(self, settings: RunSettings) -> dict[str, str]:
-        """Of each stage of a run, a hash of all that decides its outcome: are its tables up to date?"""
+        """Of each stage of a run, a hash of all that decides its outcome: are its tables up to date?
+
+        Raises:
+            UserError: a stage needs one that is not among those before it.
+        """
         prints: dict[str, str] = {}
         for stage in self.wanted(settings):
-            own = own_section(stage, settings)
+            own = stage.own(settings)
+            missing = set(stage.needs(own)) - prints.keys()
+            if missing:
+                raise UserError(f"the stage {stage.name} needs {missing.pop()}, which is none of those before it")
             decides = {
                 "stage": stage.name,
                 "settings": [own, *(section(kind, settings) for kind in stage.reads)],

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.orchestrator.command import REPOSITORY
+from tests.command import REPOSITORY
 from trainables.fashion_mnist import user_cache_dir
 
 HOME = Path.home()

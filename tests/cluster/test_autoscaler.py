@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from orchestrator.cluster import AUTOSCALER_FILE, grows_to
-from orchestrator.results import Run
 from ray.autoscaler._private.fake_multi_node.node_provider import (
     FAKE_HEAD_NODE_ID,
     FAKE_HEAD_NODE_TYPE,
@@ -15,8 +13,10 @@ from ray.autoscaler._private.fake_multi_node.node_provider import (
 )
 from ray.autoscaler._private.util import prepare_config
 
+from orchestrator.engine.cluster import AUTOSCALER_FILE, grows_to
+from orchestrator.engine.results import Run
 from tests.cluster.hosts import SHARED, Host, network, skip_where_not_permitted
-from tests.orchestrator.command import REPOSITORY
+from tests.command import REPOSITORY
 
 FOLDS = "kfold --preset smoke --kfold.model paper_table1 --kfold.num-folds 6"
 

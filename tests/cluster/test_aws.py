@@ -11,7 +11,7 @@ import pytest
 import yaml
 from moto.server import ThreadedMotoServer
 
-from tests.orchestrator.command import REPOSITORY
+from tests.command import REPOSITORY
 
 FILES = ("cluster.yaml", "cluster-local.yaml")
 NOTES = {

@@ -15,10 +15,10 @@ from urllib.request import urlopen
 
 import pytest
 import ray
-from orchestrator.metrics import GAUGES, IMAGES
 from ray.cluster_utils import Cluster as Nodes
 
-from tests.orchestrator.command import REPOSITORY
+from orchestrator.engine.metrics import GAUGES, IMAGES
+from tests.command import REPOSITORY
 
 BOARD = json.loads((REPOSITORY / "docs" / "grafana.json").read_text())
 EXPRESSIONS = [target["expr"] for panel in BOARD["panels"] for target in panel["targets"]]

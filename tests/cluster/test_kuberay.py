@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 import yaml
 
-from tests.orchestrator.command import REPOSITORY
+from tests.command import REPOSITORY
 
 TEXT, WHOLE, TRUTH = {"type": "string"}, {"type": "integer", "minimum": 0}, {"type": "boolean"}
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from orchestrator.results import Run
 
+from orchestrator.engine.results import Run
 from tests.cluster.hosts import HOME, SHARED, Host, network, skip_where_not_permitted
-from tests.orchestrator.command import REPOSITORY
+from tests.command import REPOSITORY
 
 DASHBOARD = "http://127.0.0.1:8265"
 ASK = """

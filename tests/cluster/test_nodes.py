@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 import ray
-from orchestrator.compare import differences
-from orchestrator.results import Run
 from ray.cluster_utils import Cluster as Nodes
 from ray.util import placement_group_table
 
-from tests.orchestrator.command import REPOSITORY, Smoke
+from orchestrator.engine.compare import differences
+from orchestrator.engine.results import Run
+from tests.command import REPOSITORY, Smoke
 
 FOLDS = ("kfold", "--preset", "smoke", "--kfold.model", "paper_table1", "--kfold.epochs", "30")
 

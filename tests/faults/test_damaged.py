@@ -9,14 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from orchestrator.compare import differences
-from orchestrator.results import Run
-from orchestrator.stage import Trainings, Trial
-from orchestrator.worker import Job, load_checkpoint, save_checkpoint
 
+from orchestrator.engine.compare import differences
+from orchestrator.engine.records import Checkpoint, Records, Trial
+from orchestrator.engine.results import Run
 from orchestrator.run import main
-from tests.orchestrator.command import Smoke
-from tests.orchestrator.toy import toy
+from tests.command import Smoke
+from tests.engine.toy import Nothing, Toy, begun
 from trainables.fashion_mnist import _FILES as FILES
 from trainables.fashion_mnist import DataError, load
 
@@ -126,19 +125,22 @@ def test_a_folder_without_its_tables_and_manifest_makes_them_from_the_records(
 def test_damaged_checkpoint_is_set_aside_and_its_training_starts_anew(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], mutate: Mutation
 ) -> None:
-    run, folder = Run(tmp_path), "records/toy/fingerprint"
-    jobs = [Job("toy", folder, key, {}, 3, weights=False, stuck_seconds=60, retries=0) for key in ("ill", "other")]
-    for job in jobs:
-        save_checkpoint(run, job, [{"epoch": 1, "seconds": 0.5}], {"epoch": 1, "key": job.key}, {"a": np.ones(3)})
-        rows, state, kept = load_checkpoint(run, job)
-        assert (rows[0]["epoch"], state, kept["a"].tolist()) == (1, {"epoch": 1, "key": job.key}, [1, 1, 1])
-    path, other = (Path(run.path(f"{folder}/{job.key}.checkpoint")) for job in jobs)
+    run, stage = Run(tmp_path), Toy([Trial(key, Nothing(), seed=1, epochs=3, cost=1) for key in ("ill", "other")])
+    stage_run, _ = begun(tmp_path, stage)
+    records, trials = Records(run, "toy"), stage_run.study.trials
+    for trial in trials:
+        state = {"epoch": 1, "key": trial.key}
+        rows = [{"epoch": 1, "seconds": 0.5}]
+        records.save_checkpoint(trial.address, Checkpoint(rows, state, {"a": np.ones(3)}))
+        found = records.load_checkpoint(trial.address)
+        assert (found.rows[0]["epoch"], found.state, found.arrays["a"].tolist()) == (1, state, [1, 1, 1])
+    names = [records.name(trial.address, ".checkpoint") for trial in trials]
+    path, other = (Path(run.path(name)) for name in names)
     mutate(random.Random(8), path, [path, other])
-    assert load_checkpoint(run, jobs[0]) == ([], None, {})
-    trials = [Trial(job.key, {}, 3, cost=1) for job in jobs]
-    ledger, _ = toy(tmp_path, lambda *_, **__: iter(()), Trainings.of(trials, metric="loss"))
-    assert ledger.num_missing == 2
-    assert f"{folder}/ill.checkpoint is damaged; set aside as" in capsys.readouterr().err
+    assert records.load_checkpoint(trials[0].address) == Checkpoint()
+    stage_run, _ = begun(tmp_path, stage)
+    assert stage_run.study.num_missing == 2
+    assert f"{names[0]} is damaged; set aside as" in capsys.readouterr().err
     assert not path.exists()
 
 

@@ -16,14 +16,15 @@ from pathlib import Path
 
 import psutil
 import pytest
-from orchestrator.cluster import output_to
-from orchestrator.compare import differences
-from orchestrator.manifest import Manifest
-from orchestrator.results import Run, Unusable
-from orchestrator.worker import Job, load_checkpoint
 
+from orchestrator.engine.cluster import output_to
+from orchestrator.engine.compare import differences
+from orchestrator.engine.folder import Unusable
+from orchestrator.engine.manifest import Manifest
+from orchestrator.engine.records import Checkpoint, Records
+from orchestrator.engine.results import Run
 from orchestrator.run import main
-from tests.orchestrator.command import REPOSITORY, Smoke, orchestrate
+from tests.command import REPOSITORY, Smoke, orchestrate
 
 
 @pytest.fixture
@@ -52,7 +53,7 @@ def test_disk_that_fills_up_stops_the_run_which_goes_on_when_there_is_space(smok
     margin = ("--resources.free-gigabytes", "0.01")
 
     def fill() -> None:
-        while not list(small_disk.glob("smoke/records/search/*/trial-001.json")):
+        while not list(small_disk.glob("smoke/records/search/trial-001-*.json")):
             time.sleep(0.05)
         with open(small_disk / "ballast", "wb") as ballast:
             try:
@@ -113,7 +114,8 @@ def test_second_run_on_a_folder_is_refused_and_a_killed_run_s_lock_is_none(
         [
             sys.executable,
             "-c",
-            "import sys, time; from orchestrator.lock import locked; from orchestrator.results import Run\n"
+            "import sys, time\n"
+            "from orchestrator.engine.lock import locked; from orchestrator.engine.results import Run\n"
             "with locked(Run(sys.argv[1])): print('locked', flush=True); time.sleep(600)",
             tmp_path / "smoke",
         ],
@@ -126,7 +128,7 @@ def test_second_run_on_a_folder_is_refused_and_a_killed_run_s_lock_is_none(
     assert main(arguments) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert f"{tmp_path}/smoke is in use by process {holder.pid} on " in line
-    Run(tmp_path / "smoke").write_manifest(Manifest.empty("smoke", "none"))
+    Run(tmp_path / "smoke").write_manifest(Manifest(name="smoke"))
     assert main(["status", *arguments[1:]]) == 0, "looking is allowed"
     assert f"in use by process {holder.pid} on " in capsys.readouterr().out
     (tmp_path / "smoke" / "manifest.json").unlink()
@@ -161,8 +163,7 @@ def test_nothing_in_a_run_folder_is_run(smoke: Smoke, tmp_path: Path, capsys: py
         elif path.is_file() and not name.startswith("records/"):
             path.write_bytes(bomb)
     run.write_sealed("records/toy/a.checkpoint", bomb)
-    job = Job("toy", "records/toy", "a", {}, 1, weights=False, stuck_seconds=60, retries=0)
-    assert load_checkpoint(run, job) == ([], None, {})
+    assert Records(run, "toy").load_checkpoint("a") == Checkpoint()
     arguments = ["--preset", "smoke", "--runs-dir", str(tmp_path), "--address", "local"]
     assert main(["status", *arguments]) == main(["plan", *arguments]) == 0
     assert main(["compare", str(tmp_path / "smoke"), str(smoke.runs_dir / "smoke")]) == 2

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from orchestrator.tables import TABLES
 
 from orchestrator.claims import CLAIMS, judged
 from orchestrator.claims.claim import (
@@ -20,7 +21,6 @@ from orchestrator.claims.claim import (
     mean,
     ratio_of_deviations,
 )
-from orchestrator.tables import TABLES
 from tests.command import Smoke
 
 Made = dict[str, Any]

@@ -48,7 +48,7 @@ def test_experiment_of_another_package_gets_all_that_the_paper_s_have(
         assert done.returncode == 0, done.stderr
         return done.stdout + done.stderr
 
-    assert "--how-many.num-steps" in run("--help")
+    assert "--how-many.epochs" in run("--help")
     assert re.search(r"^how_many +to do +2 +\d+ +2000 +2 ", run("plan", "how_many"), flags=re.MULTILINE)
     assert "how_many: images-500 complete" in run("how_many")
 
@@ -77,10 +77,10 @@ def test_experiment_of_another_package_gets_all_that_the_paper_s_have(
 
 
 def test_bad_setting_of_such_an_experiment_is_one_line(installed: dict[str, str], tmp_path: Path) -> None:
-    done = command(installed, "how_many", "--how-many.num-steps", "0", "--runs-dir", tmp_path)
+    done = command(installed, "how_many", "--how-many.epochs", "0", "--runs-dir", tmp_path)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
-    assert "--how-many.num-steps" in line
+    assert "--how-many.epochs" in line
 
 
 @pytest.mark.parametrize(

@@ -10,15 +10,8 @@ from sklearn.metrics import confusion_matrix
 from torch import nn
 from torch.nn import functional
 
-from trainables.classifier import (
-    Architecture,
-    ClassifierSettings,
-    Examples,
-    build,
-    predict,
-    prepared,
-    train_classifier,
-)
+from trainables.classifier import Examples, build, predict, prepared, train_classifier
+from trainables.classifier_settings import Architecture, ClassifierSettings
 from trainables.fashion_mnist import load
 
 Input = Literal["latent", "raw"]

@@ -109,6 +109,15 @@ def test_data_dir_may_mix_packed_and_unpacked_files_and_folders(
     assert equal(load(tmp_path), data)
 
 
+def test_a_folder_may_have_the_name_of_the_file_in_it(data: FashionMnist, unpacked: Path, tmp_path: Path) -> None:
+    linked(unpacked, tmp_path, without=LABELS)
+    (tmp_path / LABELS).mkdir()
+    (tmp_path / LABELS / LABELS).write_bytes((unpacked / LABELS).read_bytes()[:-1])
+    assert complaint(tmp_path).startswith(f"{tmp_path / LABELS / LABELS} is truncated")
+    shutil.copy(unpacked / LABELS, tmp_path / LABELS / LABELS)
+    assert equal(load(tmp_path), data)
+
+
 def test_another_data_set_with_the_same_file_names_may_lie_beside(
     data: FashionMnist, unpacked: Path, tmp_path: Path
 ) -> None:

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from orchestrator.config import UserError
-from orchestrator.manifest import SCHEMA_VERSION, Manifest, StageState
-from orchestrator.provenance import git_commit
-from orchestrator.results import Damaged, Run, Unusable
 
-from orchestrator import provenance
+from orchestrator.engine import manifest as provenance
+from orchestrator.engine.folder import Damaged, Unusable
+from orchestrator.engine.manifest import SCHEMA_VERSION, Manifest, StageState, git_commit
+from orchestrator.engine.results import Run
+from orchestrator.engine.settings import UserError
 
 
 @pytest.fixture
@@ -32,14 +32,14 @@ def test_commit_is_git_s_or_where_there_is_no_git_what_the_environment_says(
 ) -> None:
     monkeypatch.setenv("GIT_COMMIT", "c0ffee")
     assert git_commit() not in {None, "c0ffee"}
-    monkeypatch.setattr(provenance, "__file__", str(tmp_path / "provenance.py"))
+    monkeypatch.setattr(provenance, "__file__", str(tmp_path / "manifest.py"))
     assert git_commit() == "c0ffee"
     monkeypatch.delenv("GIT_COMMIT")
     assert git_commit() is None
 
 
 def manifest(**changes: object) -> Manifest:
-    empty = Manifest.empty("mine", "c0ffee").model_dump()
+    empty = Manifest(name="mine", data_checksum="c0ffee").model_dump()
     return Manifest.model_validate(empty | {"preset": "smoke", "seed": 7, "settings": {"a": [1, None]}} | changes)
 
 
@@ -137,38 +137,6 @@ def test_a_folder_s_files_are_listed_in_order_by_their_ending(run: Run) -> None:
     assert run.list("none", ".json") == []
 
 
-def record(run: Run, key: str, **content: object) -> dict[str, object]:
-    """Write a record as the ledger does."""
-    whole = {"files": [], **content}
-    run.write_json(f"r/{key}.json", whole)
-    return whole
-
-
-def test_records_round_trip(run: Run) -> None:
-    first = record(run, "fold-0", state="complete", epochs=[{"val_mse": 0.1 + 0.2}], error=None, text="ü\n")
-    second = record(run, "fold-1.5", state="failed")
-    run.write_json("r/deeper/fold-2.json", {"files": []})
-    assert run.records("r") == {"fold-0": first, "fold-1.5": second}
-    assert run.records("records/search") == {}
-
-
-def test_a_record_written_again_is_one_record(run: Run) -> None:
-    record(run, "trial-000", state="failed")
-    last = record(run, "trial-000", state="complete")
-    assert run.records("r") == {"trial-000": last}
-
-
-def test_half_a_record_of_a_killed_process_is_no_record(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process that is killed leaves its temporary file, as when removing it fails."""
-    whole = record(run, "trial-000")
-    monkeypatch.setattr(os, "replace", disk_full)
-    monkeypatch.setattr(Path, "unlink", disk_full)
-    with pytest.raises(Unusable):
-        record(run, "trial-001")
-    assert len(files(run)) == 2
-    assert run.records("r") == {"trial-000": whole}
-
-
 def damaged(content: bytes) -> Iterator[bytes]:
     """The content, damaged in every way that one bit or one cut can."""
     yield b""
@@ -211,26 +179,6 @@ def test_a_sealed_file_under_another_s_name_is_damaged(run: Run) -> None:
     run.write("r/b.json", run.read("r/a.json"))
     with pytest.raises(Damaged):
         run.read_json("r/b.json")
-
-
-@pytest.mark.parametrize("fault", ["record", "weights", "no weights"])
-def test_a_damaged_record_is_set_aside_with_a_line_that_names_it(run: Run, fault: str) -> None:
-    said: list[str] = []
-    run.say = said.append
-    for key in ("well", "ill"):
-        run.write_sealed(f"r/{key}.safetensors", b"weights")
-        record(run, key, files=[f"r/{key}.safetensors"])
-    if fault == "no weights":
-        run.delete("r/ill.safetensors")
-    else:
-        run.write("r/ill.json" if fault == "record" else "r/ill.safetensors", b"{}")
-    assert list(run.records("r")) == ["well"]
-    assert list(run.records("r")) == ["well"]
-    (line,) = said
-    assert line.startswith("r/ill.json ")
-    (kept,) = (name for name in files(run) if name.startswith("quarantine/"))
-    assert kept.endswith("/r/ill.json")
-    assert f"{run.location}/{kept}" in line
 
 
 def test_a_folder_without_a_manifest_has_none(run: Run) -> None:
@@ -288,7 +236,7 @@ def test_a_manifest_that_is_no_text_is_damaged(run: Run) -> None:
         run.manifest()
 
 
-@pytest.mark.parametrize("version", [SCHEMA_VERSION + 1, 0, 1, "a\nb"])
+@pytest.mark.parametrize("version", [SCHEMA_VERSION + 1, 0, 1, 2, "a\nb"])
 def test_a_manifest_of_another_version_is_named_with_both_versions(run: Run, version: object) -> None:
     run.write_json("manifest.json", GOOD | {"schema_version": version})
     sealed = complaint(run)

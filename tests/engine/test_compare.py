@@ -6,20 +6,22 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from orchestrator.compare import differences
-from orchestrator.config import UserError
-from orchestrator.manifest import Manifest
-from orchestrator.results import Run, as_parquet
-from orchestrator.tables import TABLES
 
+from orchestrator.engine.compare import differences
+from orchestrator.engine.manifest import Manifest
+from orchestrator.engine.results import Run
+from orchestrator.engine.settings import UserError
+from orchestrator.engine.tables import as_parquet
 from orchestrator.run import main
+from orchestrator.stages.kfold import Kfold
 
-MANIFEST = Manifest.empty("mine", "none")
+MANIFEST = Manifest(name="mine")
+FOLDS = Kfold.schemas["folds"]
 
 
 def rows(**changes: Any) -> list[dict[str, Any]]:
     """Two folds, of which the second is as it is told."""
-    whole: dict[str, Any] = dict.fromkeys(TABLES["folds"].names)
+    whole: dict[str, Any] = dict.fromkeys(FOLDS.names)
     fold = whole | {
         "order": "sequential",
         "state": "complete",
@@ -31,7 +33,7 @@ def rows(**changes: Any) -> list[dict[str, Any]]:
 
 
 def folds(content: list[dict[str, Any]]) -> bytes:
-    return as_parquet("folds", content, MANIFEST, "f")
+    return as_parquet(FOLDS, content, MANIFEST.attributes("folds", "f"))
 
 
 def run_of(folder: Path, **changes: Any) -> Run:

@@ -4,11 +4,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from orchestrator.cluster import Cluster
-from orchestrator.doctor import Node, complaints, examine, look
-from orchestrator.results import Run
 
-from tests.orchestrator.command import orchestrate
+from orchestrator.engine.cluster import Cluster
+from orchestrator.engine.doctor import Node, complaints, examine, look
+from orchestrator.engine.results import Run
+from tests.command import orchestrate
 
 WELL = Node("here", {"python": "3.12.1", "ray": "2.60.0", "torch": "2.15.0"}, 0, 8.0, None)
 

@@ -1,0 +1,268 @@
+"""Which stage is done when, and what becomes of stages that fail. Ray is not here: something else takes its place."""
+
+import io
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from matplotlib.figure import Figure
+from rich.console import Console
+
+from orchestrator.engine.cluster import Cluster
+from orchestrator.engine.manifest import Manifest, StageState
+from orchestrator.engine.plan import Plan
+from orchestrator.engine.progress import Progress
+from orchestrator.engine.ray_tune import Source
+from orchestrator.engine.records import Record, Trial
+from orchestrator.engine.results import Run
+from orchestrator.engine.scheduler import Scheduler
+from orchestrator.engine.settings import Resources, UserError
+from orchestrator.engine.stage import Context, Picture, Stage, Table, Tables
+from orchestrator.engine.stage_run import StageRun
+from orchestrator.engine.study import Suggested
+from orchestrator.engine.suite import Suite
+from orchestrator.engine.tables import INT, column, schema
+from tests.engine.toy import Nothing, Toy, book, suite
+
+NO_CLUSTER = Cluster(2, 1.0, 0.0, None, {}, Resources(), {})
+ONLY = [Trial("only", Nothing(), seed=1, epochs=1, cost=1.0)]
+DEADLINE_SECONDS = 20
+
+
+class InRaysPlace:
+    """Whoever trains takes what it is given, and nothing while there is nothing."""
+
+    def __init__(self) -> None:
+        self.trained: list[str] = []
+        """Stages, as their trainings began."""
+        self.started: list[str] = []
+        """Trials, as they began."""
+        self.loses: set[str] = set()
+        """Trials whose workers are lost."""
+        self.fails: set[str] = set()
+        """Trials that fail by themselves."""
+
+    def run_trials(self, source: Source, *others: object) -> None:
+        until = time.monotonic() + DEADLINE_SECONDS
+        while not source.exhausted:
+            assert time.monotonic() < until, "it waits for what is trained after it"
+            stage_run = source.next()
+            if stage_run is not None:
+                assert not stage_run.stage.shared
+                self._train_one(stage_run)
+            time.sleep(0.01)
+
+    def train_together(self, stage_run: StageRun, *others: object) -> None:
+        assert stage_run.stage.shared
+        while stage_run.study.waiting:
+            self._train_one(stage_run)
+
+    def _train_one(self, stage_run: StageRun) -> None:
+        key = stage_run.start().trial.key
+        self.trained.append(stage_run.name)
+        self.started.append(key)
+        if key in self.loses:
+            stage_run.lost(key)
+        else:
+            stage_run.over(key, [{"epoch": 1, "seconds": 0.1}], "out of paint" if key in self.fails else None)
+
+
+@pytest.fixture
+def ray(monkeypatch: pytest.MonkeyPatch) -> InRaysPlace:
+    ray = InRaysPlace()
+    monkeypatch.setattr("orchestrator.engine.ray_tune.run_trials", ray.run_trials)
+    monkeypatch.setattr("orchestrator.engine.ray_train.train_together", ray.train_together)
+    return ray
+
+
+def do(
+    folder: Path, of: Suite, *names: str, connect: Callable[[], Cluster] = lambda: NO_CLUSTER, **changes: Any
+) -> dict[str, StageState]:
+    """What a command that asks for these stages does; the manifest's entries, as they are on the disk."""
+    of_run = book(of, folder, **changes)
+    manifest = of_run.run.manifest()
+    plan = Plan.make(of_run, names, manifest)
+    progress = Progress(Console(file=io.StringIO()))
+    Scheduler(plan, of_run, manifest or Manifest(name="toy"), progress, connect).run()
+    written = Run(folder).manifest()
+    assert written is not None
+    return written.stages
+
+
+def states(stages: dict[str, StageState]) -> dict[str, str]:
+    return {name: entry.state for name, entry in stages.items()}
+
+
+def training(name: str, *needs: str, **facts: Any) -> Toy:
+    """A stage with a single trial."""
+    return Toy(ONLY, needs=needs, name=name, **facts)
+
+
+def test_what_needs_a_stage_that_workers_share_is_trained_after_it(tmp_path: Path, ray: InRaysPlace) -> None:
+    stages = (
+        training("first"),
+        training("games", "first", shared=True),
+        training("scores", "games"),
+        training("last", "scores"),
+    )
+    done = do(tmp_path, suite(*stages), "last")
+    assert ray.trained == ["first", "games", "scores", "last"]
+    assert set(states(done).values()) == {"done"}
+
+
+def test_stage_whose_workers_were_lost_has_failed_and_the_next_command_trains_what_is_missing(
+    tmp_path: Path, ray: InRaysPlace
+) -> None:
+    """The machine loses every worker of one training, and the next time none."""
+    ray.loses = {"ill"}
+    trials = [Trial(key, Nothing(), seed=1, epochs=1, cost=1.0) for key in ("well", "ill")]
+    suggested = Suggested(2, 2, lambda number, records: trials[number])
+    of = suite(Toy(suggested, name="only", retries_failed=False))
+    entry = do(tmp_path, of, "only")["only"]
+    assert (entry.state, entry.error) == ("failed", "their workers were lost: ill")
+    assert ray.started == ["well", "ill", "ill", "ill"], "it is taken up again twice"
+    ray.loses.clear()
+    ray.started.clear()
+    assert do(tmp_path, of, "only")["only"].state == "done"
+    assert ray.started == ["ill"]
+
+
+@pytest.mark.parametrize("retries_failed", [True, False])
+def test_what_failed_by_itself_is_trained_again_by_the_next_command_where_the_stage_wants_that(
+    tmp_path: Path, ray: InRaysPlace, retries_failed: bool
+) -> None:
+    ray.fails = {"only"}
+    of = suite(training("it", retries_failed=retries_failed))
+    assert states(do(tmp_path, of, "it")) == {"it": "failed"}
+    ray.fails.clear()
+    assert do(tmp_path, of, "it")["it"].state == ("done" if retries_failed else "failed")
+    assert len(ray.started) == 1 + retries_failed
+
+
+def test_forced_stage_trains_all_again_and_what_it_needs_nothing(tmp_path: Path, ray: InRaysPlace) -> None:
+    of = suite(training("first"), training("second", "first"), training("third", "second"))
+    do(tmp_path, of, "third")
+    do(tmp_path, of, "third")
+    assert ray.trained == ["first", "second", "third"], "nothing is left to do"
+    do(tmp_path, of, "third", force=("second",))
+    assert ray.trained == ["first", "second", "third", "second"], "and the third's trial is what it was"
+
+
+class Telling(Toy):
+    """Trains nothing; gives a table and a figure of it."""
+
+    config = None
+    schemas = {"told": schema(column("value", INT, "a number"))}  # noqa: RUF012
+
+    def results(self, context: Context[Nothing], records: Sequence[Record[Any]]) -> Iterator[Table]:
+        yield Table("told", [{"value": 7}])
+
+    def figures(self, context: Context[Nothing], tables: Tables) -> Iterator[Picture]:
+        assert list(tables["told"]["value"]) == [7]
+        yield Picture("plot", "A caption.", Figure)
+
+
+class Raising(Telling):
+    """Raises after its first table."""
+
+    def results(self, context: Context[Nothing], records: Sequence[Record[Any]]) -> Iterator[Table]:
+        yield Table("told", [{"value": 7}])
+        raise ValueError("no second table")
+
+
+class Unknown(Telling):
+    """Gives a table that it has no schema of."""
+
+    def results(self, context: Context[Nothing], records: Sequence[Record[Any]]) -> Iterator[Table]:
+        yield Table("told", [{"value": 7}])
+        yield Table("whispered", [{"value": 8}])
+
+
+class Silent(Telling):
+    """Gives one of its two tables."""
+
+    schemas = Telling.schemas | {"whispered": Telling.schemas["told"]}
+
+
+def files(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_stage_has_its_tables_and_figures_on_the_disk_and_in_the_manifest(tmp_path: Path) -> None:
+    entry = do(tmp_path, suite(Telling()), "toy")["toy"]
+    own = {"tables/told.parquet", "figures/plot.png", "figures/plot.svg"}
+    assert (entry.state, entry.error, set(entry.files)) == ("done", None, own)
+    assert entry.captions == {"plot": "A caption."}
+    assert files(tmp_path) == own | {"manifest.json", "tables/stages.parquet"}
+    assert list(Run(tmp_path).table("told")["value"]) == [7]
+    assert list(Run(tmp_path).differing(entry.files)) == []
+
+
+@pytest.mark.parametrize(
+    ("stage", "said"),
+    [
+        (Raising(), "ValueError: no second table"),
+        (Unknown(), "KeyError: 'whispered'"),
+        (Silent(), "AssertionError: the stage gave no table whispered"),
+    ],
+    ids=["raises", "no schema", "no table"],
+)
+def test_stage_one_of_whose_tables_failed_has_no_figure_neither_on_the_disk_nor_in_the_manifest(
+    tmp_path: Path, stage: Stage[Any, Any], said: str
+) -> None:
+    entry = do(tmp_path, suite(stage), "toy")["toy"]
+    assert entry.state == "failed"
+    assert (entry.error or "").splitlines()[-1] == said
+    assert set(entry.files) == {"tables/told.parquet"}, "what it gave before that is kept"
+    assert entry.captions == {}
+    assert files(tmp_path) == {"tables/told.parquet", "manifest.json", "tables/stages.parquet"}
+    (row,) = Run(tmp_path).table("stages").to_dict("records")
+    assert (row["stage"], row["state"]) == ("toy", "failed")
+
+
+def test_failed_stage_blocks_what_needs_it_and_nothing_else(tmp_path: Path, ray: InRaysPlace) -> None:
+    stages = (
+        training("first"),
+        Raising(needs=("first",), name="broken"),
+        training("after", "first", "broken"),
+        training("later", "after", shared=True),
+        training("beside", "first"),
+    )
+    done = do(tmp_path, suite(*stages), "later", "beside")
+    assert states(done) == {
+        "first": "done", "broken": "failed", "after": "blocked", "later": "blocked", "beside": "done",
+    }  # fmt: skip
+    assert done["after"].error == "needs broken, which failed"
+    assert done["later"].error == "needs after, which failed"
+    assert sorted(ray.trained) == ["beside", "first"], "what is blocked trains nothing"
+
+    mended = (stages[0], Telling(needs=("first",), name="broken"), *stages[2:])
+    assert set(states(do(tmp_path, suite(*mended), "later", "beside")).values()) == {"done"}
+    assert sorted(ray.trained) == ["after", "beside", "first", "later"]
+
+
+def test_stage_with_a_failed_training_has_its_tables_and_figures_and_blocks_what_needs_it(
+    tmp_path: Path, ray: InRaysPlace
+) -> None:
+    ray.fails = {"only"}
+    stages = (Telling(ONLY, config=Nothing), training("after", "toy"))
+    done = do(tmp_path, suite(*stages), "after")
+    assert (done["toy"].state, done["toy"].error) == ("failed", "of 1 trainings failed: only")
+    assert {"tables/told.parquet", "figures/plot.png"} <= done["toy"].files.keys()
+    assert done["after"].state == "blocked"
+    assert ray.trained == ["toy"]
+
+
+def test_data_that_cannot_be_had_end_the_run_before_ray_is_looked_for(tmp_path: Path, ray: InRaysPlace) -> None:
+    def load(settings: object) -> None:
+        raise UserError("no data here")
+
+    def connect() -> Cluster:
+        raise AssertionError("Ray is looked for")
+
+    of = suite(training("it"), load_data=load)
+    with pytest.raises(UserError, match="no data here"):
+        do(tmp_path, of, "it", connect=connect)
+    assert not ray.trained
