@@ -129,3 +129,19 @@ def test_help_and_plans_are_quick_since_they_load_nothing_heavy(smoke: Smoke, wo
     loaded = set(done.stderr.split())
     assert "orchestrator" in loaded
     assert not loaded & {"matplotlib", "pandas", "torch", "ray", "sklearn", "torchvision"}
+
+
+def test_clean_leaves_trials_of_a_search_that_only_its_first_ones_can_tell_of(
+    smoke: Smoke, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """As after an interrupted search whose first record was lost: trained again, it leads to the same trials."""
+    run = copy_of(smoke, tmp_path)
+    manifest = run.manifest()
+    assert manifest is not None
+    entry = manifest.stages["search"]
+    manifest.stages["search"] = entry.model_copy(update={"state": "running", "records": entry.records[:4]})
+    run.write_manifest(manifest)
+    run.delete(f"records/search/{entry.records[0]}.json")
+    assert main(["clean", "--preset", "smoke", "--runs-dir", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.startswith("0 records")
+    assert len(run.list("records/search", ".json")) == PRESET.search.num_trials - 1
