@@ -88,13 +88,14 @@ def damage(run: Run, manifest: Manifest | None) -> dict[str, list[str]]:
 def unused_files(book: Book, manifest: Manifest | None) -> list[str]:
     """Files of records, and what belongs to them, that neither tables nor trials with these settings are made of.
 
-    Of a stage whose trials cannot be told, since what it needs is missing, all are left.
+    Of a stage whose trials cannot all be told, since what it needs or an earlier record is missing, all are left.
     """
     unused = []
     for name in book.stages:
         entry, context = manifest.stages.get(name) if manifest else None, book.context(name)
-        if not context.planning:
-            used = {trial.address for trial in book.study(name).trials} | set(entry.records if entry else ())
+        study = book.study(name)
+        if not context.planning and len(study.trials) == study.num_trials:
+            used = {trial.address for trial in study.trials} | set(entry.records if entry else ())
             unused += book.records(name).others(used | {context.inputs_address})
     return unused
 

@@ -96,7 +96,8 @@ def test_change_that_trains_nothing_starts_no_ray_and_writes_its_tables_again(sm
         assert not mine.query(which).equals(theirs.query(which))
         columns = [column for column in mine.columns if column != "encode_seconds"]
         assert mine.query(f"not ({which})")[columns].equals(theirs.query(f"not ({which})")[columns])
-    assert {line.split(":")[0] for line in differences(run, smoke.run)} == {"classifiers", "confusion", "stages"}
+    changed = {line.split(":")[0] for line in differences(run, smoke.run)}
+    assert changed - {"claims"} == {"classifiers", "confusion", "stages"}
 
 
 def test_less_of_a_control_is_told_of_as_reduced_with_the_claims_that_it_bears_on() -> None:
@@ -128,3 +129,19 @@ def test_help_and_plans_are_quick_since_they_load_nothing_heavy(smoke: Smoke, wo
     loaded = set(done.stderr.split())
     assert "orchestrator" in loaded
     assert not loaded & {"matplotlib", "pandas", "torch", "ray", "sklearn", "torchvision"}
+
+
+def test_clean_leaves_trials_of_a_search_that_only_its_first_ones_can_tell_of(
+    smoke: Smoke, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """As after an interrupted search whose first record was lost: trained again, it leads to the same trials."""
+    run = copy_of(smoke, tmp_path)
+    manifest = run.manifest()
+    assert manifest is not None
+    entry = manifest.stages["search"]
+    manifest.stages["search"] = entry.model_copy(update={"state": "running", "records": entry.records[:4]})
+    run.write_manifest(manifest)
+    run.delete(f"records/search/{entry.records[0]}.json")
+    assert main(["clean", "--preset", "smoke", "--runs-dir", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.startswith("0 records")
+    assert len(run.list("records/search", ".json")) == PRESET.search.num_trials - 1

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from orchestrator.engine.book import Book
-from orchestrator.engine.execute import describe, execute, write_report
+from orchestrator.engine.execute import described, execute, write_report
 from orchestrator.engine.manifest import Manifest
 from orchestrator.engine.plan import Plan
 from orchestrator.engine.results import Run
@@ -42,9 +42,7 @@ class After(Broken):
 
 def test_report_of_a_run_with_nothing_in_it_is_a_page(tmp_path: Path) -> None:
     book = Book(suite(), suite().preset("smoke"), Run(tmp_path), set_aside=True)
-    manifest = Manifest(name="made-up")
-    describe(manifest, book)
-    write_report(book, manifest)
+    write_report(book, described(Manifest(name="made-up"), book))
     assert "made-up" in book.run.read("report.html").decode()
 
 

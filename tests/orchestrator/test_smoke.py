@@ -298,14 +298,14 @@ def test_status_counts_records_that_nothing_uses_and_clean_removes_just_these(
     common = ("--preset", "smoke", "--runs-dir", tmp_path)
     first, both = _records(smoke.runs_dir), _records(tmp_path)
     assert "nothing uses" not in orchestrate("status", *common).out, "the tables use some, these settings the others"
-    assert "0 records that nothing uses" in orchestrate("clean", *common).out
+    assert orchestrate("clean", *common).out.startswith("0 records that nothing used are removed")
     assert _records(tmp_path) == both
 
     again = orchestrate("kfold", *common)
     assert again.status == 0, again.err
     assert "Ray" not in again.err
     assert "13 records that nothing uses" in orchestrate("status", *common).out
-    assert "13 records that nothing uses were removed" in orchestrate("clean", *common).out
+    assert orchestrate("clean", *common).out.startswith("13 records that nothing used are removed")
     assert _records(tmp_path) == first
     assert "nothing uses" not in orchestrate("status", *common).out
 

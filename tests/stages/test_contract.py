@@ -20,7 +20,7 @@ from orchestrator.engine.book import Book
 from orchestrator.engine.manifest import StageState
 from orchestrator.engine.records import Record
 from orchestrator.engine.settings import RunSettings, Scale, changed
-from orchestrator.engine.stage import Stage, Table, own_section, section_of
+from orchestrator.engine.stage import Stage, Table
 from orchestrator.engine.tables import to_arrow
 from orchestrator.paper import suite
 from tests.command import Smoke
@@ -79,7 +79,7 @@ FIELDS = list(fields(PAPER))
 
 def with_stage(settings: RunSettings, stage: AnyStage) -> RunSettings:
     """Settings with which the stage is wanted, by its flag where it has one."""
-    if stage.wanted(own_section(stage, settings)):
+    if stage.wanted(stage.own(settings)):
         return settings
     flags = [__file__ if word.isupper() else word for word in stage.flag.split()]
     return parse(["--preset", settings.preset, *flags], suite())[0]
@@ -117,7 +117,7 @@ def check_sentences(found: Iterator[str]) -> int:
 def test_stage_has_a_name_and_a_title_and_says_what_brings_it_in(stage: AnyStage) -> None:
     assert re.fullmatch(r"[a-z]\w*", stage.name)
     assert len(stage.title.split()) >= 2
-    assert stage.wanted(own_section(stage, with_stage(PAPER, stage)))
+    assert stage.wanted(stage.own(with_stage(PAPER, stage)))
     assert bool(stage.flag) == (stage not in suite().wanted(PAPER))
     assert [other.name for other in suite().stages].count(stage.name) == 1
 
@@ -126,7 +126,7 @@ def test_stage_has_a_name_and_a_title_and_says_what_brings_it_in(stage: AnyStage
 def test_stage_needs_stages_that_stand_before_it(stage: AnyStage) -> None:
     settings = with_stage(PAPER, stage)
     names = [other.name for other in suite().wanted(settings)]
-    assert set(stage.needs(own_section(stage, settings))) <= set(names[: names.index(stage.name)])
+    assert set(stage.needs(stage.own(settings))) <= set(names[: names.index(stage.name)])
 
 
 @every(suite().stages)
@@ -222,7 +222,7 @@ def test_preset_is_made_of_valid_settings(preset: str) -> None:
 
 @every(suite().stages)
 def test_nothing_is_told_of_at_full_scale_which_is_that_of_the_defaults(stage: AnyStage) -> None:
-    assert own_section(stage, PAPER) == stage.settings()
+    assert stage.own(PAPER) == stage.settings()
     told = suite().reduced(with_stage(PAPER, stage))
     assert stage.name in told
     assert not any(told.values())
@@ -231,7 +231,7 @@ def test_nothing_is_told_of_at_full_scale_which_is_that_of_the_defaults(stage: A
 @pytest.mark.parametrize("field", FIELDS, ids=lambda field: ".".join((*field.section, field.name)))
 def test_less_of_a_setting_than_the_paper_has_is_told_of_where_it_matters_and_nowhere_else(field: Field) -> None:
     path = ".".join(field.section)
-    owners = [stage for stage in suite().stages if section_of(stage) == path]
+    owners = [stage for stage in suite().stages if stage.path == path]
     readers = [stage for stage in suite().stages if field.kind in stage.reads]
     assert owners or readers, "nobody looks at it"
     for concerned in owners or readers:
@@ -246,7 +246,7 @@ def test_less_of_a_setting_than_the_paper_has_is_told_of_where_it_matters_and_no
         must = {stage.name for stage in stages if stage in (owners or readers)}
         may = must | {stage.name for stage in stages if stage in readers}
         for stage in stages:
-            needs = set(stage.needs(own_section(stage, full)))
+            needs = set(stage.needs(stage.own(full)))
             must |= {stage.name} if needs & must else set()
             may |= {stage.name} if needs & may else set()
         told = {name: lines for name, lines in suite().reduced(less).items() if lines}

@@ -1,0 +1,53 @@
+"""README's tree of files is the tree that there is."""
+
+import re
+from pathlib import Path
+
+REPOSITORY = Path(__file__).parents[1]
+NAME = r"[\w.-]+(?:/|\.\w+)"
+
+
+def tree() -> list[str]:
+    """The files and folders, these with a slash at the end, that README's tour of the tree names.
+
+    A line has names, then two spaces or more, then words. Names are relative to the folder above that stands further
+    to the left; files among the words that tell of a folder are in that folder.
+    """
+    text = (REPOSITORY / "README.md").read_text()
+    (tour,) = re.findall(r"^## Tour of the tree\n\n(.*?)^\S", text, flags=re.MULTILINE | re.DOTALL)
+    named: list[str] = []
+    folders: dict[int, str] = {}
+    for line in filter(None, tour.rstrip().splitlines()):
+        indent = len(line) - len(line.lstrip())
+        names, _, words = re.match(r"(.*?)(\s{2,}(.*))?$", line.strip()).groups()  # type: ignore[union-attr]
+        if all(re.fullmatch(NAME, name) for name in names.split()):
+            folders = {left: folder for left, folder in folders.items() if left < indent}
+            parent = folders[max(folders)] if folders else ""
+            paths = [parent + name for name in names.split()]
+            named += paths
+            folders[indent] = paths[-1]
+        else:
+            words = line
+        if paths[-1].endswith("/"):
+            named += [paths[-1] + name for name in re.findall(r"[\w.-]+\.(?:py|md|json|yaml)\b", words or "")]
+    return named
+
+
+def test_everything_that_the_tree_names_is_there_and_stands_in_it_once() -> None:
+    named = tree()
+    assert len(named) > 60
+    for name in named:
+        path = REPOSITORY / name
+        assert path.is_dir() if name.endswith("/") else path.is_file(), name
+    assert len(set(named)) == len(named)
+
+
+def test_every_module_stands_in_the_tree_or_its_folder_does_as_a_whole() -> None:
+    named = set(tree())
+    in_parts = {f"{Path(name).parent}/" for name in named}  # folders of which some files or folders are named
+    modules = [path for package in ("orchestrator", "trainables") for path in (REPOSITORY / package).rglob("*.py")]
+    for path in modules:
+        module = path.relative_to(REPOSITORY)
+        folder = f"{module.parent}/"
+        whole = folder in named and (path.name == "__init__.py" or folder not in in_parts)
+        assert str(module) in named or whole, module
