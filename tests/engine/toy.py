@@ -3,7 +3,7 @@
 import io
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from rich.console import Console
 
@@ -29,7 +29,7 @@ class Toy(Stage[Nothing, Any]):
 
     name = "toy"
     settings = Nothing
-    config = Section
+    config: ClassVar[type[Section] | None] = Section
     metric = "loss"
 
     def __init__(
