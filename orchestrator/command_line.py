@@ -1,7 +1,5 @@
 """The command line and the YAML file as settings: preset, then file, then flags; a mistake is one line."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import re

@@ -1,7 +1,5 @@
 """The report: one self-contained page of what a run found, made from what its stages say, and the table claims."""
 
-from __future__ import annotations
-
 import base64
 from collections import Counter
 from collections.abc import Iterator, Mapping

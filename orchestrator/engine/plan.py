@@ -1,11 +1,9 @@
 """Which stages a command has to do, and what that will take; starts nothing."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from statistics import mean
-from typing import Any
+from typing import Any, Self
 
 from orchestrator.engine.book import Book
 from orchestrator.engine.folder import Damaged
@@ -33,15 +31,10 @@ class Plan:
     to_do: tuple[Stage[Any, Any], ...]
 
     @classmethod
-    def make(cls, book: Book, names: Iterable[str], manifest: Manifest | None, damaged: Collection[str] = ()) -> Plan:
+    def make(cls, book: Book, names: Iterable[str], manifest: Manifest | None, damaged: Collection[str] = ()) -> Self:
         """What is needed is brought in; what depends on a stage that is redone is redone with it.
 
-        Args:
-            book: the stages' trials and records.
-            names: stages that are asked for.
-            manifest: what was done before.
-            damaged: stages of which a file is: they write their files again, from their records, and nothing depends
-                on that.
+        Stages of which a file is damaged write their files again, from their records, and nothing depends on that.
         """
         wanted = set(names)
         for name in reversed(book.stages):
@@ -51,16 +44,14 @@ class Plan:
         for name in book.stages:
             asked = name in wanted and (name in book.settings.force or not _was_done(book, manifest, name))
             known = manifest is not None and name in manifest.stages
-            if asked or (known and any(need in redo for need in book.needs(name))):
+            if asked or (known and redo.intersection(book.needs(name))):
                 redo.add(name)
-        wanted |= redo
         to_do = redo | (wanted & set(damaged))
         for name in reversed(book.stages):  # a stage whose records are gone trains again what others build on
             if name in to_do:
                 to_do.update(need for need in book.needs(name) if book.study(need).num_missing)
-        stages = book.stages.items()
-        selected = tuple(stage for name, stage in stages if name in wanted | to_do)
-        return cls(book, manifest, selected, tuple(stage for name, stage in stages if name in to_do))
+        selected = tuple(stage for name, stage in book.stages.items() if name in wanted | to_do)
+        return cls(book, manifest, selected, tuple(stage for stage in selected if stage.name in to_do))
 
     def was_done(self, name: str) -> bool:
         """Whether the manifest has the stage as done with just these settings."""
@@ -160,7 +151,7 @@ def print_status(book: Book, names: Iterable[str]) -> int:
         if entry:
             state = "unfinished" if entry.state == "running" and not busy else entry.state
             seconds = f"{entry.seconds:.0f}"
-            note = (entry.error or "").strip().splitlines()[-1] if entry.error else ""
+            note = entry.why
         if entry and state == "done" and not plan.was_done(name):
             note = "made with other settings"
         study = book.study(name)

@@ -1,7 +1,5 @@
 """Runs trainings as Ray Tune trials; the only module that knows Ray Tune."""
 
-from __future__ import annotations
-
 import time
 import traceback
 from typing import Any, Protocol
@@ -31,31 +29,24 @@ class Source(Protocol):
 
     def next(self) -> StageRun | None:
         """The stage whose first waiting trial is to be started now, if there is one."""
-        ...
 
     @property
     def exhausted(self) -> bool:
         """Whether no trial is left, nor will there be one."""
-        ...
 
     @property
     def halted(self) -> bool:
         """Whether what runs is to be given up at once."""
-        ...
 
     def halt(self, error: Exception) -> None:
         """Nothing more can be done, for this reason."""
-        ...
 
 
 def run_trials(source: Source, cluster: Cluster, data: Any, folder: Folder) -> None:
     """Run trials until the source is exhausted, as many at once as there are slots.
 
-    Args:
-        source: is asked for trials, also while others run.
-        cluster: where.
-        data: what the stages train on, put in the object store once.
-        folder: the run folder, in which workers find checkpoints and inputs.
+    The source is asked for trials also while others run. Data are put in the object store once; workers find
+    checkpoints and inputs in the run folder.
     """
     location = folder.absolute
 
@@ -159,13 +150,10 @@ class _Watchdog(tune.Callback):
         self._heard: dict[str, float] = {}
         """When each trial was last heard of."""
 
-    def on_trial_start(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
-        self._heard[trial.trial_id] = time.monotonic()
+    def on_trial_start(self, *args: Any, **info: Any) -> None:
+        self._heard[info["trial"].trial_id] = time.monotonic()
 
-    def on_trial_result(
-        self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, result: dict[str, Any], **info: Any
-    ) -> None:
-        self._heard[trial.trial_id] = time.monotonic()
+    on_trial_result = on_trial_start
 
     def on_step_end(self, iteration: int, trials: list[TuneTrial], **info: Any) -> None:
         now = time.monotonic()

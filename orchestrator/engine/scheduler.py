@@ -3,8 +3,6 @@
 Trainings run in Ray; a stage's tables are written in a thread of this process while the others train.
 """
 
-from __future__ import annotations
-
 import contextlib
 import queue
 import threading
@@ -23,17 +21,12 @@ WAIT_SECONDS = 0.5
 
 
 class Scheduler:
-    """The stages that are left, begun as soon as they can be; the source of Tune's trials."""
+    """The stages that a plan has to do, begun as soon as they can be; the source of Tune's trials.
+
+    The manifest gets an entry for each of them. `connect` is called once, where something is to be trained.
+    """
 
     def __init__(self, plan: Plan, manifest: Manifest, progress: Progress, connect: Callable[[], Cluster]) -> None:
-        """Nothing is begun yet.
-
-        Args:
-            plan: which stages are to be done, and where their trials and records are looked up.
-            manifest: gets an entry for each of them.
-            progress: shows how they go.
-            connect: connects to Ray; called once, where something is to be trained.
-        """
         self._plan, self._book, self._manifest = plan, plan.book, manifest
         self._progress, self._connect = progress, connect
         self._to_do = [stage.name for stage in plan.to_do]
