@@ -4,6 +4,8 @@ import threading
 from functools import cached_property
 from typing import Any
 
+from orchestrator.engine.folder import Damaged
+from orchestrator.engine.manifest import Manifest
 from orchestrator.engine.records import Record, Records, Trial
 from orchestrator.engine.results import Run
 from orchestrator.engine.settings import RunSettings
@@ -23,6 +25,8 @@ class Book:
         self.suite, self.settings, self.run, self._set_aside = suite, settings, run, set_aside
         self.stages = {stage.name: stage for stage in suite.wanted(settings)}
         self.fingerprints = suite.fingerprints(settings)
+        self.slots = 0
+        """Trainings that can run at once, once Ray is connected."""
         self._studies: dict[str, Study] = {}
         self._loading = threading.Lock()
 
@@ -61,9 +65,26 @@ class Book:
         study = self.study(name)
         return not study.num_missing and self.stages[name].failure(study.in_order()) is None
 
+    def was_done(self, name: str, manifest: Manifest | None) -> bool:
+        """Whether a manifest has the stage as done with just these settings."""
+        entry = manifest.stages.get(name) if manifest else None
+        return entry is not None and (entry.state, entry.fingerprint) == ("done", self.fingerprints[name])
+
     def forget(self, name: str) -> None:
         """Have a stage's trials looked up again, when they are next asked for."""
         self._studies.pop(name, None)
+
+    def manifest(self) -> Manifest | None:
+        """The run folder's manifest; None where there is none, or it is damaged."""
+        try:
+            return self.run.manifest()
+        except Damaged:
+            if self._set_aside:
+                self.run.set_aside("manifest.json", "is damaged")
+            else:
+                mend = "the next run sets it aside and makes it again"
+                self.run.say(f"{self.run.location}/manifest.json is damaged; {mend}")
+            return None
 
     @cached_property
     def _data(self) -> Any:

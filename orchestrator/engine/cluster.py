@@ -93,10 +93,12 @@ def connect(address: str, resources: Resources, *, log_file: Path) -> Iterator[C
         if target != "local" and _has_token():
             os.environ.setdefault("RAY_AUTH_MODE", "token")  # `ray start` wants it wherever there is a token
         import ray
+        from ray._private import ray_constants
         from ray.exceptions import RayError
 
-        if target == "local":
-            _keep_to_this_machine()
+        if target == "local":  # ports on the loopback address only, as anyway on Windows and macOS
+            os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"
+            ray_constants.ENABLE_RAY_CLUSTER = False
         try:
             context = ray.init(
                 address=target,
@@ -115,14 +117,6 @@ def connect(address: str, resources: Resources, *, log_file: Path) -> Iterator[C
         file = AUTOSCALER_FILE.expanduser()
         config = yaml.safe_load(file.read_text()) if target != "local" and file.exists() else None
         yield _describe(context.dashboard_url, resources, grows_to(config) if config else {"CPU": 0.0, "GPU": 0.0})
-
-
-def _keep_to_this_machine() -> None:
-    """Have a Ray of our own open its ports on the loopback address only, as it does anyway on Windows and macOS."""
-    from ray._private import ray_constants
-
-    os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"
-    ray_constants.ENABLE_RAY_CLUSTER = False
 
 
 class _Log(io.TextIOWrapper):

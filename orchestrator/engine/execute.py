@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_limits
 from orchestrator.engine.book import Book
 from orchestrator.engine.cluster import Cluster, check_address
 from orchestrator.engine.doctor import connected
-from orchestrator.engine.folder import Damaged, digest
+from orchestrator.engine.folder import digest
 from orchestrator.engine.lock import locked
 from orchestrator.engine.manifest import Manifest, git_commit, versions
 from orchestrator.engine.metrics import published
@@ -27,7 +27,7 @@ def run(book: Book, names: Iterable[str]) -> int:
     folder = book.run
     with locked(folder):
         folder.check_space(book.settings.resources.free_gigabytes * 1e9)
-        manifest = _usable_manifest(folder)
+        manifest = book.manifest()
         damaged = damage(folder, manifest)
         plan = Plan.make(book, names, manifest, damaged)
         for stage in plan.to_do:
@@ -52,7 +52,7 @@ def run(book: Book, names: Iterable[str]) -> int:
 def report(book: Book, names: Iterable[str]) -> int:
     """Write the report anew, of what there is."""
     with locked(book.run):
-        manifest = _usable_manifest(book.run) or described(None, book)
+        manifest = book.manifest() or described(None, book)
         manifest.report_of = ""
         write_report(book, manifest)
     print(f"report: {book.run.location}/report.html")
@@ -62,20 +62,12 @@ def report(book: Book, names: Iterable[str]) -> int:
 def clean(book: Book, names: Iterable[str]) -> int:
     """Remove the records that nothing uses."""
     with locked(book.run):
-        unused = unused_files(book, _usable_manifest(book.run))
+        unused = unused_files(book, book.manifest())
         for name in unused:
             book.run.delete(name)
     number = sum(name.endswith(".json") for name in unused)
     print(f"{number} records that nothing used are removed from {book.run.location}/records")
     return 0
-
-
-def _usable_manifest(folder: Run) -> Manifest | None:
-    try:
-        return folder.manifest()
-    except Damaged:
-        folder.set_aside("manifest.json", "is damaged")
-        return None
 
 
 def _set_aside(folder: Run, names: Iterable[str]) -> None:

@@ -48,16 +48,9 @@ def run_trials(source: Source, cluster: Cluster, data: Any, folder: Folder) -> N
     The source is asked for trials also while others run. Data are put in the object store once; workers find
     checkpoints and inputs in the run folder.
     """
-    location = folder.absolute
-
-    def worker(config: dict[str, Any], data: Any) -> None:
-        _train(config["job"], data, Folder(location))
-
+    share = {"cpu": cluster.cpus_per_training, "gpu": cluster.gpus_per_training}
     tune.Tuner(
-        tune.with_resources(
-            tune.with_parameters(worker, data=data),
-            {"cpu": cluster.cpus_per_training, "gpu": cluster.gpus_per_training},
-        ),
+        tune.with_resources(tune.with_parameters(_train, data=data, location=folder.absolute), share),
         tune_config=tune.TuneConfig(
             search_alg=_Feed(source, cluster),
             scheduler=ASHAScheduler(metric=COMPARED, mode="min"),  # stops only trials that report it
@@ -69,7 +62,7 @@ def run_trials(source: Source, cluster: Cluster, data: Any, folder: Folder) -> N
         ),
         run_config=tune.RunConfig(
             name=f"tune-{time.time_ns()}",
-            storage_path=f"{location}/ray",
+            storage_path=f"{folder.absolute}/ray",
             # No retries: the stage takes a lost training up again, which Tune does not where its worker was idle.
             stop=_Halt(source),
             callbacks=[_Watchdog()],
@@ -164,7 +157,7 @@ class _Watchdog(tune.Callback):
                 ray.kill(actor)
 
 
-def _train(job: Job, data: Any, folder: Folder) -> None:
+def _train(config: dict[str, Any], data: Any, location: str) -> None:
     """In a worker: train, report every epoch with all before it, keep a checkpoint every few seconds.
 
     An exception of the training is a result, not a fault of the machine: it would only happen again.
@@ -173,7 +166,9 @@ def _train(job: Job, data: Any, folder: Folder) -> None:
 
     device = "cuda" if ray.get_runtime_context().get_accelerator_ids().get("GPU") else "cpu"
     torch.set_num_threads(1)
-    records, trial = Records(folder, job.stage.name), job.trial
+    job: Job = config["job"]
+    folder, trial = Folder(location), job.trial
+    records = Records(folder, job.stage.name)
     rows: list[dict[str, float]] = []
     try:
         check_reach(folder)

@@ -50,8 +50,6 @@ class StageRun:
         self.study = Study((), lambda trial: None, lambda trial: trial)
         self.longest = 0.0
         """Cost of the longest trial that waited at the start."""
-        self.slots = 0
-        """Trainings that could run at once, once some did."""
         self._inputs = ""
         self._started, self._clock = datetime.now(UTC), time.monotonic()
         self._rows: dict[str, Rows] = {}
@@ -59,8 +57,7 @@ class StageRun:
         self._num_lost: Counter[str] = Counter()
         self._num_epochs, self._trained = 0, 0.0
         """Epochs of this session, and how many trainings these make, but for the first."""
-        self._first_epoch = 0.0
-        """When it was heard of, once it was."""
+        self._first_epoch = 0.0  # when it was heard of
         self._latest: float | None = None
         self._files: dict[str, str] = {}
         self._captions: dict[str, str] = {}
@@ -158,7 +155,7 @@ class StageRun:
             started=self._started.isoformat(),
             seconds=time.monotonic() - self._clock,
             training_seconds=sum(record.seconds for record in self.study.records.values()),
-            slots=self.slots,
+            slots=self._book.slots if self.stage.config else 0,
             error=error,
             records=tuple(trial.address for trial in self.study.trials),
             files=self._files,
