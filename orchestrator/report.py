@@ -1,7 +1,5 @@
 """The report: one self-contained page of what a run found, made from what its stages say, and the table claims."""
 
-from __future__ import annotations
-
 import base64
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -39,10 +37,12 @@ def report(suite: Suite, settings: RunSettings, run: Run, manifest: Manifest) ->
     """The files tables/claims.parquet and report.html, of what there is by now."""
     tables = {name: table for name, table in run.tables().items() if name != "claims"}
     reduced = suite.reduced(settings)
-    claims = judged(tables, _scales(manifest, reduced), _flags(suite))
+    flags = {table: stage.flag for stage in suite.stages if stage.flag for table in stage.schemas}
+    claims = judged(tables, _scales(manifest, reduced), flags)
     sections = [section for stage in suite.stages if (section := _section(stage, tables, run, manifest))]
     if "stages" in tables:
-        sections.append(_what_it_took(tables["stages"]))
+        took = _table("stages", tables["stages"], STAGES)
+        sections.append({"name": "stages", "title": "What it took", "text": [], "tables": [took], "figures": []})
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("orchestrator"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
@@ -62,14 +62,11 @@ def _section(
     stage: Stage[Any, Any], tables: Mapping[str, pd.DataFrame], run: Run, manifest: Manifest
 ) -> dict[str, Any] | None:
     """What a stage has to show; None where that is nothing."""
-    shown = [
-        _table(name, tables[name], stage.schemas[name])
-        for name in stage.shown
-        if name in tables and len(tables[name])
-    ]
+    there = [name for name in stage.shown if name in tables and len(tables[name])]
+    shown = [_table(name, tables[name], stage.schemas[name]) for name in there]
     entry = manifest.stages.get(stage.name)
-    figures = [figure for name, caption in (entry.captions if entry else {}).items()
-               for figure in _figures(name, caption, run)]  # fmt: skip
+    captions = entry.captions if entry else {}
+    figures = [figure for name, caption in captions.items() for figure in _figures(name, caption, run)]
     if not shown and not figures:
         return None
     text = list(stage.findings(tables)) if stage.schemas.keys() <= tables.keys() and shown else []
@@ -81,11 +78,6 @@ def _figures(name: str, caption: str, run: Run) -> Iterator[dict[str, str]]:
         if run.exists(f"figures/{name}.{kind}"):
             content = base64.b64encode(run.read(f"figures/{name}.{kind}")).decode()
             yield {"caption": caption, "kind": kind, "content": content}
-
-
-def _what_it_took(stages: pd.DataFrame) -> dict[str, Any]:
-    table = _table("stages", stages, STAGES)
-    return {"name": "stages", "title": "What it took", "text": [], "tables": [table], "figures": []}
 
 
 def _measured(claim: dict[str, Any]) -> str:
@@ -105,11 +97,6 @@ def _scales(manifest: Manifest, reduced: Mapping[str, list[str]]) -> dict[str, s
         for name in entry.files
         if name.startswith("tables/")
     }
-
-
-def _flags(suite: Suite) -> dict[str, str]:
-    """What brings in the stage that makes a table, where not every run has it."""
-    return {table: stage.flag for stage in suite.stages if stage.flag for table in stage.schemas}
 
 
 def _table(name: str, table: pd.DataFrame, columns: Any) -> dict[str, Any]:
