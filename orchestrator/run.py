@@ -1,7 +1,5 @@
 """The command line: `python -m orchestrator.run [STAGE ...]`, and the commands beside that."""
 
-from __future__ import annotations
-
 import os
 import shlex
 import signal

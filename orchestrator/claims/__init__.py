@@ -1,7 +1,5 @@
 """Tables -> a verdict for each of the paper's claims, in the order of its text."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

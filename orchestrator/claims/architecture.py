@@ -1,7 +1,5 @@
 """What the paper claims of the data, the autoencoder's architecture and its search."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from orchestrator.claims.claim import Answer, Interval, Verdict, claim, first_seed, paired_ratio, rows, spread

@@ -1,7 +1,5 @@
 """What a claim of the paper is, what its judges answer, and the statistics that they share."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass

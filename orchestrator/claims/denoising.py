@@ -1,7 +1,5 @@
 """What the paper claims of denoising (Figure 2); the text breaks off after it."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from orchestrator.claims.claim import Answer, Interval, NotTested, claim, rows, spread

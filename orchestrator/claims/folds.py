@@ -1,7 +1,5 @@
 """What the paper claims of the six folds (Figure 1)."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 

@@ -1,7 +1,5 @@
 """What the paper claims of its GANs, but for what the Introduction says."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from orchestrator.claims.claim import Answer, NotTested, Verdict, claim, deviation, rows, spread

@@ -1,7 +1,5 @@
 """What the paper's Introduction claims."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from orchestrator.claims.claim import (

@@ -1,7 +1,5 @@
 """What the paper claims of latent vectors: classified, and laid out in a plane."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from orchestrator.claims.claim import Answer, Interval, NotTested, claim, difference_in_the_plane, mean, rows, spread
