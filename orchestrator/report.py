@@ -13,7 +13,7 @@ import pandas as pd
 
 from orchestrator.claims import judged
 from orchestrator.engine.manifest import Manifest
-from orchestrator.engine.results import Run
+from orchestrator.engine.results import Run, as_frame
 from orchestrator.engine.settings import RunSettings
 from orchestrator.engine.stage import Stage
 from orchestrator.engine.suite import Suite
@@ -37,12 +37,12 @@ CLAIMS = schema(
 
 def report(suite: Suite, settings: RunSettings, run: Run, manifest: Manifest) -> Mapping[str, bytes]:
     """The files tables/claims.parquet and report.html, of what there is by now."""
-    tables = {name: table for name, table in run.tables().items() if name != "claims"}
+    tables = _tables(run, manifest)
     reduced = suite.reduced(settings)
     claims = judged(tables, _scales(manifest, reduced), _flags(suite))
     sections = [section for stage in suite.stages if (section := _section(stage, tables, run, manifest))]
-    if "stages" in tables:
-        sections.append(_what_it_took(tables["stages"]))
+    if manifest.stages:
+        sections.append(_what_it_took(suite, manifest))
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("orchestrator"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
@@ -83,8 +83,21 @@ def _figures(name: str, caption: str, run: Run) -> Iterator[dict[str, str]]:
             yield {"caption": caption, "kind": kind, "content": content}
 
 
-def _what_it_took(stages: pd.DataFrame) -> dict[str, Any]:
-    table = _table("stages", stages, STAGES)
+def _tables(run: Run, manifest: Manifest) -> dict[str, pd.DataFrame]:
+    """What the stages wrote; a file that is no longer that, or that none of them wrote, is not looked at."""
+    written = [file for entry in manifest.stages.values() for file in entry.files.items()]
+    files = {name: content for name, content in written if name.startswith("tables/")}
+    differing = list(run.differing(files))
+    for name in differing:
+        run.say(f"{name} is damaged or missing; the report does without it")
+    names = [PurePosixPath(name).stem for name in files if name not in differing]
+    return {name: run.table(name) for name in names}
+
+
+def _what_it_took(suite: Suite, manifest: Manifest) -> dict[str, Any]:
+    known = [stage.name for stage in suite.stages if stage.name in manifest.stages]
+    rows = [{"stage": name, **manifest.stages[name].row()} for name in known]
+    table = _table("stages", as_frame(as_parquet(STAGES, rows, {})), STAGES)
     return {"name": "stages", "title": "What it took", "text": [], "tables": [table], "figures": []}
 
 
