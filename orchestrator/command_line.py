@@ -1,7 +1,5 @@
 """The command line and the YAML file as settings: preset, then file, then flags; a mistake is one line."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import re
@@ -30,9 +28,7 @@ clean; or compare and two runs."""
 def parse(arguments: list[str], suite: Suite) -> tuple[RunSettings, tuple[str, ...]]:
     """Settings from the preset, then the YAML file, then the flags; and the words that are no flags.
 
-    Raises:
-        UserError: for an unknown setting, a value out of range, or a file that is not YAML.
-        SystemExit: with status 0 after --help.
+    UserError for an unknown setting, a value out of range, or a file that is not YAML; SystemExit after --help.
     """
     preset = _early("--preset", arguments) or next(iter(suite.presets))
     if preset not in suite.presets:
@@ -55,11 +51,7 @@ def parse(arguments: list[str], suite: Suite) -> tuple[RunSettings, tuple[str, .
 def stage_names(
     suite: Suite, settings: RunSettings, words: Sequence[str], commands: Iterable[str]
 ) -> tuple[str, ...]:
-    """The stages that words name, and those to be forced.
-
-    Raises:
-        UserError: a word is no stage, or one that a run with these settings has not.
-    """
+    """The stages that words name, and those to be forced; UserError where a run with these settings has not such."""
     known = [stage.name for stage in suite.wanted(settings)]
     flags = {stage.name: stage.flag for stage in suite.stages if stage.name not in known}
     for name in [*words, *settings.force]:

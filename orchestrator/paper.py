@@ -68,11 +68,7 @@ def suite() -> Suite:
 
 
 def _added() -> list[Stage[Any, Any]]:
-    """Stages of other packages.
-
-    Raises:
-        UserError: one cannot be imported, or is no stage.
-    """
+    """Stages of other packages; UserError where one cannot be imported, or is no stage."""
     added: list[Stage[Any, Any]] = []
     for entry in entry_points(group="orchestrator.stages"):
         try:

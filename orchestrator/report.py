@@ -1,7 +1,5 @@
 """The report: one self-contained page of what a run found, made from what its stages say, and the table claims."""
 
-from __future__ import annotations
-
 import base64
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -39,10 +37,14 @@ def report(suite: Suite, settings: RunSettings, run: Run, manifest: Manifest) ->
     """The files tables/claims.parquet and report.html, of what there is by now."""
     tables = _tables(run, manifest)
     reduced = suite.reduced(settings)
-    claims = judged(tables, _scales(manifest, reduced), _flags(suite))
+    flags = {table: stage.flag for stage in suite.stages if stage.flag for table in stage.schemas}
+    claims = judged(tables, _scales(manifest, reduced), flags)
     sections = [section for stage in suite.stages if (section := _section(stage, tables, run, manifest))]
-    if manifest.stages:
-        sections.append(_what_it_took(suite, manifest))
+    known = [stage.name for stage in suite.stages if stage.name in manifest.stages]
+    if known:
+        rows = [{"stage": name, **manifest.stages[name].row()} for name in known]
+        took = _table("stages", as_frame(as_parquet(STAGES, rows, {})), STAGES)
+        sections.append({"name": "stages", "title": "What it took", "text": [], "tables": [took], "figures": []})
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("orchestrator"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
@@ -58,31 +60,6 @@ def report(suite: Suite, settings: RunSettings, run: Run, manifest: Manifest) ->
     return {"tables/claims.parquet": table, "report.html": page.encode()}
 
 
-def _section(
-    stage: Stage[Any, Any], tables: Mapping[str, pd.DataFrame], run: Run, manifest: Manifest
-) -> dict[str, Any] | None:
-    """What a stage has to show; None where that is nothing."""
-    shown = [
-        _table(name, tables[name], stage.schemas[name])
-        for name in stage.shown
-        if name in tables and len(tables[name])
-    ]
-    entry = manifest.stages.get(stage.name)
-    figures = [figure for name, caption in (entry.captions if entry else {}).items()
-               for figure in _figures(name, caption, run)]  # fmt: skip
-    if not shown and not figures:
-        return None
-    text = list(stage.findings(tables)) if stage.schemas.keys() <= tables.keys() and shown else []
-    return {"name": stage.name, "title": stage.title or stage.name, "text": text, "tables": shown, "figures": figures}
-
-
-def _figures(name: str, caption: str, run: Run) -> Iterator[dict[str, str]]:
-    for kind in ("png", "gif"):
-        if run.exists(f"figures/{name}.{kind}"):
-            content = base64.b64encode(run.read(f"figures/{name}.{kind}")).decode()
-            yield {"caption": caption, "kind": kind, "content": content}
-
-
 def _tables(run: Run, manifest: Manifest) -> dict[str, pd.DataFrame]:
     """What the stages wrote; a file that is no longer that, or that none of them wrote, is not looked at."""
     written = [file for entry in manifest.stages.values() for file in entry.files.items()]
@@ -94,11 +71,26 @@ def _tables(run: Run, manifest: Manifest) -> dict[str, pd.DataFrame]:
     return {name: run.table(name) for name in names}
 
 
-def _what_it_took(suite: Suite, manifest: Manifest) -> dict[str, Any]:
-    known = [stage.name for stage in suite.stages if stage.name in manifest.stages]
-    rows = [{"stage": name, **manifest.stages[name].row()} for name in known]
-    table = _table("stages", as_frame(as_parquet(STAGES, rows, {})), STAGES)
-    return {"name": "stages", "title": "What it took", "text": [], "tables": [table], "figures": []}
+def _section(
+    stage: Stage[Any, Any], tables: Mapping[str, pd.DataFrame], run: Run, manifest: Manifest
+) -> dict[str, Any] | None:
+    """What a stage has to show; None where that is nothing."""
+    there = [name for name in stage.shown if name in tables and len(tables[name])]
+    shown = [_table(name, tables[name], stage.schemas[name]) for name in there]
+    entry = manifest.stages.get(stage.name)
+    captions = entry.captions if entry else {}
+    figures = [figure for name, caption in captions.items() for figure in _figures(name, caption, run)]
+    if not shown and not figures:
+        return None
+    text = list(stage.findings(tables)) if stage.schemas.keys() <= tables.keys() and shown else []
+    return {"name": stage.name, "title": stage.title or stage.name, "text": text, "tables": shown, "figures": figures}
+
+
+def _figures(name: str, caption: str, run: Run) -> Iterator[dict[str, str]]:
+    for kind in ("png", "gif"):
+        if run.exists(f"figures/{name}.{kind}"):
+            content = base64.b64encode(run.read(f"figures/{name}.{kind}")).decode()
+            yield {"caption": caption, "kind": kind, "content": content}
 
 
 def _measured(claim: dict[str, Any]) -> str:
@@ -118,11 +110,6 @@ def _scales(manifest: Manifest, reduced: Mapping[str, list[str]]) -> dict[str, s
         for name in entry.files
         if name.startswith("tables/")
     }
-
-
-def _flags(suite: Suite) -> dict[str, str]:
-    """What brings in the stage that makes a table, where not every run has it."""
-    return {table: stage.flag for stage in suite.stages if stage.flag for table in stage.schemas}
 
 
 def _table(name: str, table: pd.DataFrame, columns: Any) -> dict[str, Any]:

@@ -1,7 +1,5 @@
 """Something done every few seconds beside everything else."""
 
-from __future__ import annotations
-
 import contextlib
 import threading
 from collections.abc import Callable, Iterator

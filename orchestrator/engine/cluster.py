@@ -1,7 +1,5 @@
 """Connects to Ray, or starts it, and says how many trainings can run at once."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import logging
@@ -83,27 +81,24 @@ class Cluster:
 def connect(address: str, resources: Resources, *, log_file: Path) -> Iterator[Cluster]:
     """Ray for as long as the context lasts; a Ray of our own is shut down at its end.
 
-    Args:
-        address: auto (a cluster that `ray start` began on this machine or RAY_ADDRESS names, else one of our
-            own), local or host:port.
-        resources: the share of each training.
-        log_file: gets what Ray and Tune print and log in this process.
-
-    Raises:
-        UserError: nothing answers at `address`.
+    The address is auto (a cluster that `ray start` began on this machine or RAY_ADDRESS names, else one of our own),
+    local or host:port; UserError where nothing answers there. What Ray and Tune print and log in this process goes to
+    the log file.
     """
-    os.environ.update({key: os.environ.get(key, value) for key, value in _DRIVER_ENVIRONMENT.items()})
+    for name, value in _DRIVER_ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     target = _find(address)
-    with contextlib.ExitStack() as stack:
-        log_file.parent.mkdir(parents=True, exist_ok=True)
-        stack.enter_context(output_to(log_file))
+    log_file.parent.mkdir(parents=True, exist_ok=True)
+    with output_to(log_file), contextlib.ExitStack() as stack:
         if target != "local" and _has_token():
             os.environ.setdefault("RAY_AUTH_MODE", "token")  # `ray start` wants it wherever there is a token
         import ray
+        from ray._private import ray_constants
         from ray.exceptions import RayError
 
-        if target == "local":
-            _keep_to_this_machine()
+        if target == "local":  # ports on the loopback address only, as anyway on Windows and macOS
+            os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"
+            ray_constants.ENABLE_RAY_CLUSTER = False
         try:
             context = ray.init(
                 address=target,
@@ -120,17 +115,8 @@ def connect(address: str, resources: Resources, *, log_file: Path) -> Iterator[C
         with contextlib.suppress(ValueError):  # a thread other than the main one has no signals to see to
             signal.signal(signal.SIGTERM, signal.default_int_handler)  # ray.init put a handler of its own
         file = AUTOSCALER_FILE.expanduser()
-        autoscaled = target != "local" and file.exists()
-        config = yaml.safe_load(file.read_text()) if autoscaled else None
+        config = yaml.safe_load(file.read_text()) if target != "local" and file.exists() else None
         yield _describe(context.dashboard_url, resources, grows_to(config) if config else {"CPU": 0.0, "GPU": 0.0})
-
-
-def _keep_to_this_machine() -> None:
-    """Have a Ray of our own open its ports on the loopback address only, as it does anyway on Windows and macOS."""
-    from ray._private import ray_constants
-
-    os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"
-    ray_constants.ENABLE_RAY_CLUSTER = False
 
 
 class _Log(io.TextIOWrapper):
@@ -168,16 +154,10 @@ def _has_token() -> bool:
 
 
 def check_address(address: str) -> None:
-    """See that something listens at an address that was given.
-
-    Raises:
-        UserError: nothing does.
-    """
+    """See that something listens at an address that was given; else UserError."""
     if address not in {"auto", "local"} and not _answers(address):
-        raise UserError(
-            f"--address {address}: nothing answers there; is the cluster up, and the port right? "
-            "(--address local starts Ray on this machine)"
-        )
+        ask = "is the cluster up, and the port right? (--address local starts Ray on this machine)"
+        raise UserError(f"--address {address}: nothing answers there; {ask}")
 
 
 def _find(address: str) -> str:
@@ -187,48 +167,38 @@ def _find(address: str) -> str:
         return address
     from ray._private.services import find_bootstrap_address
 
-    named = os.environ.get("RAY_ADDRESS")
-    if named and named not in {"auto", "local"}:
+    named = os.environ.get("RAY_ADDRESS") or "auto"
+    if named != "auto":
         return _find(named)
-    started = None if named == "local" else find_bootstrap_address(None)
+    started = find_bootstrap_address(None)
     return started if started and _answers(started) else "local"
 
 
 def _answers(address: str) -> bool:
     parts = urlsplit(address if "://" in address else f"//{address}")
     if parts.scheme == "ray":
-        raise UserError(
-            f"--address {address}: Ray's client cannot do this; give host:port on one of the cluster's machines, or "
-            "submit a job (docs/cluster.md)"
-        )
-    try:
+        instead = "give host:port on one of the cluster's machines, or submit a job (docs/cluster.md)"
+        raise UserError(f"--address {address}: Ray's client cannot do this; {instead}")
+    host = port = None
+    with contextlib.suppress(ValueError):
         host, port = parts.hostname, parts.port
-    except ValueError:
-        port = None
     if not host or not port:
         raise UserError(f"--address {address!r} is none of auto, local, host:port")
-    try:
-        socket.create_connection((host, port), timeout=PROBE_SECONDS).close()
-    except OSError:
-        return False
-    if os.environ.get("RAY_USE_TLS") == "1":
-        return True
-    # Ray waits for minutes for a port that is open but is not Ray's.
     import grpc
 
-    with grpc.insecure_channel(f"{host}:{port}") as channel:
-        try:
-            grpc.channel_ready_future(channel).result(timeout=PROBE_SECONDS)
-        except grpc.FutureTimeoutError:
-            return False
-    return True
+    with contextlib.suppress(OSError, grpc.FutureTimeoutError):
+        socket.create_connection((host, port), timeout=PROBE_SECONDS).close()
+        if os.environ.get("RAY_USE_TLS") != "1":  # Ray waits for minutes for a port that is open but is not Ray's
+            with grpc.insecure_channel(f"{host}:{port}") as channel:
+                grpc.channel_ready_future(channel).result(timeout=PROBE_SECONDS)
+        return True
+    return False
 
 
 def _describe(dashboard_url: str | None, resources: Resources, added: Mapping[str, float]) -> Cluster:
     import ray
 
-    total = ray.cluster_resources()
-    cpus, gpus = _cpus_and_gpus(added)
+    total, (cpus, gpus) = ray.cluster_resources(), _cpus_and_gpus(added)
     slots = slots_for(cpus, gpus, resources)
     accelerators = [key.removeprefix("accelerator_type:") for key in total if key.startswith("accelerator_type:")]
     return Cluster(
@@ -261,15 +231,13 @@ def _cpus_and_gpus(grows_to: Mapping[str, float]) -> tuple[float, float]:
 def grows_to(config: Mapping[str, Any]) -> dict[str, float]:
     """CPU and GPU of a cluster that has every worker which its configuration for `ray up`, made complete, allows."""
 
+    kinds = dict(config["available_node_types"])
+    head = kinds.pop(config["head_node_type"])
+
     def most(resource: str) -> float:
-        kinds = config["available_node_types"]
-        head = kinds[config["head_node_type"]]["resources"].get(resource, 0)
-        workers = [
-            kind["resources"].get(resource, 0)
-            for name, kind in kinds.items()
-            for _ in range(kind["max_workers"] if name != config["head_node_type"] else 0)
-        ]
-        return float(head + sum(sorted(workers, reverse=True)[: config["max_workers"]]))
+        workers = [kind["resources"].get(resource, 0) for kind in kinds.values() for _ in range(kind["max_workers"])]
+        of_workers = sum(sorted(workers, reverse=True)[: config["max_workers"]])
+        return float(head["resources"].get(resource, 0) + of_workers)
 
     return {"CPU": most("CPU"), "GPU": most("GPU")}
 

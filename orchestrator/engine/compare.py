@@ -1,7 +1,5 @@
 """What differs between two runs, apart from times: `python -m orchestrator.run compare A B`."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,11 +14,7 @@ OF_THE_MACHINE = {"started", "slots"}
 
 
 def print_differences(runs_dir: str, names: Sequence[str]) -> int:
-    """Print what differs between two runs, by name or folder; 1 where anything does, else 0.
-
-    Raises:
-        UserError: as `differences`, or these are not two names.
-    """
+    """Print what differs between two runs, by name or folder; 1 where anything does, else 0."""
     if len(names) != 2:
         raise UserError("compare takes two names of runs, or their folders")
     one, other = (Run(name if "/" in name else f"{runs_dir.rstrip('/')}/{name}") for name in names)
@@ -32,8 +26,7 @@ def print_differences(runs_dir: str, names: Sequence[str]) -> int:
 def differences(one: Run, other: Run) -> Iterator[str]:
     """A line for each table and model of the two that is not the same in both, bit for bit.
 
-    Raises:
-        UserError: one of the folders has no tables, or one that is no Parquet file.
+    UserError where one of the folders has no tables, or one that is no Parquet file.
     """
     for folder, suffix in (("tables", ".parquet"), ("models", ".safetensors")):
         mine, theirs = (set(run.list(folder, suffix)) for run in (one, other))
@@ -55,12 +48,8 @@ def _table(run: Run, name: str) -> pa.Table:
         table = pq.read_table(io.BytesIO(run.read(name)))
     except (pa.ArrowException, OSError) as error:
         raise UserError(f"{run.location}/{name} is no Parquet file: {' '.join(str(error).split())[:100]}") from None
-    kept = [
-        field.name
-        for field in table.schema
-        if field.name not in OF_THE_MACHINE and (field.metadata or {}).get(b"unit") != b"s"
-    ]
-    return table.select(kept)
+    times = {field.name for field in table.schema if (field.metadata or {}).get(b"unit") == b"s"}
+    return table.drop_columns(list((times | OF_THE_MACHINE) & set(table.column_names)))
 
 
 def _between(one: pa.Table, other: pa.Table) -> Iterator[str]:
@@ -71,9 +60,7 @@ def _between(one: pa.Table, other: pa.Table) -> Iterator[str]:
     else:
         for name in one.column_names:
             first, second = (table[name].to_pylist() for table in (one, other))
-            rows = [
-                row for row, (a, b) in enumerate(zip(first, second, strict=True)) if a != b and (a == a or b == b)
-            ]
-            if rows:
-                a, b = first[rows[0]], second[rows[0]]
-                yield f"{name} differs in {len(rows)} of {len(one)} rows, first in row {rows[0]}: {a!r} and {b!r}"
+            pairs = enumerate(zip(first, second, strict=True))
+            found = [(row, a, b) for row, (a, b) in pairs if a != b and (a == a or b == b)]
+            for row, a, b in found[:1]:
+                yield f"{name} differs in {len(found)} of {len(one)} rows, first in row {row}: {a!r} and {b!r}"

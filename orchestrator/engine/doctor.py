@@ -1,7 +1,5 @@
 """Whether every node can do its part: `python -m orchestrator.run doctor`, and before each run on several nodes."""
 
-from __future__ import annotations
-
 import contextlib
 import getpass
 import shutil
@@ -21,9 +19,6 @@ from orchestrator.engine.results import Run
 from orchestrator.engine.settings import UserError
 from orchestrator.engine.worker import UNSEEN
 
-WAITS = (
-    "Ray: no machine is there yet that trains; the autoscaler starts some, which takes minutes (ray status: which)"
-)
 SHARED_MEMORY = "/dev/shm"
 MIN_SHARED_GIGABYTES = 0.5
 """The images take .06 GB in each node's object store, weights and arrays less."""
@@ -64,11 +59,7 @@ def look(location: str, probe: str, gpus: int) -> Node:
 
 
 def examine(run: Run) -> list[Node]:
-    """Have every node of the connected cluster look; the driver's is the first.
-
-    Raises:
-        UserError: a node does not answer, or the run folder cannot be written from here.
-    """
+    """Have every node of the cluster look; the driver's is the first. UserError where one does not answer."""
     import ray
     from ray.exceptions import RayError
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -77,23 +68,20 @@ def examine(run: Run) -> list[Node]:
     run.write(f"{probe}/driver", b"")
     own = ray.get_runtime_context().get_node_id()
     nodes = sorted((node for node in ray.nodes() if node["Alive"]), key=lambda node: node["NodeID"] != own)
-    looking = [
-        ray.remote(look)
-        .options(num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False))
-        .remote(run.absolute, probe, int(node["Resources"].get("GPU", 0)))
-        for node in nodes
-    ]
+    looking, seen = [], []
+    for node in nodes:
+        there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+        task = ray.remote(look).options(num_cpus=0, scheduling_strategy=there)
+        looking.append(task.remote(run.absolute, probe, int(node["Resources"].get("GPU", 0))))
     try:
-        seen = []
-        for node, result in zip(nodes, looking, strict=True):
-            try:
-                seen.append(ray.get(result, timeout=TIMEOUT_SECONDS))
-            except RayError as error:
-                reason = " ".join(str(error).split())[:200]
-                raise UserError(f"node {node['NodeManagerHostname']} cannot run a task: {reason}") from None
-        return seen
+        for result in looking:
+            seen.append(ray.get(result, timeout=TIMEOUT_SECONDS))
+    except RayError as error:
+        host, reason = nodes[len(seen)]["NodeManagerHostname"], " ".join(str(error).split())[:200]
+        raise UserError(f"node {host} cannot run a task: {reason}") from None
     finally:
         run.delete_folder(probe)
+    return seen
 
 
 def complaints(nodes: Sequence[Node]) -> Iterator[str]:
@@ -103,28 +91,19 @@ def complaints(nodes: Sequence[Node]) -> Iterator[str]:
         for name, expected in driver.versions.items():
             own = node.versions.get(name, "not installed")
             if own != expected:
-                yield (
-                    f"{node.host} has {name} {own}, the driver {expected}: "
-                    "install constraints.txt on every node (cluster.yaml's setup_commands do)"
-                )
+                mend = "install constraints.txt on every node (cluster.yaml's setup_commands do)"
+                yield f"{node.host} has {name} {own}, the driver {expected}: {mend}"
         if node.storage:
             yield f"{node.host} {node.storage} (--runs-dir)"
         if node.shared_gigabytes is not None and node.shared_gigabytes < MIN_SHARED_GIGABYTES:
-            yield (
-                f"{node.host} has {node.shared_gigabytes:.1f} GB of shared memory left, {MIN_SHARED_GIGABYTES} are "
-                "needed: start its container with --shm-size"
-            )
+            left = f"{node.shared_gigabytes:.1f} GB of shared memory left, {MIN_SHARED_GIGABYTES} are needed"
+            yield f"{node.host} has {left}: start its container with --shm-size"
 
 
 def check(run: Run) -> list[Node]:
-    """The nodes, all of which can do their part.
-
-    Raises:
-        UserError: one cannot.
-    """
+    """The nodes, all of which can do their part; else UserError."""
     nodes = examine(run)
-    wrong = list(complaints(nodes))
-    if wrong:
+    if wrong := list(complaints(nodes)):
         raise UserError("; ".join(wrong))
     return nodes
 
@@ -132,14 +111,12 @@ def check(run: Run) -> list[Node]:
 def connected(stack: ExitStack, book: Book, progress: Progress) -> Cluster:
     """Ray until the stack is left, with nodes that can all do their part; what it says goes to a file.
 
-    Raises:
-        UserError: nothing answers at the address, or a node cannot do its part.
+    UserError where nothing answers at the address, or a node cannot do its part.
     """
     settings, run = book.settings, book.run
     progress.say("Ray: connecting")
-    if run.is_local:
-        log_file = Path(run.absolute, "ray", "driver.log")
-    else:
+    log_file = Path(run.absolute, "ray", "driver.log")
+    if not run.is_local:
         log_file = Path(tempfile.gettempdir(), f"{getpass.getuser()}-{settings.run_name}-ray-driver.log")
     cluster = stack.enter_context(connect(settings.address, settings.resources, log_file=log_file))
     for stage in book.stages.values():
@@ -152,16 +129,13 @@ def connected(stack: ExitStack, book: Book, progress: Progress) -> Cluster:
     where = f"; dashboard {cluster.dashboard_url} (its token: ray get-auth-token)" if cluster.dashboard_url else ""
     progress.say(f"Ray: {cluster.slots} trainings at once{where}")
     if cluster.is_empty:
-        progress.say(WAITS)
+        waits = "the autoscaler starts some, which takes minutes (ray status: which)"
+        progress.say(f"Ray: no machine is there yet that trains; {waits}")
     return cluster
 
 
 def print_examination(book: Book, names: Collection[str]) -> int:
-    """Print what every node has, and how many rounds each stage's trainings take.
-
-    Raises:
-        UserError: nothing answers at the address, or a node cannot do its part.
-    """
+    """Print what every node has, and how many rounds each stage's trainings take."""
     run = book.run
     run.check_space(book.settings.resources.free_gigabytes * 1e9)
     with ExitStack() as stack:

@@ -1,7 +1,5 @@
 """The commands that change a run folder: run, report, clean."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable
 from contextlib import ExitStack
@@ -12,7 +10,7 @@ from threadpoolctl import threadpool_limits
 from orchestrator.engine.book import Book
 from orchestrator.engine.cluster import Cluster, check_address
 from orchestrator.engine.doctor import connected
-from orchestrator.engine.folder import Damaged, digest
+from orchestrator.engine.folder import digest
 from orchestrator.engine.lock import locked
 from orchestrator.engine.manifest import Manifest, git_commit, versions
 from orchestrator.engine.metrics import published
@@ -25,15 +23,11 @@ from orchestrator.engine.stage_run import write_stages
 
 
 def run(book: Book, names: Iterable[str]) -> int:
-    """Do what is left of these stages, and of what they need; 1 where one of them failed, else 0.
-
-    Raises:
-        UserError: the input is at fault, or the run folder is in use.
-    """
+    """Do what is left of these stages, and of what they need; 1 where one of them failed, else 0."""
     folder = book.run
     with locked(folder):
         folder.check_space(book.settings.resources.free_gigabytes * 1e9)
-        manifest = _usable_manifest(folder)
+        manifest = book.manifest()
         damaged = damage(folder, manifest)
         plan = Plan.make(book, names, manifest, damaged)
         for stage in plan.to_do:
@@ -47,11 +41,10 @@ def run(book: Book, names: Iterable[str]) -> int:
             print(f"everything is done: {folder.location}/report.html (--force STAGE does a stage again)")
             return 0
         manifest = execute(plan)
-    where = folder.location
-    failed = [stage.name for stage in plan.selected if manifest.stages[stage.name].state != "done"]
-    for name in failed:
-        error = (manifest.stages[name].error or "").strip().splitlines()[-1:]
-        print(f"{name} {manifest.stages[name].state}: {''.join(error)}")
+    where, entries = folder.location, {stage.name: manifest.stages[stage.name] for stage in plan.selected}
+    failed = {name: entry for name, entry in entries.items() if entry.state != "done"}
+    for name, entry in failed.items():
+        print(f"{name} {entry.state}: {entry.why}")
     print(f"tables in {where}/tables, figures in {where}/figures; report: {where}/report.html")
     return 1 if failed else 0
 
@@ -59,7 +52,7 @@ def run(book: Book, names: Iterable[str]) -> int:
 def report(book: Book, names: Iterable[str]) -> int:
     """Write the report anew, of what there is."""
     with locked(book.run):
-        manifest = _usable_manifest(book.run) or described(None, book)
+        manifest = book.manifest() or described(None, book)
         manifest.report_of = ""
         write_report(book, manifest)
     print(f"report: {book.run.location}/report.html")
@@ -69,20 +62,12 @@ def report(book: Book, names: Iterable[str]) -> int:
 def clean(book: Book, names: Iterable[str]) -> int:
     """Remove the records that nothing uses."""
     with locked(book.run):
-        unused = unused_files(book, _usable_manifest(book.run))
+        unused = unused_files(book, book.manifest())
         for name in unused:
             book.run.delete(name)
     number = sum(name.endswith(".json") for name in unused)
     print(f"{number} records that nothing used are removed from {book.run.location}/records")
     return 0
-
-
-def _usable_manifest(folder: Run) -> Manifest | None:
-    try:
-        return folder.manifest()
-    except Damaged:
-        folder.set_aside("manifest.json", "is damaged")
-        return None
 
 
 def _set_aside(folder: Run, names: Iterable[str]) -> None:
@@ -96,8 +81,7 @@ def _set_aside(folder: Run, names: Iterable[str]) -> None:
 def execute(plan: Plan) -> Manifest:
     """Do the stages in the order of their needs, then the report; the manifest says how each of them went.
 
-    Raises:
-        UserError: the run folder cannot be written, the data cannot be had, or no Ray answers.
+    UserError where the run folder cannot be written, the data cannot be had, or no Ray answers.
     """
     # What stages compute here must not have torch's threads spin for cores that trainings use.
     os.environ["OMP_NUM_THREADS"] = "1"

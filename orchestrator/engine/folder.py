@@ -1,7 +1,5 @@
 """A folder on a local disk or on S3 whose files are written whole or not at all, and whose damage is noticed."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import json
@@ -41,8 +39,10 @@ class Folder:
     """A folder, named as "runs/paper" or "s3://bucket/runs/paper".
 
     Every file is written whole or not at all: on a disk under a temporary name that is then renamed, on S3 with
-    one put. What was damaged since is noticed: sealed files carry a SHA-256 over
-    name and content.
+    one put. What was damaged since is noticed: sealed files carry a SHA-256 over name and content.
+
+    Whatever reads a file raises FileNotFoundError where there is none and, of a sealed one, Damaged where it is not
+    what was written under this name; what the system refuses, for want of space, rights or network, is Unusable.
     """
 
     def __init__(self, location: str | Path) -> None:
@@ -85,24 +85,15 @@ class Folder:
 
     def exists(self, name: str) -> bool:
         """Whether the folder has this file."""
-        return bool(self._info(name).type == fs.FileType.File)
+        return bool(self._info(name).is_file)
 
     def read(self, name: str) -> bytes:
-        """Content of a file.
-
-        Raises:
-            FileNotFoundError: there is none.
-            Unusable: it cannot be read.
-        """
+        """Content of a file."""
         with self._refusing(name), self._files.open_input_stream(self.path(name)) as stream:
             return bytes(stream.read())
 
     def write(self, name: str, content: bytes) -> None:
-        """Write a file, whole or not at all; on a disk it is there for good when this returns.
-
-        Raises:
-            Unusable: for want of space or rights.
-        """
+        """Write a file, whole or not at all; on a disk it is there for good when this returns."""
         with self._refusing(name, "written"):
             if self.is_local:
                 _write_and_rename(self.path(name), content)
@@ -113,7 +104,7 @@ class Folder:
     def age_seconds(self, name: str) -> float | None:
         """How long ago a file was written; None where there is none."""
         info = self._info(name)
-        return time.time() - info.mtime.timestamp() if info.type == fs.FileType.File else None
+        return time.time() - info.mtime.timestamp() if info.is_file else None
 
     def free_bytes(self) -> int | None:
         """Space left on the folder's disk; None on S3."""
@@ -123,16 +114,11 @@ class Folder:
         return shutil.disk_usage(folder).free if self.is_local else None
 
     def check_space(self, needed: float = 2**20) -> None:
-        """See that a disk has this many bytes left.
-
-        Raises:
-            Unusable: it has not.
-        """
+        """See that a disk has this many bytes left; else Unusable."""
         free = self.free_bytes()
         if free is not None and free < needed:
-            raise Unusable(
-                f"the disk of {self.location} has {free / 1e9:.2g} GB left and needs {needed / 1e9:.2g}; {GO_ON}"
-            )
+            gigabytes = f"{free / 1e9:.2g} GB left and needs {needed / 1e9:.2g}"
+            raise Unusable(f"the disk of {self.location} has {gigabytes}; {GO_ON}")
 
     def delete(self, name: str) -> None:
         """Remove a file; nothing happens where there is none."""
@@ -147,12 +133,7 @@ class Folder:
                 self._files.delete_dir(self.path(folder))
 
     def read_sealed(self, name: str) -> bytes:
-        """Content of a file that `write_sealed` wrote.
-
-        Raises:
-            FileNotFoundError: there is none.
-            Damaged: it is not what was written under this name.
-        """
+        """Content of a file that `write_sealed` wrote."""
         seal, _, content = self.read(name).partition(b"\n")
         if seal != digest(f"{name}\n".encode() + content).encode():
             raise Damaged(f"{name} is damaged")
@@ -163,20 +144,14 @@ class Folder:
         self.write(name, digest(f"{name}\n".encode() + content).encode() + b"\n" + content)
 
     def read_json(self, name: str) -> dict[str, Any]:
-        """Content of a file that `write_json` wrote.
-
-        Raises:
-            FileNotFoundError: there is none.
-            Damaged: it is not what was written under this name.
-        """
+        """Content of a file that `write_json` wrote."""
         try:
             content: dict[str, Any] = json.loads(self.read(name))
-            seal = content.pop("sha256")
+            if content.pop("sha256") == _json_seal(name, content):
+                return content
         except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
-            raise Damaged(f"{name} is damaged") from None
-        if seal != _json_seal(name, content):
-            raise Damaged(f"{name} is damaged")
-        return content
+            pass
+        raise Damaged(f"{name} is damaged")
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Write an object as JSON, with a SHA-256 over name and content in it."""
@@ -203,11 +178,9 @@ class Folder:
 
     def list(self, folder: str, suffix: str) -> list[str]:
         """Names, sorted and relative to the run folder, of a folder's files that end with `suffix`."""
-        selector = fs.FileSelector(self.path(folder), allow_not_found=True)
         with self._refusing(folder):
-            found = self._files.get_file_info(selector)
-        names = (f"{folder}/{info.base_name}" for info in found)
-        return sorted(name for name in names if name.endswith(suffix))
+            found = self._files.get_file_info(fs.FileSelector(self.path(folder), allow_not_found=True))
+        return sorted(f"{folder}/{info.base_name}" for info in found if info.base_name.endswith(suffix))
 
 
 def _json_seal(name: str, content: Mapping[str, Any]) -> str:

@@ -1,7 +1,5 @@
 """Keeps a second run away from a run folder that is in use."""
 
-from __future__ import annotations
-
 import contextlib
 import fcntl
 import json
@@ -9,6 +7,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -24,18 +23,14 @@ STALE_SECONDS = 60
 """Without a beat, a lock on S3 is one whose process was killed."""
 
 
-@contextlib.contextmanager
-def locked(folder: Folder) -> Iterator[None]:
+def locked(folder: Folder) -> AbstractContextManager[None]:
     """The run folder for this process alone, for as long as the context lasts.
 
     On a disk the system holds the lock and lets go of it when the process ends, however that ends. On S3 it is an
-    object that is written anew every few seconds; where that ceased, the lock is stale.
-
-    Raises:
-        UserError: another process is at it, or the folder cannot be written.
+    object that is written anew every few seconds; where that ceased, the lock is stale. UserError where another
+    process is at it, or the folder cannot be written.
     """
-    with _on_disk(folder) if folder.is_local else _on_s3(folder):
-        yield
+    return _on_disk(folder) if folder.is_local else _on_s3(folder)
 
 
 def holder(folder: Folder, *, watch: bool = False) -> str | None:
@@ -120,11 +115,10 @@ def _is_stale(folder: Folder, *, watch: bool) -> bool:
 
 
 def _lives(process: int) -> bool:
-    with contextlib.suppress(PermissionError):
-        try:
-            os.kill(process, 0)
-        except ProcessLookupError:
-            return False
+    try:
+        os.kill(process, 0)
+    except OSError as error:
+        return isinstance(error, PermissionError)
     return True
 
 

@@ -1,7 +1,5 @@
 """What this machine has, and how many trainings that is room for; starts no Ray."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -1,7 +1,6 @@
 """What a run folder's manifest.json says: settings, versions, hardware, and how far each stage is."""
 
-from __future__ import annotations
-
+import contextlib
 import os
 import platform
 import subprocess
@@ -39,6 +38,11 @@ class StageState(BaseModel):
     captions: dict[str, str] = {}
     """Of its figures, by name, in the report's order."""
 
+    @property
+    def why(self) -> str:
+        """The last line of its error; empty where there is none."""
+        return "".join((self.error or "").strip().splitlines()[-1:])
+
     def row(self) -> dict[str, Any]:
         """Columns of the table stages."""
         own = self.model_dump(exclude={"records", "files", "captions"})
@@ -67,24 +71,16 @@ class Manifest(BaseModel):
 
     def attributes(self, table: str, fingerprint: str) -> dict[str, Any]:
         """What a table of this run says of itself."""
-        return {
-            "table": table,
-            "run": self.name,
-            "preset": self.preset,
-            "seed": self.seed,
-            "schema_version": SCHEMA_VERSION,
-            "fingerprint": fingerprint,
-        }
+        own = {"run": self.name, "preset": self.preset, "seed": self.seed, "schema_version": SCHEMA_VERSION}
+        return {"table": table, **own, "fingerprint": fingerprint}
 
 
 def versions(packages: tuple[str, ...] = PACKAGES) -> dict[str, str]:
     """Versions of Python and of these packages."""
-    known = {"python": platform.python_version()}
+    known = {"python": platform.python_version()} | dict.fromkeys(packages, "not installed")
     for package in packages:
-        try:
+        with contextlib.suppress(PackageNotFoundError):
             known[package] = version(package)
-        except PackageNotFoundError:
-            known[package] = "not installed"
     return known
 
 
@@ -93,9 +89,8 @@ def git_commit() -> str | None:
 
     Outside git, in a submitted job or an image say, what the variable GIT_COMMIT has; None where it is not set.
     """
-    command = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
-    try:
+    command, found = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"], ""
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
         done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10)
-    except (OSError, subprocess.TimeoutExpired):
-        return os.environ.get("GIT_COMMIT")
-    return done.stdout.strip() or os.environ.get("GIT_COMMIT")
+        found = done.stdout.strip()
+    return found or os.environ.get("GIT_COMMIT")

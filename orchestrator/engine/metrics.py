@@ -3,8 +3,6 @@
 docs/grafana.json is a Grafana board of them.
 """
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterator, Mapping
 

@@ -1,7 +1,5 @@
 """In which order stages train: Tune's in one stream, and those that workers share, by turns."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping, Sequence
 
 
@@ -9,10 +7,7 @@ def turns(needs: Mapping[str, Sequence[str]], shared: Collection[str]) -> dict[s
     """Of each stage, its turn: in even ones stages train with Ray Tune, in odd ones in groups of workers.
 
     A worker group wants several cores or a whole GPU, so that what it trains waits until other trainings are done.
-
-    Args:
-        needs: of each stage, in an order in which needs come first.
-        shared: stages whose trials several workers train together.
+    Stages come in an order in which needs come first; those are `shared` whose trials several workers train together.
     """
     turn: dict[str, int] = {}
     for stage, needed in needs.items():

@@ -1,14 +1,11 @@
 """Which stages a command has to do, and what that will take; starts nothing."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from statistics import mean
-from typing import Any
+from typing import Any, Self
 
 from orchestrator.engine.book import Book
-from orchestrator.engine.folder import Damaged
 from orchestrator.engine.lock import holder
 from orchestrator.engine.machine import slots_for, this_machine
 from orchestrator.engine.manifest import Manifest
@@ -33,15 +30,10 @@ class Plan:
     to_do: tuple[Stage[Any, Any], ...]
 
     @classmethod
-    def make(cls, book: Book, names: Iterable[str], manifest: Manifest | None, damaged: Collection[str] = ()) -> Plan:
+    def make(cls, book: Book, names: Iterable[str], manifest: Manifest | None, damaged: Collection[str] = ()) -> Self:
         """What is needed is brought in; what depends on a stage that is redone is redone with it.
 
-        Args:
-            book: the stages' trials and records.
-            names: stages that are asked for.
-            manifest: what was done before.
-            damaged: stages of which a file is: they write their files again, from their records, and nothing depends
-                on that.
+        Stages of which a file is damaged write their files again, from their records, and nothing depends on that.
         """
         wanted = set(names)
         for name in reversed(book.stages):
@@ -49,33 +41,22 @@ class Plan:
                 wanted.update(book.needs(name))
         redo: set[str] = set()
         for name in book.stages:
-            asked = name in wanted and (name in book.settings.force or not _was_done(book, manifest, name))
+            asked = name in wanted and (name in book.settings.force or not book.was_done(name, manifest))
             known = manifest is not None and name in manifest.stages
-            if asked or (known and any(need in redo for need in book.needs(name))):
+            if asked or (known and redo.intersection(book.needs(name))):
                 redo.add(name)
-        wanted |= redo
         to_do = redo | (wanted & set(damaged))
         for name in reversed(book.stages):  # a stage whose records are gone trains again what others build on
             if name in to_do:
                 to_do.update(need for need in book.needs(name) if book.study(need).num_missing)
-        stages = book.stages.items()
-        selected = tuple(stage for name, stage in stages if name in wanted | to_do)
-        return cls(book, manifest, selected, tuple(stage for name, stage in stages if name in to_do))
-
-    def was_done(self, name: str) -> bool:
-        """Whether the manifest has the stage as done with just these settings."""
-        return _was_done(self.book, self.manifest, name)
+        selected = tuple(stage for name, stage in book.stages.items() if name in wanted | to_do)
+        return cls(book, manifest, selected, tuple(stage for stage in selected if stage.name in to_do))
 
     def num_missing(self, stage: Stage[Any, Any]) -> int:
         """Trainings that the command has to do for a stage."""
         study = self.book.study(stage.name)
-        anew = stage.name in self.book.settings.force and self.was_done(stage.name)
+        anew = stage.name in self.book.settings.force and self.book.was_done(stage.name, self.manifest)
         return 0 if stage not in self.to_do else study.num_trials if anew else study.num_missing
-
-
-def _was_done(book: Book, manifest: Manifest | None, name: str) -> bool:
-    entry = manifest.stages.get(name) if manifest else None
-    return entry is not None and entry.state == "done" and entry.fingerprint == book.fingerprints[name]
 
 
 def damage(run: Run, manifest: Manifest | None) -> dict[str, list[str]]:
@@ -102,11 +83,7 @@ def unused_files(book: Book, manifest: Manifest | None) -> list[str]:
 
 def _looked_at(book: Book, names: Iterable[str]) -> Plan:
     """What there is to do, with the run folder left as it is."""
-    try:
-        manifest = book.run.manifest()
-    except Damaged:
-        book.run.say(f"{book.run.location}/manifest.json is damaged; the next run sets it aside and makes it again")
-        manifest = None
+    manifest = book.manifest()
     return Plan.make(book, names, manifest, damage(book.run, manifest))
 
 
@@ -161,8 +138,8 @@ def print_status(book: Book, names: Iterable[str]) -> int:
         if entry:
             state = "unfinished" if entry.state == "running" and not busy else entry.state
             seconds = f"{entry.seconds:.0f}"
-            note = (entry.error or "").strip().splitlines()[-1] if entry.error else ""
-        if entry and state == "done" and not plan.was_done(name):
+            note = entry.why
+        if entry and state == "done" and not book.was_done(name, plan.manifest):
             note = "made with other settings"
         study = book.study(name)
         if study.num_trials and (state != "done" or note):

@@ -1,12 +1,9 @@
 """What a person sees while a run goes on: a bar per stage in a terminal, plain lines elsewhere; all on stderr."""
 
-from __future__ import annotations
-
 import os
 import sys
 import time
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Self, TextIO
 
 from rich.console import Console
@@ -71,9 +68,7 @@ class Progress:
         self.bars.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.bars.stop()
 
     def say(self, line: str) -> None:

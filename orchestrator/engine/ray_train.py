@@ -5,8 +5,6 @@ other. Where the cluster has room for more than one group, they do so side by si
 run folder's: a group that is started again goes on from there, and Ray's own checkpoints are not used.
 """
 
-from __future__ import annotations
-
 import contextlib
 import math
 import os
@@ -46,11 +44,7 @@ Tell = Callable[[tuple[str, Rows, Outcome | None]], Any]
 def train_together(stage_run: StageRun, cluster: Cluster, data: Any, folder: Folder) -> None:
     """Run a stage's waiting trials, each by several workers together; every one has its record afterwards.
 
-    Args:
-        stage_run: of a stage whose trials are all known beforehand.
-        cluster: where.
-        data: what the stage trains on.
-        folder: the run folder, in which workers find checkpoints and inputs.
+    All of the stage's trials are known beforehand. Workers find checkpoints and inputs in the run folder.
     """
     # Not as many as there is room for: batch norm sees a worker's share of a batch, so that results depend on it.
     num_workers = stage_run.stage.num_workers(stage_run.own) or (1 if cluster.gpus_per_training else 2)
@@ -62,7 +56,7 @@ def train_together(stage_run: StageRun, cluster: Cluster, data: Any, folder: Fol
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     told = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here})
     stored_data = ray.put(data)
-    left = {job.trial.key for job in jobs}
+    left = stage_run.study.running
     interrupted = threading.Event()
 
     def go_through(own: list[Job]) -> None:
@@ -103,7 +97,6 @@ def train_together(stage_run: StageRun, cluster: Cluster, data: Any, folder: Fol
                     stage_run.report(key, rows)
                 if key in left and outcome is not None:
                     stage_run.over(key, rows or None, outcome["error"], num_workers=num_workers)
-                    left.remove(key)
     except BaseException:
         interrupted.set()  # Ray goes down under the groups
         raise

@@ -1,7 +1,5 @@
 """Runs trainings as Ray Tune trials; the only module that knows Ray Tune."""
 
-from __future__ import annotations
-
 import time
 import traceback
 from typing import Any, Protocol
@@ -31,42 +29,28 @@ class Source(Protocol):
 
     def next(self) -> StageRun | None:
         """The stage whose first waiting trial is to be started now, if there is one."""
-        ...
 
     @property
     def exhausted(self) -> bool:
         """Whether no trial is left, nor will there be one."""
-        ...
 
     @property
     def halted(self) -> bool:
         """Whether what runs is to be given up at once."""
-        ...
 
     def halt(self, error: Exception) -> None:
         """Nothing more can be done, for this reason."""
-        ...
 
 
 def run_trials(source: Source, cluster: Cluster, data: Any, folder: Folder) -> None:
     """Run trials until the source is exhausted, as many at once as there are slots.
 
-    Args:
-        source: is asked for trials, also while others run.
-        cluster: where.
-        data: what the stages train on, put in the object store once.
-        folder: the run folder, in which workers find checkpoints and inputs.
+    The source is asked for trials also while others run. Data are put in the object store once; workers find
+    checkpoints and inputs in the run folder.
     """
-    location = folder.absolute
-
-    def worker(config: dict[str, Any], data: Any) -> None:
-        _train(config["job"], data, Folder(location))
-
+    share = {"cpu": cluster.cpus_per_training, "gpu": cluster.gpus_per_training}
     tune.Tuner(
-        tune.with_resources(
-            tune.with_parameters(worker, data=data),
-            {"cpu": cluster.cpus_per_training, "gpu": cluster.gpus_per_training},
-        ),
+        tune.with_resources(tune.with_parameters(_train, data=data, location=folder.absolute), share),
         tune_config=tune.TuneConfig(
             search_alg=_Feed(source, cluster),
             scheduler=ASHAScheduler(metric=COMPARED, mode="min"),  # stops only trials that report it
@@ -78,7 +62,7 @@ def run_trials(source: Source, cluster: Cluster, data: Any, folder: Folder) -> N
         ),
         run_config=tune.RunConfig(
             name=f"tune-{time.time_ns()}",
-            storage_path=f"{location}/ray",
+            storage_path=f"{folder.absolute}/ray",
             # No retries: the stage takes a lost training up again, which Tune does not where its worker was idle.
             stop=_Halt(source),
             callbacks=[_Watchdog()],
@@ -159,13 +143,10 @@ class _Watchdog(tune.Callback):
         self._heard: dict[str, float] = {}
         """When each trial was last heard of."""
 
-    def on_trial_start(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
-        self._heard[trial.trial_id] = time.monotonic()
+    def on_trial_start(self, *args: Any, **info: Any) -> None:
+        self._heard[info["trial"].trial_id] = time.monotonic()
 
-    def on_trial_result(
-        self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, result: dict[str, Any], **info: Any
-    ) -> None:
-        self._heard[trial.trial_id] = time.monotonic()
+    on_trial_result = on_trial_start
 
     def on_step_end(self, iteration: int, trials: list[TuneTrial], **info: Any) -> None:
         now = time.monotonic()
@@ -176,7 +157,7 @@ class _Watchdog(tune.Callback):
                 ray.kill(actor)
 
 
-def _train(job: Job, data: Any, folder: Folder) -> None:
+def _train(config: dict[str, Any], data: Any, location: str) -> None:
     """In a worker: train, report every epoch with all before it, keep a checkpoint every few seconds.
 
     An exception of the training is a result, not a fault of the machine: it would only happen again.
@@ -185,7 +166,9 @@ def _train(job: Job, data: Any, folder: Folder) -> None:
 
     device = "cuda" if ray.get_runtime_context().get_accelerator_ids().get("GPU") else "cpu"
     torch.set_num_threads(1)
-    records, trial = Records(folder, job.stage.name), job.trial
+    job: Job = config["job"]
+    folder, trial = Folder(location), job.trial
+    records = Records(folder, job.stage.name)
     rows: list[dict[str, float]] = []
     try:
         check_reach(folder)

@@ -1,8 +1,6 @@
 """A stage's trials in the run folder: what they were told, how they went, what they left. The one owner of these
 files' names: records/STAGE/ADDRESS.json, .checkpoint, .safetensors (weights) and .arrays.safetensors."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import io
@@ -55,12 +53,8 @@ class Trial(Generic[Config]):
     """Key and hash of all that decides the outcome: the same address, the same result."""
 
     def addressed(self, world: Mapping[str, Any]) -> Self:
-        """The trial with its address.
-
-        Args:
-            world: what decides the outcome and is not the trial's own: the data's checksum, the addresses of the
-                records that the stage's inputs are made of, the version of the training's code.
-        """
+        """The trial with its address; `world` is what decides the outcome and is not the trial's own: the data's
+        checksum, the addresses of what the stage's inputs are made of, the version of the training's code."""
         told = [self.config.model_dump(mode="json"), self.seed, self.epochs, self.keep_weights, dict(world)]
         return replace(self, address=f"{self.key}-{hashed(told)}")
 
@@ -74,7 +68,6 @@ class Record(Generic[Config]):
     seed: int
     state: Outcome
     epochs: Rows = field(default_factory=list)
-    """Metrics of each epoch, with its number (`epoch`) and its `seconds`."""
     error: str | None = None
     """Traceback, or a sentence, of a training that failed."""
     lost: bool = False
@@ -136,9 +129,7 @@ class Records:
     def find(self, trial: Trial[Config], *, set_aside: bool) -> Record[Config] | None:
         """The record of a trial; None where there is none, or it is damaged or lacks a file that belongs to it.
 
-        Args:
-            trial: with its address.
-            set_aside: whether a damaged record is moved under quarantine/, with a line that says so.
+        With `set_aside` a damaged record is moved under quarantine/, with a line that says so.
         """
         if trial.address not in self.addresses:
             return None

@@ -22,12 +22,7 @@ class Run(Folder):
     """A run folder, `Run("runs/paper")` or `Run("s3://bucket/runs/paper")`."""
 
     def manifest(self) -> Manifest | None:
-        """The manifest; None in a folder without one.
-
-        Raises:
-            Damaged: it is not what was written.
-            UserError: it cannot be read, or another version of this program wrote it.
-        """
+        """The manifest; None in a folder without one. UserError where another version of this program wrote it."""
         name = "manifest.json"
         try:
             version = _unsealed_version(self.read(name))
@@ -48,11 +43,7 @@ class Run(Folder):
         self.write_json("manifest.json", manifest.model_dump(mode="json"))
 
     def table(self, name: str) -> pd.DataFrame:
-        """A result table; its `attrs` name the run it is from.
-
-        Raises:
-            FileNotFoundError: no stage has written it yet.
-        """
+        """A result table; its `attrs` name the run it is from. FileNotFoundError where none has written it yet."""
         return as_frame(self.read(f"tables/{name}.parquet"))
 
     def tables(self) -> dict[str, pd.DataFrame]:

@@ -3,8 +3,6 @@
 Trainings run in Ray; a stage's tables are written in a thread of this process while the others train.
 """
 
-from __future__ import annotations
-
 import contextlib
 import queue
 import threading
@@ -23,17 +21,12 @@ WAIT_SECONDS = 0.5
 
 
 class Scheduler:
-    """The stages that are left, begun as soon as they can be; the source of Tune's trials."""
+    """The stages that a plan has to do, begun as soon as they can be; the source of Tune's trials.
+
+    The manifest gets an entry for each of them. `connect` is called once, where something is to be trained.
+    """
 
     def __init__(self, plan: Plan, manifest: Manifest, progress: Progress, connect: Callable[[], Cluster]) -> None:
-        """Nothing is begun yet.
-
-        Args:
-            plan: which stages are to be done, and where their trials and records are looked up.
-            manifest: gets an entry for each of them.
-            progress: shows how they go.
-            connect: connects to Ray; called once, where something is to be trained.
-        """
         self._plan, self._book, self._manifest = plan, plan.book, manifest
         self._progress, self._connect = progress, connect
         self._to_do = [stage.name for stage in plan.to_do]
@@ -105,13 +98,8 @@ class Scheduler:
     def _connected(self) -> Cluster:
         if self._cluster is None:
             self._cluster = self._connect()
-            for stage_run in self.runs.values():
-                self._tell_slots(stage_run)
+            self._book.slots = self._cluster.slots
         return self._cluster
-
-    def _tell_slots(self, stage_run: StageRun) -> None:
-        if self._cluster is not None and stage_run.stage.config is not None:
-            stage_run.slots = self._cluster.slots
 
     def next(self) -> StageRun | None:
         """The stage whose trial is to start now: that which most others wait for, or that takes longest."""
@@ -144,7 +132,7 @@ class Scheduler:
 
     def _training(self) -> list[StageRun]:
         """Stages of this turn with trainings left."""
-        own = [run for name, run in self.runs.items() if self._turns[name] == self._turn]
+        own = (run for name, run in self.runs.items() if self._turns[name] == self._turn)
         return [run for run in own if run.study.num_missing and run.name not in self._given_up]
 
     def _num_depending_on(self, name: str) -> int:
@@ -166,15 +154,13 @@ class Scheduler:
             self._begin(name)
 
     def _begin(self, name: str) -> None:
-        stage_run = StageRun(name, self._book, self._manifest, self._progress, self._finish)
-        self.runs[name] = stage_run
-        self._tell_slots(stage_run)
+        stage_run = self.runs[name] = StageRun(name, self._book, self._manifest, self._progress, self._finish)
         failed = [need for need in self._book.needs(name) if self._manifest.stages[need].state != "done"]
         if failed:
             self._end(stage_run, lambda: stage_run.enter("blocked", f"needs {', '.join(failed)}, which failed"))
             return
         try:
-            stage_run.begin(anew=name in self._book.settings.force and self._plan.was_done(name))
+            stage_run.begin(anew=name in self._book.settings.force and self._book.was_done(name, self._plan.manifest))
             if stage_run.study.num_missing and self._broken and not stage_run.stage.shared:
                 raise self._broken
         except Exception as error:
@@ -182,9 +168,8 @@ class Scheduler:
 
     def _finish(self, stage_run: StageRun) -> None:
         # A daemon: what is computed here does not hold up an interrupted process.
-        work = threading.Thread(target=self._end, args=(stage_run, stage_run.finish), daemon=True)
-        work.name = stage_run.name
-        work.start()
+        last = stage_run, stage_run.finish
+        threading.Thread(target=self._end, args=last, name=stage_run.name, daemon=True).start()
 
     def _give_up(self, stage_run: StageRun, error: Exception) -> None:
         self._given_up.add(stage_run.name)

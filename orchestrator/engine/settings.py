@@ -1,7 +1,5 @@
 """Settings that refuse unknown names and bad values, wherever they come from."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -64,11 +62,7 @@ def reduced(mine: BaseModel, full: BaseModel) -> list[str]:
 
 
 def check_distinct(name: str, values: tuple[Any, ...]) -> None:
-    """See that a list names something, and nothing twice.
-
-    Raises:
-        ValueError: it does not.
-    """
+    """See that a list names something, and nothing twice; ValueError where it does not."""
     if not values or len(set(values)) < len(values):
         raise ValueError(f"{name}: name at least one, and none twice (got {', '.join(map(str, values)) or 'none'})")
 

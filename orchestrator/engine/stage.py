@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
 
 from numpy.typing import NDArray
@@ -73,12 +74,11 @@ class File:
 
 
 class Picture:
-    """A figure that is drawn when it is to be written, as PNG and SVG; or a GIF, where `draw` gives bytes."""
+    """A figure, drawn of these arguments when it is to be written: as PNG and SVG, or as GIF where it is bytes."""
 
     def __init__(
         self, name: str, caption: str, draw: Callable[..., Figure | bytes], *arguments: Any, **options: Any
     ) -> None:
-        """A figure's name and caption, the function that draws it, and what that is called with."""
         self.name, self.caption = name, caption
         self.draw: Callable[[], Figure | bytes] = lambda: draw(*arguments, **options)
 
@@ -123,10 +123,7 @@ class Stage(Generic[Own, Config]):
 
     def own(self, settings: RunSettings) -> Own:
         """Its settings among all."""
-        own: Any = settings
-        for part in self.path.split("."):
-            own = getattr(own, part)
-        return cast("Own", own)
+        return cast("Own", attrgetter(self.path)(settings))
 
     def wanted(self, own: Own) -> bool:
         """Whether it is among the stages of a run with these settings."""
@@ -187,11 +184,10 @@ class Stage(Generic[Own, Config]):
 
 @dataclass(frozen=True)
 class Context(Generic[Own]):
-    """All that a stage is given."""
+    """All that a stage is given, looked up in an orchestrator.engine.book.Book."""
 
     stage: Stage[Own, Any]
     _book: Any
-    """The orchestrator.engine.book.Book that all of this is looked up in."""
 
     @property
     def own(self) -> Own:
@@ -226,18 +222,15 @@ class Context(Generic[Own]):
     @property
     def own_records(self) -> list[Record[Any]]:
         """Records of the stage itself, in the order of its trials."""
-        records: list[Record[Any]] = self._book.study(self.stage.name).in_order()
-        return records
+        return list(self._book.study(self.stage.name).in_order())
 
     def weights(self, record: Record[Any], stage: str = "") -> bytes:
         """The final weights of a training of this stage, or of another that it needs, as safetensors."""
-        weights: bytes = self._book.records(stage or self.stage.name).weights(record.address)
-        return weights
+        return bytes(self._book.records(stage or self.stage.name).weights(record.address))
 
     def arrays(self, record: Record[Any]) -> dict[str, NDArray[Any]]:
         """What the epochs of a training of this stage gave beside metrics."""
-        arrays: dict[str, NDArray[Any]] = self._book.records(self.stage.name).arrays(record.address)
-        return arrays
+        return dict(self._book.records(self.stage.name).arrays(record.address))
 
     @property
     def data(self) -> Any:
@@ -261,8 +254,7 @@ class Context(Generic[Own]):
         """These arrays; computed where that was not done before, and kept in the run folder."""
         address, records = self.inputs_address, self._book.records(self.stage.name)
         with contextlib.suppress(FileNotFoundError, Damaged):
-            kept: Arrays = records.arrays(address)
-            return kept
+            return dict(records.arrays(address))
         arrays = self.stage.inputs(self)
         records.save_arrays(address, arrays)
         return arrays

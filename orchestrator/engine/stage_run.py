@@ -34,20 +34,15 @@ _ENTERING = threading.Lock()
 
 
 class StageRun:
-    """One stage of a run: its trials by turns asked for and told, then its tables, models and figures."""
+    """One stage of a run, all of whose needs are done: its trials by turns asked for and told, then its results.
+
+    How it goes is entered into the manifest and shown as progress. Once every trial has its record, `when_trained` is
+    called.
+    """
 
     def __init__(
         self, name: str, book: Book, manifest: Manifest, progress: Progress, when_trained: Callable[[StageRun], None]
     ) -> None:
-        """Nothing is looked up yet.
-
-        Args:
-            name: of the stage, all of whose needs are done.
-            book: where its trials and records are looked up.
-            manifest: gets an entry of how it goes.
-            progress: shows how it goes.
-            when_trained: called once every trial has its record.
-        """
         self.name, self._book, self._manifest, self._progress = name, book, manifest, progress
         self._when_trained = when_trained
         self.stage, self.context, self.records = book.stages[name], book.context(name), book.records(name)
@@ -55,8 +50,6 @@ class StageRun:
         self.study = Study((), lambda trial: None, lambda trial: trial)
         self.longest = 0.0
         """Cost of the longest trial that waited at the start."""
-        self.slots = 0
-        """Trainings that could run at once, once some did."""
         self._inputs = ""
         self._started, self._clock = datetime.now(UTC), time.monotonic()
         self._rows: dict[str, Rows] = {}
@@ -64,20 +57,19 @@ class StageRun:
         self._num_lost: Counter[str] = Counter()
         self._num_epochs, self._trained = 0, 0.0
         """Epochs of this session, and how many trainings these make, but for the first."""
-        self._first_epoch: float | None = None
-        """When it was heard of."""
+        self._first_epoch = 0.0  # when it was heard of
         self._latest: float | None = None
         self._files: dict[str, str] = {}
         self._captions: dict[str, str] = {}
 
     def begin(self, *, anew: bool) -> None:
         """Find out what there is to train, and make what the trainings are given; `anew` forgets what is recorded."""
-        self.records = self._book.forget(self.name)
+        self._book.forget(self.name)
         self.records.set_damaged_checkpoints_aside()
         if anew:
             for trial in self._book.study(self.name).trials:
                 self.records.delete(trial.address)
-            self.records = self._book.forget(self.name)
+            self._book.forget(self.name)
         self.study = self._book.study(self.name)
         self.longest = max((trial.cost for trial in self.study.waiting), default=0.0)
         self._progress.start(self.name, self.study.num_trials, self.standing())
@@ -98,10 +90,10 @@ class StageRun:
 
     def report(self, key: str, rows: Rows) -> None:
         """Take note of a running trial's epochs so far."""
-        if self._first_epoch is None:
-            self._first_epoch = time.monotonic()
-        else:
+        if self._num_epochs:
             self._trained += (len(rows) - len(self._rows[key])) / self.study.running[key].epochs
+        else:
+            self._first_epoch = time.monotonic()
         self._rows[key] = rows
         self._num_epochs += 1
         self._latest = rows[-1].get(self.stage.metric, self._latest)
@@ -120,22 +112,16 @@ class StageRun:
     def over(
         self, key: str, rows: Rows | None, error: str | None, *, lost: bool = False, num_workers: int = 1
     ) -> None:
-        """Record a trial that has ended.
+        """Record a trial that has ended: its epochs, where they are not those reported, and why it failed, if it did.
 
-        Args:
-            key: the trial's.
-            rows: metrics of its epochs; those that were reported, where it is None.
-            error: why it failed, if it did.
-            lost: whether the machine was at fault.
-            num_workers: how many shared it.
+        `lost` says that the machine was at fault, `num_workers` how many shared the training.
         """
         trial, reported = self.study.running[key], self._rows.pop(key)
         rows = reported if rows is None else rows
         state: Outcome = "failed" if error else "complete" if len(rows) == trial.epochs else "pruned"
         parts = self.records.parts(trial.address) if state == "complete" else ()
-        record = Record(
-            key, trial.config, trial.seed, state, rows, error or None, lost, num_workers, parts, trial.address
-        )
+        whose = key, trial.config, trial.seed
+        record = Record(*whose, state, rows, error or None, lost, num_workers, parts, trial.address)
         self.records.save(record)
         self.study.tell(record)
         value = rows[-1].get(self.stage.metric) if rows else None
@@ -150,13 +136,10 @@ class StageRun:
         ended = [record.epochs[-1] for record in records if record.epochs and record.state != "failed"]
         begun = sum(len(self._rows.get(trial.key, ())) / trial.epochs for trial in running)
         left = self.study.num_trials - len(records) - begun
-        training_for = time.monotonic() - self._first_epoch if self._first_epoch is not None else 0.0
+        training_for = time.monotonic() - self._first_epoch
         return Standing(
-            trainings={
-                "waiting": self.study.num_missing - len(running),
-                "running": len(running),
-                **{state: states[state] for state in ("complete", "pruned", "failed")},
-            },
+            trainings={"waiting": self.study.num_missing - len(running), "running": len(running)}
+            | {state: states[state] for state in ("complete", "pruned", "failed")},
             share=(len(records) + begun) / max(1, self.study.num_trials),
             num_epochs=self._num_epochs,
             latest=self._latest,
@@ -166,36 +149,39 @@ class StageRun:
 
     def enter(self, state: State, error: str | None = None) -> None:
         """Write how the stage is into the manifest and the table stages."""
-        seconds = time.monotonic() - self._clock
+        entry = StageState(
+            state=state,
+            fingerprint=self._book.fingerprints[self.name],
+            started=self._started.isoformat(),
+            seconds=time.monotonic() - self._clock,
+            training_seconds=sum(record.seconds for record in self.study.records.values()),
+            slots=self._book.slots if self.stage.config else 0,
+            error=error,
+            records=tuple(trial.address for trial in self.study.trials),
+            files=self._files,
+            captions=self._captions,
+        )
         with _ENTERING:
-            self._manifest.stages[self.name] = StageState(
-                state=state,
-                fingerprint=self._book.fingerprints[self.name],
-                started=self._started.isoformat(),
-                seconds=seconds,
-                training_seconds=sum(record.seconds for record in self.study.records.values()),
-                slots=self.slots,
-                error=error,
-                records=tuple(trial.address for trial in self.study.trials),
-                files=self._files,
-                captions=self._captions,
-            )
+            self._manifest.stages[self.name] = entry
             self._book.run.write_manifest(self._manifest)
             write_stages(self._book, self._manifest)
         if state != "running":
-            why = f"{state}: {error.strip().splitlines()[-1]}" if error else f"done in {duration(seconds)}"
-            self._progress.over(self.name, why)
+            self._progress.over(self.name, f"{state}: {entry.why}" if error else f"done in {duration(entry.seconds)}")
 
     def finish(self) -> None:
         """All is trained: write the stage's results, then its figures, unless a table failed."""
-        records = self.study.in_order()
+        records, fingerprint, tables = self.study.in_order(), self._book.fingerprints[self.name], {}
         try:
-            tables = {}
             for part in self.stage.results(self.context, records):
                 if isinstance(part, Table):
-                    tables[part.name] = as_frame(self._write_table(part))
+                    attributes = self._manifest.attributes(part.name, fingerprint)
+                    content = as_parquet(self.stage.schemas[part.name], part.rows, attributes)
+                    self._write(f"tables/{part.name}.parquet", content)
+                    tables[part.name] = as_frame(content)
                 elif isinstance(part, Model):
-                    self._write_model(part)
+                    described = json.dumps(part.description | {"fingerprint": fingerprint}, indent=2)
+                    self._write(f"models/{part.name}.safetensors", self.context.weights(part.record))
+                    self._write(f"models/{part.name}.json", described.encode())
                 else:
                     self._write(part.name, part.content)
             missing = self.stage.schemas.keys() - tables.keys()
@@ -216,20 +202,8 @@ class StageRun:
         self.enter("failed", "".join(traceback.format_exception(error)))
 
     def _write(self, name: str, content: bytes) -> None:
-        """Write one of the files that the stage is for; the manifest then tells how to know that it is whole."""
         self._book.run.write(name, content)
         self._files[name] = digest(content)
-
-    def _write_table(self, table: Table) -> bytes:
-        attributes = self._manifest.attributes(table.name, self._book.fingerprints[self.name])
-        content = as_parquet(self.stage.schemas[table.name], table.rows, attributes)
-        self._write(f"tables/{table.name}.parquet", content)
-        return content
-
-    def _write_model(self, model: Model) -> None:
-        described = model.description | {"fingerprint": self._book.fingerprints[self.name]}
-        self._write(f"models/{model.name}.safetensors", self.context.weights(model.record))
-        self._write(f"models/{model.name}.json", json.dumps(described, indent=2).encode())
 
     def _write_picture(self, picture: Picture) -> None:
         with _DRAWING:

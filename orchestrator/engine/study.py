@@ -5,8 +5,6 @@ to n - window, in order. So the same seed suggests the same trials on one core a
 suggests them again from the records. A recorded trial is never run again.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -29,21 +27,16 @@ class Suggested:
 
 
 class Study:
-    """The book of one stage's trials. Knows no disk, no Ray and no progress bar."""
+    """The book of one stage's trials, which gets their addresses and records by two functions.
+
+    Knows no disk, no Ray and no progress bar.
+    """
 
     def __init__(
         self, trials: Iterable[Trial[Any]] | Suggested, find: Find, addressed: Callable[[Trial[Any]], Trial[Any]]
     ) -> None:
-        """Go on to the first trials that have no record.
-
-        Args:
-            trials: known beforehand, or suggested. Of known ones the longest start first: slots then end together.
-            find: the record of a trial, if there is one that is to be kept.
-            addressed: gives a trial its address.
-        """
-        known = not isinstance(trials, Suggested)
+        listed = [] if isinstance(trials, Suggested) else list(trials)
         if not isinstance(trials, Suggested):
-            listed = list(trials)
             trials = Suggested(len(listed), len(listed), lambda number, _: listed[number])
         self._source, self._find, self._addressed = trials, find, addressed
         self.trials: list[Trial[Any]] = []
@@ -52,9 +45,8 @@ class Study:
         """By the trials' keys."""
         self.waiting: list[Trial[Any]] = []
         self.running: dict[str, Trial[Any]] = {}
-        self._keys: set[str] = set()
         self._make()
-        if known:
+        if listed:  # the longest start first: slots then end together
             self.waiting.sort(key=lambda trial: -trial.cost)
 
     @property
@@ -95,8 +87,7 @@ class Study:
             if any(trial.key not in self.records for trial in told):
                 break
             trial = self._addressed(self._source.suggest(number, [self.records[other.key] for other in told]))
-            assert trial.key not in self._keys, f"two trials are called {trial.key}"
-            self._keys.add(trial.key)
+            assert all(trial.key != other.key for other in self.trials), f"two trials are called {trial.key}"
             self.trials.append(trial)
             record = self._find(trial)
             if record is not None:

@@ -1,7 +1,5 @@
 """Parameters as Optuna suggests them, from the records of earlier trials."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,13 +15,6 @@ class OptunaSuggestions:
     """A study that minimises the last value of a metric, asked and told in the order of the trials' numbers."""
 
     def __init__(self, distributions: Mapping[str, BaseDistribution], sampler: BaseSampler, metric: str) -> None:
-        """A new study.
-
-        Args:
-            distributions: of each parameter.
-            sampler: with a seed.
-            metric: name among an epoch's metrics.
-        """
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._study = optuna.create_study(direction="minimize", sampler=sampler)
         self._distributions, self._metric = dict(distributions), metric
@@ -33,13 +24,12 @@ class OptunaSuggestions:
     def __call__(self, number: int, records: Sequence[Record[Any]]) -> dict[str, Any]:
         """Parameters of trial `number`, after the first trials' records; to be called for 0, 1, 2, ..."""
         assert number == len(self._trials)
-        for record in records[self._num_told :]:
-            trial = self._trials[self._num_told]
+        for trial, record in zip(self._trials[self._num_told :], records[self._num_told :], strict=False):
             if record.state == "failed":
                 self._study.tell(trial, state=TrialState.FAIL)
             else:
                 self._study.tell(trial, record.epochs[-1][self._metric])
-            self._num_told += 1
+        self._num_told = len(records)
         self._trials.append(self._study.ask(self._distributions))
         return dict(self._trials[-1].params)
 

@@ -43,9 +43,8 @@ class Suite:
         """Settings of a run: the base's, and a section for each stage that has one of its own."""
         sections: dict[str, Any] = {}
         for stage in self.stages:
-            name = stage.path
-            if "." not in name and name not in self.base.model_fields:
-                sections.setdefault(name, (stage.settings, stage.settings()))
+            if "." not in stage.path and stage.path not in self.base.model_fields:
+                sections.setdefault(stage.path, (stage.settings, stage.settings()))
         return create_model("Settings", __base__=self.base, **sections)
 
     def preset(self, name: str) -> RunSettings:
@@ -68,19 +67,18 @@ class Suite:
         less: dict[str, list[str]] = {}
         for stage in self.wanted(settings):
             holds_own = type(getattr(settings, stage.path.split(".")[0]))
-            kinds = [kind for kind in stage.reads if kind is not holds_own]
-            pairs = [(section(kind, settings), section(kind, full)) for kind in kinds]
-            pairs.append((stage.own(settings), stage.own(full)))
-            needed = [line for name in stage.needs(stage.own(settings)) for line in less[name]]
-            own = [line for mine, theirs in pairs for line in reduced(mine, theirs)]
-            less[stage.name] = list(dict.fromkeys(needed + own))
+            lines = [line for name in stage.needs(stage.own(settings)) for line in less[name]]
+            for kind in stage.reads:
+                if kind is not holds_own:
+                    lines += reduced(section(kind, settings), section(kind, full))
+            lines += reduced(stage.own(settings), stage.own(full))
+            less[stage.name] = list(dict.fromkeys(lines))
         return less
 
     def fingerprints(self, settings: RunSettings) -> dict[str, str]:
         """Of each stage of a run, a hash of all that decides its outcome: are its tables up to date?
 
-        Raises:
-            UserError: a stage needs one that is not among those before it.
+        Raises UserError where a stage needs one that is not among those before it.
         """
         prints: dict[str, str] = {}
         for stage in self.wanted(settings):

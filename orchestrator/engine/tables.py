@@ -1,7 +1,5 @@
 """Tables as Parquet: a schema each, every column with a description and, where it has one, a unit."""
 
-from __future__ import annotations
-
 import io
 import json
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """What a worker does around a training, whoever runs it: watches it, and sees that its node has the run folder."""
 
-from __future__ import annotations
-
 import faulthandler
 import math
 import socket
@@ -38,11 +36,8 @@ class Job:
     ) -> Iterator[tuple[Any, str | None]]:
         """The training's epochs, watched, and for each why it has diverged, if it has.
 
-        Args:
-            data: what the stage trains on.
-            records: the stage's, in which its inputs are.
-            so_far: what the training goes on from; every epoch is added to it, but for its state.
-            worker: where the training runs.
+        It goes on from what there is `so_far`, to which every epoch is added, but for its state. The stage's inputs
+        are among its records.
         """
         self.watch()
         inputs = records.arrays(self.inputs) if self.inputs else {}
@@ -51,11 +46,8 @@ class Job:
             self.watch()
             so_far.rows.append({"epoch": epoch.number, **epoch.metrics, "seconds": time.perf_counter() - started})
             so_far.arrays.update(epoch.arrays)
-            wrong = [name for name, value in epoch.metrics.items() if not math.isfinite(value)]
-            diverged = (
-                f"diverged: {wrong[0]} is {epoch.metrics[wrong[0]]} after epoch {epoch.number}" if wrong else None
-            )
-            yield epoch, diverged
+            wrong = [f"{name} is {value}" for name, value in epoch.metrics.items() if not math.isfinite(value)]
+            yield epoch, f"diverged: {wrong[0]} after epoch {epoch.number}" if wrong else None
             started = time.perf_counter()
 
     def watch(self) -> None:
@@ -69,10 +61,6 @@ def unwatch() -> None:
 
 
 def check_reach(folder: Folder) -> None:
-    """See that this node sees the run folder, in which the driver has written a manifest before anything else.
-
-    Raises:
-        Unusable: it does not.
-    """
+    """See that this node sees the run folder, in which the driver has written a manifest first; else Unusable."""
     if not folder.exists("manifest.json"):
         raise Unusable(f"{socket.gethostname()} {UNSEEN} (--runs-dir)")

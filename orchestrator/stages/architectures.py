@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from orchestrator.engine.records import Record
 from orchestrator.engine.settings import changed
 from orchestrator.engine.stage import Context, Model
-from orchestrator.stages.columns import training_row
+from orchestrator.stages.measures import training_row
 from orchestrator.stages.sections import Autoencoders
 from trainables.autoencoder_settings import PAPER_TABLE1, AutoencoderSettings, LinearSettings
 
@@ -55,7 +55,7 @@ def model_row(record: Record[AutoencoderSettings], *metrics: str, **columns: Any
     return training_row(record, *metrics, **params, num_parameters=record.config.num_parameters, **columns)
 
 
-def with_weights(settings: AutoencoderSettings, weights: bytes) -> Autoencoder:
+def restored(settings: AutoencoderSettings, weights: bytes) -> Autoencoder:
     """A trained model, in evaluation mode on the CPU, from its weights as safetensors."""
     from safetensors.torch import load
 
@@ -69,7 +69,7 @@ def with_weights(settings: AutoencoderSettings, weights: bytes) -> Autoencoder:
 def final_model(context: Context[Any], name: str) -> Autoencoder:
     """One of refit's models, in evaluation mode on the CPU."""
     record = context.records("refit")[name]
-    return with_weights(record.config, context.weights(record, "refit"))
+    return restored(record.config, context.weights(record, "refit"))
 
 
 def model_file(name: str, record: Record[Any], kind: str, settings: BaseModel, metric: str) -> Model:

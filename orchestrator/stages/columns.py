@@ -1,11 +1,9 @@
-"""Columns that tables of several experiments have, and how a training fills them."""
+"""Columns that tables of several experiments have."""
 
 from collections.abc import Callable
-from typing import Any
 
 import pyarrow as pa
 
-from orchestrator.engine.records import Record
 from orchestrator.engine.tables import CATEGORY, EPOCHS, ERROR, FLOAT, INT, SECONDS, SEED, STATE, TEXT, column
 
 
@@ -62,14 +60,3 @@ GAN_MEANS = (
 CLASS_ENTROPY = real("class_entropy", "entropy of the classes that generated images are taken for", "nat")
 OUTCOME = (SECONDS, STATE, ERROR)
 TRIAL_OUTCOME = (EPOCHS, SECONDS, SEED, ERROR)
-
-
-def training_row(record: Record[Any], *metrics: str, **columns: Any) -> dict[str, Any]:
-    """These columns, metrics after the last epoch (missing unless complete), seed, epochs, and what it came to."""
-    last = {name: record.last.get(name) for name in metrics}
-    return {"seed": record.seed, "epochs": len(record.epochs), **last, **record.outcome, **columns}
-
-
-def epoch_rows(schema: pa.Schema, record: Record[Any], **which: Any) -> list[dict[str, Any]]:
-    """A row for each epoch of a training: which it is, and from the epoch's metrics the table's other columns."""
-    return record.of_epochs(*(name for name in schema.names if name not in which), **which)

@@ -1,9 +1,13 @@
-"""What several experiments measure alike."""
+"""What several experiments measure alike, and the rows that tell of it."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
+
+from orchestrator.engine.records import Record
 
 Pixels = NDArray[np.floating[Any]]
 
@@ -24,3 +28,17 @@ def confusion_rows(counts: NDArray[np.integer[Any]], **same: Any) -> list[dict[s
     return [
         same | {"label": label, "predicted": predicted, "count": int(count)} for (label, predicted), count in pairs
     ]
+
+
+def training_row(record: Record[Any], *metrics: str, **columns: Any) -> dict[str, Any]:
+    """These columns, metrics after the last epoch (missing unless complete), seed, epochs, and what it came to."""
+    last = {name: record.last.get(name) for name in metrics}
+    return {"seed": record.seed, "epochs": len(record.epochs), **last, **record.outcome, **columns}
+
+
+def epoch_rows(schema: pa.Schema, told: Iterable[tuple[Record[Any], dict[str, Any]]]) -> list[dict[str, Any]]:
+    """A row for each epoch of these trainings: which it is of, and the table's other columns from its metrics."""
+    rows = []
+    for record, which in told:
+        rows += record.of_epochs(*(name for name in schema.names if name not in which), **which)
+    return rows

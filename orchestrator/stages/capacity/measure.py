@@ -12,10 +12,9 @@ from sklearn.decomposition import PCA
 from orchestrator.engine.records import Record
 from orchestrator.engine.stage import Context
 from orchestrator.engine.tables import Row
-from orchestrator.stages.architectures import with_weights
+from orchestrator.stages.architectures import restored
 from orchestrator.stages.capacity import Reconstructor
-from orchestrator.stages.columns import training_row
-from orchestrator.stages.measures import mse
+from orchestrator.stages.measures import mse, training_row
 from trainables.autoencoder import reconstruct_pixels
 from trainables.autoencoder_settings import AutoencoderSettings
 from trainables.images import NUM_PIXELS, Images, flat_pixels, unit_pixels
@@ -37,19 +36,15 @@ def pca_mse(pca: PCA, images: Images) -> dict[int, float]:
 
 def model_row(context: Context[Any], record: Record[Reconstructor], pca: PCA, of_pca: Mapping[int, float]) -> Row:
     """A row of the table reconstruction."""
-    method, k, angle = record.config.method, record.config.model.latent_dim, None
-    if method == "linear_autoencoder" and record.state == "complete":
+    method, model = record.config.method, record.config.model
+    k, ratio, angle = model.latent_dim, None, None
+    if record.last and k in of_pca:
+        ratio = record.last["test_mse"] / of_pca[k]
+    if record.last and method == "linear_autoencoder":
         angle = largest_angle(load(context.weights(record))["decoder.weight"], pca)
-    return training_row(
-        record,
-        "test_mse",
-        "train_mse",
-        method=method,
-        latent_dim=k,
-        pca_ratio=record.last["test_mse"] / of_pca[k] if record.last and k in of_pca else None,
-        largest_angle_degrees=angle,
-        num_parameters=record.config.model.num_parameters,
-    )
+    told = {"method": method, "latent_dim": k, "num_parameters": model.num_parameters}
+    measured = {"pca_ratio": ratio, "largest_angle_degrees": angle}
+    return training_row(record, "test_mse", "train_mse", **told, **measured)
 
 
 def largest_angle(decoder: NDArray[np.float32], pca: PCA) -> float:
@@ -68,7 +63,7 @@ def identity_rows(
 ) -> Iterator[Row]:
     """How near the identity a wide model is, on clean test images and on noisy ones."""
     assert isinstance(record.config.model, AutoencoderSettings)
-    model, images = with_weights(record.config.model, context.weights(record)), context.data.test_images
+    model, images = restored(record.config.model, context.weights(record)), context.data.test_images
     clean = unit_pixels(images)
     of_clean = reconstruct_pixels(model, clean)
     same = {"latent_dim": record.config.model.latent_dim, "seed": record.seed}

@@ -88,15 +88,10 @@ class Classify(Stage[Settings, ClassifierSettings]):
         own, num_images = context.own, context.section(Data).num_train
         autoencoder = STAND_IN if context.planning else context.records("refit")["best"].config
         num_features = {"latent": autoencoder.latent_dim, "raw": NUM_PIXELS}
+        same = {"batch_size": context.section(Autoencoders).batch_size, "epochs": own.epochs}
         for given, (architecture, recipe) in product(get_args(Input), RECIPES.items()):
-            config = ClassifierSettings(
-                input=given,
-                architecture=architecture,
-                num_features=num_features[given],
-                batch_size=context.section(Autoencoders).batch_size,
-                epochs=own.epochs,
-                **recipe,
-            )
+            which = {"input": given, "architecture": architecture, "num_features": num_features[given]}
+            config = ClassifierSettings.model_validate(which | same | recipe)
             cost = 1e-6 * MICROSECONDS.get((given, architecture), 5) * own.epochs * num_images
             for seed in range(context.seed, context.seed + own.num_seeds):
                 key = key_of(given, architecture, seed)

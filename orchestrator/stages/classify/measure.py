@@ -13,8 +13,7 @@ from orchestrator.engine.records import Arrays, Record
 from orchestrator.engine.stage import Context, Table
 from orchestrator.stages.architectures import final_model
 from orchestrator.stages.classify import Classify, Settings
-from orchestrator.stages.columns import epoch_rows, training_row
-from orchestrator.stages.measures import confusion_rows
+from orchestrator.stages.measures import confusion_rows, epoch_rows, training_row
 from trainables.autoencoder import encode
 from trainables.classifier import Examples, build
 from trainables.classifier_settings import ClassifierSettings, Input
@@ -38,7 +37,7 @@ def measured(context: Context[Settings], records: Sequence[Record[ClassifierSett
     """The stage's tables."""
     latent = context.inputs
     encoding = {"latent": float(latent["seconds"][0]), "raw": 0.0}
-    rows, epochs, reached, confusion = [], [], [], []
+    rows, told, reached, confusion = [], [], [], []
     for record in records:
         pair: dict[str, Any] = {"input": record.config.input, "architecture": record.config.architecture}
         seconds = encoding[record.config.input]
@@ -46,7 +45,7 @@ def measured(context: Context[Settings], records: Sequence[Record[ClassifierSett
         last = training_row(record, "test_accuracy", "test_loss", "train_loss")
         rows.append(pair | last | {"num_parameters": size, "encode_seconds": seconds})
         which = pair | {"seed": record.seed}
-        epochs += epoch_rows(Classify.schemas["classifier_epochs"], record, **which)
+        told.append((record, which))
         reached += [which | target for target in first_epochs(record.epochs, context.own.accuracies, seconds)]
         if record.state == "complete" and record.seed == context.seed:
             confusion += confusion_rows(context.arrays(record)["confusion"], **pair)
@@ -56,7 +55,7 @@ def measured(context: Context[Settings], records: Sequence[Record[ClassifierSett
         rows.append(row | pair | {"encode_seconds": encoding[given]})
         confusion += confusion_rows(counts, **pair)
     yield Table("classifiers", rows)
-    yield Table("classifier_epochs", epochs)
+    yield Table("classifier_epochs", epoch_rows(Classify.schemas["classifier_epochs"], told))
     yield Table("classifier_targets", reached)
     yield Table("confusion", confusion)
 

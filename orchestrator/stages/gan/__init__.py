@@ -8,7 +8,6 @@ of raw images, between as many generated images as there are test images and the
 and the test images they are the floor.
 """
 
-import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
@@ -193,10 +192,9 @@ class Gan(Stage[Settings, ScoredGan]):
     def findings(self, tables: Tables) -> Iterator[str]:
         table = tables["gans"].dropna(subset=["frechet_distance"])
         by_loss = tables["gan_intervals"].set_index("loss")
-        distances = {}
-        for loss, row in by_loss.iterrows():
-            ends = "" if math.isnan(row["low"]) else f" (95 % t interval {row['low']:.2f} to {row['high']:.2f})"
-            distances[loss] = f"{row['frechet_distance']:.2f}{ends}"
+        distances = {loss: f"{distance:.2f}" for loss, distance in by_loss["frechet_distance"].items()}
+        for loss, row in by_loss.dropna(subset=["low"]).iterrows():
+            distances[loss] += f" (95 % t interval {row['low']:.2f} to {row['high']:.2f})"
         for loss, rows in table.groupby("loss", observed=True):
             floor, ratio = rows["floor_distance"].iloc[0], by_loss["floor_ratio"][loss]
             yield (

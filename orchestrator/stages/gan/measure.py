@@ -13,9 +13,9 @@ from orchestrator.engine.records import Record
 from orchestrator.engine.stage import Context, Model, Table
 from orchestrator.engine.tables import to_arrow
 from orchestrator.stages.architectures import model_file
-from orchestrator.stages.columns import epoch_rows, training_row
 from orchestrator.stages.gan import Gan, ScoredGan, Settings, best_of, scoring_record
 from orchestrator.stages.gan.scoring import scoring_classifier
+from orchestrator.stages.measures import epoch_rows, training_row
 from trainables.gan_scores import features, frechet_distance
 from trainables.images import as_tensor
 
@@ -31,13 +31,8 @@ def measured(context: Context[Settings], records: Sequence[Record[ScoredGan]]) -
     extra = {"floor_distance": floor_distance(context), "features": checksum}
     rows = [_row(record) | extra for record in records]
     yield Table("gans", rows)
-    columns = Gan.schemas["gan_epochs"]
-    epochs = [
-        row
-        for record in records
-        for row in epoch_rows(columns, record, loss=record.config.gan.loss, seed=record.seed)
-    ]
-    yield Table("gan_epochs", epochs)
+    told = [(record, {"loss": record.config.gan.loss, "seed": record.seed}) for record in records]
+    yield Table("gan_epochs", epoch_rows(Gan.schemas["gan_epochs"], told))
     yield Table("gan_intervals", intervals(to_arrow(Gan.schemas["gans"], rows, {}).to_pandas()))
     for loss, best in best_of(records, "frechet_distance").items():
         kind, settings = "trainables.gan.Generator", best.config.gan

@@ -75,14 +75,10 @@ def rows(context: Context[Settings], records: Sequence[Record[ImageSet]]) -> lis
         "num_images": len(context.data.test_images),
         "features": hashlib.sha256(save(network)).hexdigest()[:16],
     }
-    return [
-        {
-            "loss": record.config.gan.loss,
-            "seed": record.seed,
-            "inception_fid": gaussian_distance(gaussians[record.key], gaussians["test"]),
-            "seconds": record.seconds,
-            **same,
-        }
-        for record in records
-        if record.config.gan is not None and record.key in gaussians
-    ]
+    table = []
+    for record in records:
+        if record.config.gan is not None and record.key in gaussians:
+            distance = gaussian_distance(gaussians[record.key], gaussians["test"])
+            which = {"loss": record.config.gan.loss, "seed": record.seed, "seconds": record.seconds}
+            table.append(same | which | {"inception_fid": distance})
+    return table

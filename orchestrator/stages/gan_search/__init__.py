@@ -18,8 +18,9 @@ from orchestrator.engine.records import Record, Trial
 from orchestrator.engine.stage import Context, Picture, Stage, Table, Tables, Worker
 from orchestrator.engine.study import Suggested
 from orchestrator.engine.tables import STATE, TRIAL, schema
-from orchestrator.stages.columns import CLASS_ENTROPY, GAN_MEANS, LOSS, TRIAL_OUTCOME, integer, real, training_row
+from orchestrator.stages.columns import CLASS_ENTROPY, GAN_MEANS, LOSS, TRIAL_OUTCOME, integer, real
 from orchestrator.stages.gan import TUNED, GanSearch, ScoredGan, Settings, best_of, scored_trial, scoring_record
+from orchestrator.stages.measures import training_row
 from orchestrator.stages.sections import Data
 from trainables.epoch import Epoch
 from trainables.gan_settings import VERSION, GanSettings

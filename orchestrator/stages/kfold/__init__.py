@@ -6,7 +6,7 @@ images stand others, and beside the spread of the folds that of a single fold ov
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import Field
 
@@ -15,16 +15,8 @@ from orchestrator.engine.settings import Scale, Section
 from orchestrator.engine.stage import Context, Picture, Stage, Table, Tables, Worker
 from orchestrator.engine.tables import EPOCH, SECONDS, SEED, schema
 from orchestrator.stages.architectures import best, table1, training_cost
-from orchestrator.stages.columns import (
-    LAST_TRAIN_MSE,
-    OUTCOME,
-    TEST_MSE,
-    TRAIN_MSE,
-    category,
-    epoch_rows,
-    integer,
-    mse,
-)
+from orchestrator.stages.columns import LAST_TRAIN_MSE, OUTCOME, TEST_MSE, TRAIN_MSE, category, integer, mse
+from orchestrator.stages.measures import epoch_rows
 from orchestrator.stages.sections import Autoencoders, Data, Distinct
 from trainables.autoencoder_settings import VERSION, AutoencoderSettings
 from trainables.epoch import Epoch
@@ -46,12 +38,7 @@ class Settings(Section):
     """Contiguous blocks of the training images."""
     epochs: Annotated[int, Field(ge=1), Scale("epochs a fold")] = 20
     """Epochs of each fold."""
-    orders: Annotated[Distinct[Order], Scale("orders of the images")] = (
-        "sequential",
-        "shuffled",
-        "stratified",
-        "class_sorted",
-    )
+    orders: Annotated[Distinct[Order], Scale("orders of the images")] = get_args(Order)
     """Orders of the images that blocks are cut from: sequential is the paper's, class_sorted its opposite."""
     num_seeds: Annotated[int, Field(ge=1), Scale("seeds of one fold")] = 4
     """Seeds that the first order's fold 0 is trained with: how much folds would differ by chance alone."""
@@ -126,9 +113,8 @@ class Kfold(Stage[Settings, Fold]):
     def results(self, context: Context[Settings], records: Sequence[Record[Fold]]) -> Iterator[Table]:
         num_train = context.section(Data).num_train
         yield Table("folds", [_row(record, num_train) for record in records])
-        columns = self.schemas["fold_epochs"]
-        rows = [row for record in records for row in epoch_rows(columns, record, **_which(record))]
-        yield Table("fold_epochs", rows)
+        told = [(record, _which(record)) for record in records]
+        yield Table("fold_epochs", epoch_rows(self.schemas["fold_epochs"], told))
 
     def figures(self, context: Context[Settings], tables: Tables) -> Iterator[Picture]:
         from orchestrator.stages.kfold import figures

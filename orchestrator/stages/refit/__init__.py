@@ -15,15 +15,7 @@ from orchestrator.engine.records import Trial
 from orchestrator.engine.settings import Scale, Section, changed
 from orchestrator.engine.stage import Context, Model, Picture, Stage, Table, Tables, Worker
 from orchestrator.engine.tables import ERROR, SECONDS, SEED, STATE, schema
-from orchestrator.stages.architectures import (
-    Trained,
-    best,
-    model_file,
-    model_row,
-    table1,
-    training_cost,
-    with_weights,
-)
+from orchestrator.stages.architectures import Trained, best, model_file, model_row, restored, table1, training_cost
 from orchestrator.stages.columns import LAST_TRAIN_MSE, MODEL, PARAMS, TEST_MSE, boolean, category, integer, text
 from orchestrator.stages.sections import Autoencoders, Data
 from trainables.autoencoder_settings import VERSION, AutoencoderSettings
@@ -103,7 +95,7 @@ class Refit(Stage[Settings, AutoencoderSettings]):
         for record in records:
             if record.state == "complete":
                 yield model_file(record.key, record, "trainables.autoencoder.Autoencoder", record.config, "test_mse")
-                model = with_weights(record.config, context.weights(record))
+                model = restored(record.config, context.weights(record))
                 layers += [{"model": record.key} | row for row in layer_table(model)]
         yield Table("layers", layers)
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from orchestrator.engine.stage import Context, Picture
 from orchestrator.figures.images import image_grid
-from orchestrator.stages.architectures import with_weights
+from orchestrator.stages.architectures import restored
 from orchestrator.stages.measures import Pixels
 from orchestrator.stages.refit import figures
 from trainables.autoencoder import Autoencoder, decode, encode, reconstruct
@@ -29,7 +29,7 @@ def pictures(context: Context[Any]) -> Iterator[Picture]:
     images, labels = context.data.test_images, context.data.test_labels
     complete = {record.key: record for record in context.own_records if record.state == "complete"}
     records = {name: complete[name] for name in CAPTIONS if name in complete}
-    models = {name: with_weights(record.config, context.weights(record)) for name, record in records.items()}
+    models = {name: restored(record.config, context.weights(record)) for name, record in records.items()}
     for name, model in models.items():
         arguments = (images, reconstruct(model, images), labels, CLASS_NAMES)
         yield Picture(f"refit_{name}", CAPTIONS[name], figures.reconstructions, *arguments)

@@ -15,7 +15,8 @@ from orchestrator.engine.stage import Context, File, Picture, Stage, Table, Tabl
 from orchestrator.engine.study import Suggested
 from orchestrator.engine.tables import EPOCH, SECONDS, STATE, TRIAL, schema
 from orchestrator.stages.architectures import Trained, model_row, training_cost
-from orchestrator.stages.columns import PARAMS, TRAIN_MSE, TRIAL_OUTCOME, category, epoch_rows, mse, real
+from orchestrator.stages.columns import PARAMS, TRAIN_MSE, TRIAL_OUTCOME, category, mse, real
+from orchestrator.stages.measures import epoch_rows
 from orchestrator.stages.sections import Autoencoders, Data
 from trainables.autoencoder_settings import VERSION, AutoencoderSettings
 from trainables.epoch import Epoch
@@ -131,9 +132,8 @@ class Search(Stage[Settings, AutoencoderSettings]):
         reached = [record.epochs[-1]["val_mse"] if record.epochs else None for record in records]
         rows = [model_row(record, trial=n, val_mse=reached[n]) for n, record in enumerate(records)]
         yield Table("trials", rows)
-        columns = self.schemas["trial_epochs"]
-        rows = [row for n, record in enumerate(records) for row in epoch_rows(columns, record, trial=n)]
-        yield Table("trial_epochs", rows)
+        told = [(record, {"trial": n}) for n, record in enumerate(records)]
+        yield Table("trial_epochs", epoch_rows(self.schemas["trial_epochs"], told))
         study = finished_study(context.run_name, context.own.space, records)
         yield File("optuna.journal", journal(study))
         yield Table("importances", importances(study, context.seed))
@@ -154,13 +154,13 @@ class Search(Stage[Settings, AutoencoderSettings]):
         complete = trials[trials["state"] == "complete"]
         yield f"{len(trials)} trials, {len(complete)} of them complete."
         if len(complete):
-            best = complete.sort_values(["val_mse", "trial"]).to_dict("records")[0]
-            params = {str(name): value for name, value in best.items() if str(name).startswith("params_")}
-            sizes = ", ".join(
+            best: dict[Any, Any] = complete.sort_values(["val_mse", "trial"]).to_dict("records")[0]
+            params = ", ".join(
                 f"{name.removeprefix('params_')} {f'{value:.4g}' if isinstance(value, float) else value}"
-                for name, value in params.items()
+                for name, value in best.items()
+                if name.startswith("params_")
             )
-            yield f"The best is trial {best['trial']}, validation MSE {best['val_mse']:.5f}: {sizes}."
+            yield f"The best is trial {best['trial']}, validation MSE {best['val_mse']:.5f}: {params}."
 
     def failure(self, records: Trained) -> str | None:
         """Where no trial is complete; single ones may fail."""
