@@ -11,7 +11,7 @@ import pandas as pd
 
 from orchestrator.claims import judged
 from orchestrator.engine.manifest import Manifest
-from orchestrator.engine.results import Run
+from orchestrator.engine.results import Run, as_frame
 from orchestrator.engine.settings import RunSettings
 from orchestrator.engine.stage import Stage
 from orchestrator.engine.suite import Suite
@@ -35,13 +35,15 @@ CLAIMS = schema(
 
 def report(suite: Suite, settings: RunSettings, run: Run, manifest: Manifest) -> Mapping[str, bytes]:
     """The files tables/claims.parquet and report.html, of what there is by now."""
-    tables = {name: table for name, table in run.tables().items() if name != "claims"}
+    tables = _tables(run, manifest)
     reduced = suite.reduced(settings)
     flags = {table: stage.flag for stage in suite.stages if stage.flag for table in stage.schemas}
     claims = judged(tables, _scales(manifest, reduced), flags)
     sections = [section for stage in suite.stages if (section := _section(stage, tables, run, manifest))]
-    if "stages" in tables:
-        took = _table("stages", tables["stages"], STAGES)
+    known = [stage.name for stage in suite.stages if stage.name in manifest.stages]
+    if known:
+        rows = [{"stage": name, **manifest.stages[name].row()} for name in known]
+        took = _table("stages", as_frame(as_parquet(STAGES, rows, {})), STAGES)
         sections.append({"name": "stages", "title": "What it took", "text": [], "tables": [took], "figures": []})
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("orchestrator"), autoescape=True, trim_blocks=True, lstrip_blocks=True
@@ -56,6 +58,17 @@ def report(suite: Suite, settings: RunSettings, run: Run, manifest: Manifest) ->
     )
     table = as_parquet(CLAIMS, claims, manifest.attributes("claims", ""))
     return {"tables/claims.parquet": table, "report.html": page.encode()}
+
+
+def _tables(run: Run, manifest: Manifest) -> dict[str, pd.DataFrame]:
+    """What the stages wrote; a file that is no longer that, or that none of them wrote, is not looked at."""
+    written = [file for entry in manifest.stages.values() for file in entry.files.items()]
+    files = {name: content for name, content in written if name.startswith("tables/")}
+    differing = list(run.differing(files))
+    for name in differing:
+        run.say(f"{name} is damaged or missing; the report does without it")
+    names = [PurePosixPath(name).stem for name in files if name not in differing]
+    return {name: run.table(name) for name in names}
 
 
 def _section(

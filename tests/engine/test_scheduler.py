@@ -85,7 +85,7 @@ def do(
     manifest = of_run.run.manifest()
     plan = Plan.make(of_run, names, manifest)
     progress = Progress(Console(file=io.StringIO()))
-    Scheduler(plan, of_run, manifest or Manifest(name="toy"), progress, connect).run()
+    Scheduler(plan, manifest or Manifest(name="toy"), progress, connect).run()
     written = Run(folder).manifest()
     assert written is not None
     return written.stages

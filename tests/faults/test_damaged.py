@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from orchestrator.engine.compare import differences
@@ -119,6 +120,26 @@ def test_a_folder_without_its_tables_and_manifest_makes_them_from_the_records(
     (copy / "smoke" / "manifest.json").unlink()
     assert "Ray" not in run_again(copy, capsys), "nothing is trained"
     assert list(differences(Run(copy / "smoke"), smoke.run)) == []
+
+
+def test_report_does_without_a_damaged_table_and_without_one_that_no_stage_wrote(
+    smoke: Smoke, copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = Run(copy / "smoke")
+    run.write("tables/gans.parquet", b"PAR1")
+    run.write("tables/trials.parquet", run.read("tables/folds.parquet"))  # a table, but not this one
+    run.write("tables/stranger.parquet", b"PAR1")
+    assert main(["report", "--preset", "smoke", "--runs-dir", str(copy)]) == 0
+    assert capsys.readouterr().err.splitlines() == [
+        f"tables/{name}.parquet is damaged or missing; the report does without it" for name in ("trials", "gans")
+    ]
+    claims, undisturbed = (it.table("claims").astype({"verdict": str}) for it in (run, smoke.run))
+    missed = claims["evidence"].fillna("").str.contains(r"\b(?:gans|trials)\b")
+    assert set(claims[missed]["verdict"]) == {"not_tested"} < set(undisturbed[missed]["verdict"])
+    pd.testing.assert_frame_equal(claims[~missed], undisturbed[~missed])
+    run.delete("tables/stranger.parquet")
+    run_again(copy, capsys)
+    assert list(differences(run, smoke.run)) == []
 
 
 @pytest.mark.parametrize("mutate", MUTATIONS)
