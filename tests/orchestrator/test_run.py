@@ -53,7 +53,10 @@ def _refused(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
         (["compare", "one", "other"], "runs/one has no tables: is the name right?"),
         (["--kfold.orders", "sequential", "sequential"], "none twice"),
         (["--kfold.orders", "backwards"], "backwards"),
-        (["--capacity.latent-dims", "2000"], "2000 is above 1024"),
+        (
+            ["--capacity.latent-dims", "2000"],
+            "--capacity.latent-dims: Input should be less than or equal to 1024 (got 2000)",
+        ),
         (
             ["--gan.search.on", "--gan.num-workers", "3", "--gan.batch-size", "129"],
             "64 images cannot be shared evenly",
