@@ -53,6 +53,7 @@ def _refused(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
         (["compare", "one", "other"], "runs/one has no tables: is the name right?"),
         (["--kfold.orders", "sequential", "sequential"], "none twice"),
         (["--kfold.orders", "backwards"], "backwards"),
+        (["--gan.num-workers", "3"], "64 images cannot be shared evenly by 3 workers (num_workers)"),
         (
             ["--capacity.latent-dims", "2000"],
             "--capacity.latent-dims: Input should be less than or equal to 1024 (got 2000)",

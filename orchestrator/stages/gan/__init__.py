@@ -78,7 +78,9 @@ class Settings(GanRecipe, Section):
         for name, values in sizes.items():
             uneven = [size for size in values if self.num_workers and size % self.num_workers]
             if uneven and (name == "batch_size" or self.search.on):
-                raise ValueError(f"{name}: {uneven[0]} images cannot be shared evenly by {self.num_workers} workers")
+                raise ValueError(
+                    f"{name}: {uneven[0]} images cannot be shared evenly by {self.num_workers} workers (num_workers)"
+                )
         return self
 
     @property
