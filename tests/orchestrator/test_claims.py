@@ -9,7 +9,6 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from orchestrator.tables import TABLES
 
 from orchestrator.claims import CLAIMS, judged
 from orchestrator.claims.claim import (
@@ -21,6 +20,7 @@ from orchestrator.claims.claim import (
     mean,
     ratio_of_deviations,
 )
+from orchestrator.paper import suite
 from tests.command import Smoke
 
 Made = dict[str, Any]
@@ -214,7 +214,8 @@ def test_evidence_of_a_claim_is_its_judges_required_arguments() -> None:
     assert evidence[34] == ("gans", "folds", "fold_epochs")
     assert evidence[52] == ()
     assert {row["claim"]: row["evidence"] for row in judged({}, {})}[34] == "gans, folds, fold_epochs"
-    assert {name for claim in CLAIMS for name in signature(claim.judge).parameters} <= set(TABLES)
+    tables = {name for stage in suite().stages for name in stage.schemas}
+    assert {name for claim in CLAIMS for name in signature(claim.judge).parameters} <= tables
 
 
 def test_an_optional_table_that_is_missing_leaves_an_answer() -> None:
