@@ -5,7 +5,7 @@ A package of yours adds an experiment by an entry point (docs/extending.md).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -50,6 +50,10 @@ PRESETS: dict[str, dict[str, Any]] = {
 """What is other than the paper's beside what the stages say themselves; the first is what a bare command runs."""
 
 
+MODULES = ("orchestrator.stages", "trainables")
+"""Whose code decides results."""
+
+
 class PaperSettings(RunSettings):
     """What every run of the paper is told beside its stages' settings."""
 
@@ -64,7 +68,7 @@ class PaperSettings(RunSettings):
 @cache
 def suite() -> Suite:
     """The paper's experiments, and those that installed packages add."""
-    return Suite((*STAGES, *_added()), PaperSettings, PRESETS, "paper", _data_checksum, _load_data, _report)
+    return Suite((*STAGES, *_added()), PaperSettings, PRESETS, "paper", _data_checksum, _load_data, _report, MODULES)
 
 
 def _added() -> list[Stage[Any, Any]]:
@@ -96,7 +100,7 @@ def _load_data(settings: PaperSettings) -> Any:
         raise UserError(str(error)) from None
 
 
-def _report(suite: Suite, settings: RunSettings, run: Run, manifest: Manifest) -> Mapping[str, bytes]:
+def _report(suite: Suite, run: Run, manifest: Manifest, mixture: Sequence[str]) -> Mapping[str, bytes]:
     from orchestrator.report import report
 
-    return report(suite, settings, run, manifest)
+    return report(suite, run, manifest, mixture)

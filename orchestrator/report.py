@@ -2,7 +2,7 @@
 
 import base64
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -33,10 +33,16 @@ CLAIMS = schema(
 )
 
 
-def report(suite: Suite, settings: RunSettings, run: Run, manifest: Manifest) -> Mapping[str, bytes]:
-    """The files tables/claims.parquet and report.html, of what there is by now."""
+def report(suite: Suite, run: Run, manifest: Manifest, mixture: Sequence[str]) -> Mapping[str, bytes]:
+    """The files tables/claims.parquet and report.html, of what there is by now.
+
+    Of a stage that has begun, scale and settings are those that it was done with. `mixture` are sentences that say in
+    which code, packages or devices the results differ.
+    """
     tables = _tables(run, manifest)
-    reduced = suite.reduced(settings)
+    settings = {name: suite.as_told(entry.settings) for name, entry in manifest.stages.items()}
+    last = suite.as_told(manifest.settings) or suite.preset(suite.full)
+    reduced = {stage.name: _less(suite, stage.name, settings.get(stage.name, last)) for stage in suite.stages}
     flags = {table: stage.flag for stage in suite.stages if stage.flag for table in stage.schemas}
     claims = judged(tables, _scales(manifest, reduced), flags)
     sections = [section for stage in suite.stages if (section := _section(stage, tables, run, manifest))]
@@ -54,10 +60,47 @@ def report(suite: Suite, settings: RunSettings, run: Run, manifest: Manifest) ->
         sections=sections,
         claims=[claim | {"measured": _measured(claim)} for claim in claims],
         verdicts=Counter(claim["verdict"] for claim in claims).most_common(),
+        facts=_facts(manifest, {name: told for name, told in settings.items() if told} or {"": last}),
+        mixture=mixture,
         reduced=f"This run used {', '.join(less)}." if less else "",
     )
     table = as_parquet(CLAIMS, claims, manifest.attributes("claims", ""))
     return {"tables/claims.parquet": table, "report.html": page.encode()}
+
+
+def _less(suite: Suite, stage: str, settings: RunSettings | None) -> list[str]:
+    """What of a stage is less than the paper's scale."""
+    return (
+        ["settings that this program does not know"] if settings is None else suite.reduced(settings).get(stage, [])
+    )
+
+
+def _facts(manifest: Manifest, settings: Mapping[str, Any]) -> dict[str, str]:
+    """What the results were made with; where that is not the same for all, with the stages."""
+    entries = manifest.stages
+    facts: dict[str, dict[str, Iterable[str]]] = {
+        "Preset": {name: [f"{told.preset}, seed {told.seed}"] for name, told in settings.items()},
+        "Images": {
+            name: [f"FashionMNIST, {told.data.num_train:,} training and {told.data.num_test:,} test images"]
+            for name, told in settings.items()
+        },
+        "Trained on": {name: (it.device for it in entry.trained) for name, entry in entries.items()},
+        "Hosts": {name: (it.host for it in (*entry.trained, entry.made)) for name, entry in entries.items()},
+        "Packages": {
+            name: (", ".join(map(" ".join, it.versions.items())) for it in (*entry.trained, entry.made))
+            for name, entry in entries.items()
+        },
+        "Code": {name: (it.code for it in (*entry.trained, entry.made)) for name, entry in entries.items()},
+    }
+    lines = {}
+    for label, values in facts.items():
+        stages: dict[str, list[str]] = {}
+        for value, name in dict.fromkeys((value, name) for name, own in values.items() for value in own if value):
+            stages.setdefault(value, []).append(name)
+        several = len(stages) > 1
+        parts = [f"{value} ({', '.join(names)})" if several else value for value, names in stages.items()]
+        lines[label] = "; ".join(parts) or "unknown"
+    return lines
 
 
 def _tables(run: Run, manifest: Manifest) -> dict[str, pd.DataFrame]:

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import yaml
 
 from orchestrator.engine.machine import slots_for
+from orchestrator.engine.provenance import processor
 from orchestrator.engine.settings import Resources, UserError
 
 PROBE_SECONDS = 5
@@ -212,7 +213,7 @@ def _describe(dashboard_url: str | None, resources: Resources, added: Mapping[st
             "gpus": int(gpus),
             "accelerators": sorted(accelerators),
             "slots": slots,
-            "driver": _processor(),
+            "driver": processor(),
             "system": f"{platform.system()} {platform.machine()}",
         },
         resources=resources,
@@ -240,11 +241,3 @@ def grows_to(config: Mapping[str, Any]) -> dict[str, float]:
         return float(head["resources"].get(resource, 0) + of_workers)
 
     return {"CPU": most("CPU"), "GPU": most("GPU")}
-
-
-def _processor() -> str:
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()

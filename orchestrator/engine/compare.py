@@ -9,7 +9,9 @@ import pyarrow as pa
 from orchestrator.engine.results import Run
 from orchestrator.engine.settings import UserError
 
-OF_THE_MACHINE = {"started", "slots"}
+MADE_WITH = ("commit", "sources", "versions", "device", "host")
+"""Columns of the table stages that may tell why results differ, and are none."""
+OF_THE_MACHINE = {"started", "slots", *MADE_WITH}
 """Columns that differ from machine to machine, as do those whose unit is the second."""
 
 
@@ -19,6 +21,7 @@ def print_differences(runs_dir: str, names: Sequence[str]) -> int:
         raise UserError("compare takes two names of runs, or their folders")
     one, other = (Run(name if "/" in name else f"{runs_dir.rstrip('/')}/{name}") for name in names)
     lines = list(differences(one, other))
+    lines += _made_with(one, other) if lines else ()
     print("\n".join(lines) or f"{one.location} and {other.location} are equal, times aside")
     return 1 if lines else 0
 
@@ -39,6 +42,15 @@ def differences(one: Run, other: Run) -> Iterator[str]:
                 yield from (f"{Path(name).stem}: {line}" for line in _between(_table(one, name), _table(other, name)))
             elif one.read(name) != other.read(name):
                 yield f"{name} differs"
+
+
+def _made_with(one: Run, other: Run) -> Iterator[str]:
+    """What the two were made with, where that is not the same: it may be why they differ."""
+    stages = [run.table("stages") for run in (one, other) if run.exists("tables/stages.parquet")]
+    for column in MADE_WITH:
+        found = ["; ".join(map(str, table[column].dropna().unique())) for table in stages if column in table]
+        if len(set(found)) > 1:
+            yield f"made with another {column}: {' and '.join(found)}"
 
 
 def _table(run: Run, name: str) -> pa.Table:

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from orchestrator.engine.book import Book
 from orchestrator.engine.cluster import Cluster, connect
-from orchestrator.engine.manifest import versions
 from orchestrator.engine.progress import Progress
+from orchestrator.engine.provenance import versions
 from orchestrator.engine.results import Run
 from orchestrator.engine.settings import UserError
 from orchestrator.engine.worker import UNSEEN

@@ -4,7 +4,6 @@ import os
 from collections.abc import Iterable
 from contextlib import ExitStack
 
-from pydantic import ValidationError
 from threadpoolctl import threadpool_limits
 
 from orchestrator.engine.book import Book
@@ -12,14 +11,15 @@ from orchestrator.engine.cluster import Cluster, check_address
 from orchestrator.engine.doctor import connected
 from orchestrator.engine.folder import digest
 from orchestrator.engine.lock import locked
-from orchestrator.engine.manifest import Manifest, git_commit, versions
+from orchestrator.engine.manifest import Manifest
 from orchestrator.engine.metrics import published
-from orchestrator.engine.plan import Plan, damage, unused_files
+from orchestrator.engine.plan import Plan, damage, mixture_of, unused_files
 from orchestrator.engine.progress import Progress
 from orchestrator.engine.records import hashed
 from orchestrator.engine.results import Run
 from orchestrator.engine.scheduler import Scheduler
-from orchestrator.engine.stage_run import write_stages
+from orchestrator.engine.settings import UserError
+from orchestrator.engine.stage_run import told, write_stages
 
 
 def run(book: Book, names: Iterable[str]) -> int:
@@ -32,6 +32,7 @@ def run(book: Book, names: Iterable[str]) -> int:
         plan = Plan.make(book, names, manifest, damaged)
         for stage in plan.to_do:
             stage.check(stage.own(book.settings))
+        _tell_mixture(book, manifest)
         _set_aside(folder, [name for stage in plan.to_do for name in damaged.get(stage.name, [])])
         if manifest:
             _set_aside(folder, folder.differing(manifest.report))
@@ -41,6 +42,7 @@ def run(book: Book, names: Iterable[str]) -> int:
             print(f"everything is done: {folder.location}/report.html (--force STAGE does a stage again)")
             return 0
         manifest = execute(plan)
+        _tell_mixture(book, manifest)
     where, entries = folder.location, {stage.name: manifest.stages[stage.name] for stage in plan.selected}
     failed = {name: entry for name, entry in entries.items() if entry.state != "done"}
     for name, entry in failed.items():
@@ -53,6 +55,7 @@ def report(book: Book, names: Iterable[str]) -> int:
     """Write the report anew, of what there is."""
     with locked(book.run):
         manifest = book.manifest() or described(None, book)
+        _tell_mixture(book, manifest)
         manifest.report_of = ""
         write_report(book, manifest)
     print(f"report: {book.run.location}/report.html")
@@ -68,6 +71,15 @@ def clean(book: Book, names: Iterable[str]) -> int:
     number = sum(name.endswith(".json") for name in unused)
     print(f"{number} records that nothing used are removed from {book.run.location}/records")
     return 0
+
+
+def _tell_mixture(book: Book, manifest: Manifest | None) -> None:
+    """Say in which code, packages or devices the results differ; UserError where that is not to be."""
+    lines = mixture_of(book, manifest)
+    if lines and book.settings.strict:
+        raise UserError(f"--strict: {'; '.join(lines)} (choose another --name, or do the stages again with --force)")
+    for line in lines:
+        book.run.say(line)
 
 
 def _set_aside(folder: Run, names: Iterable[str]) -> None:
@@ -88,7 +100,6 @@ def execute(plan: Plan) -> Manifest:
     book, settings, folder = plan.book, plan.book.settings, plan.book.run
     check_address(settings.address)
     manifest = described(plan.manifest, book)
-    folder.write_manifest(manifest)
     with ExitStack() as stack:
         stack.enter_context(threadpool_limits(1))  # how many threads a sum is split among shows in its last digits
         progress = stack.enter_context(Progress())
@@ -99,7 +110,6 @@ def execute(plan: Plan) -> Manifest:
 
         def connected_and_published() -> Cluster:
             cluster = connected(stack, book, progress)
-            manifest.hardware = cluster.hardware
             stack.enter_context(published(scheduler.runs))
             return cluster
 
@@ -110,29 +120,23 @@ def execute(plan: Plan) -> Manifest:
 
 
 def described(manifest: Manifest | None, book: Book) -> Manifest:
-    """The manifest, or that of a run that has not begun, saying what the run is told and with what it is done."""
+    """The manifest, or that of a run that has not begun, saying what the command is told."""
     settings = book.settings
     manifest = manifest or Manifest(name=settings.run_name)
     manifest.preset, manifest.seed = settings.preset, settings.seed
-    manifest.settings = settings.model_dump(mode="json", exclude={"force", "config"})
+    manifest.settings = told(settings)
     manifest.data_checksum = book.suite.data_checksum(settings)
-    manifest.versions, manifest.git_commit = versions(), git_commit()
     return manifest
 
 
 def write_report(book: Book, manifest: Manifest) -> None:
     """Write the report of what a run has found so far, unless it stands as it should."""
-    stages = {name: [entry.state, entry.started, entry.files] for name, entry in manifest.stages.items()}
-    made_of = hashed([stages, manifest.settings, manifest.versions, manifest.git_commit])
+    stages = {name: entry.model_dump(mode="json") for name, entry in manifest.stages.items()}
+    lines = mixture_of(book, manifest)
+    made_of = hashed([stages, manifest.settings, lines])
     if made_of == manifest.report_of and not any(book.run.differing(manifest.report)):
         return
-    known = type(book.settings).model_fields
-    told = {name: value for name, value in manifest.settings.items() if name in known}
-    try:
-        settings = type(book.settings).model_validate(told)  # the run's: the command may have others
-    except ValidationError:
-        settings = book.settings
-    files = book.suite.epilogue(book.suite, settings, book.run, manifest)
+    files = book.suite.epilogue(book.suite, book.run, manifest, lines)
     for name, content in files.items():
         book.run.write(name, content)
     manifest.report, manifest.report_of = {name: digest(content) for name, content in files.items()}, made_of

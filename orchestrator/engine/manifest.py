@@ -1,20 +1,15 @@
-"""What a run folder's manifest.json says: settings, versions, hardware, and how far each stage is."""
+"""What a run folder's manifest.json says: how far each stage is, what it was told and what it was made with."""
 
-import contextlib
-import os
-import platform
-import subprocess
+from collections.abc import Iterable
 from datetime import datetime
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-SCHEMA_VERSION = 3
+from orchestrator.engine.provenance import Made
+
+SCHEMA_VERSION = 4
 """Raised whenever a run folder of the version before could be misread."""
-PACKAGES = ("ray", "torch", "optuna", "numpy", "pandas", "pyarrow", "scikit-learn")
-"""Those that a result depends on."""
 State = Literal["done", "failed", "running", "blocked"]
 
 
@@ -25,6 +20,12 @@ class StageState(BaseModel):
 
     state: State
     fingerprint: str
+    settings: dict[str, Any] = {}
+    """All settings of the command that did it; the fingerprint is of those that decide its outcome."""
+    made: Made = Made()
+    """With what its tables were written."""
+    trained: tuple[Made, ...] = ()
+    """With what its trainings were done, each once."""
     started: str
     """ISO 8601, UTC."""
     seconds: float = 0.0
@@ -45,12 +46,30 @@ class StageState(BaseModel):
 
     def row(self) -> dict[str, Any]:
         """Columns of the table stages."""
-        own = self.model_dump(exclude={"records", "files", "captions"})
-        return own | {"started": datetime.fromisoformat(self.started)}
+        by = self.trained or (self.made,)
+        return {
+            **self.model_dump(include={"state", "seconds", "training_seconds", "slots", "fingerprint", "error"}),
+            "started": datetime.fromisoformat(self.started),
+            "preset": self.settings.get("preset"),
+            "seed": self.settings.get("seed"),
+            "commit": self.made.commit,
+            "sources": _each(it.sources for it in (self.made, *self.trained)),
+            "versions": ", ".join(map(" ".join, self.made.versions.items())),
+            "device": _each(it.device for it in by),
+            "host": _each(it.host for it in by),
+        }
+
+
+def _each(values: Iterable[str]) -> str:
+    return "; ".join(dict.fromkeys(values))
 
 
 class Manifest(BaseModel):
-    """manifest.json: what was run, with what, and how far it got."""
+    """manifest.json: how far a run is.
+
+    Preset, seed and settings are those of the last command that did something; what each stage was told stands in its
+    entry.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -60,9 +79,6 @@ class Manifest(BaseModel):
     seed: int = 0
     settings: dict[str, Any] = {}
     data_checksum: str = ""
-    versions: dict[str, str] = {}
-    git_commit: str | None = None
-    hardware: dict[str, Any] = {}
     stages: dict[str, StageState] = {}
     report: dict[str, str] = {}
     """Files of the report, by name, with their SHA-256."""
@@ -73,24 +89,3 @@ class Manifest(BaseModel):
         """What a table of this run says of itself."""
         own = {"run": self.name, "preset": self.preset, "seed": self.seed, "schema_version": SCHEMA_VERSION}
         return {"table": table, **own, "fingerprint": fingerprint}
-
-
-def versions(packages: tuple[str, ...] = PACKAGES) -> dict[str, str]:
-    """Versions of Python and of these packages."""
-    known = {"python": platform.python_version()} | dict.fromkeys(packages, "not installed")
-    for package in packages:
-        with contextlib.suppress(PackageNotFoundError):
-            known[package] = version(package)
-    return known
-
-
-def git_commit() -> str | None:
-    """Commit that this code was checked out from, with "-dirty" where it was changed since.
-
-    Outside git, in a submitted job or an image say, what the variable GIT_COMMIT has; None where it is not set.
-    """
-    command, found = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"], ""
-    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-        done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10)
-        found = done.stdout.strip()
-    return found or os.environ.get("GIT_COMMIT")

@@ -10,6 +10,7 @@ from orchestrator.engine.lock import holder
 from orchestrator.engine.machine import slots_for, this_machine
 from orchestrator.engine.manifest import Manifest
 from orchestrator.engine.progress import duration
+from orchestrator.engine.provenance import made, mixture
 from orchestrator.engine.results import Run
 from orchestrator.engine.settings import RunSettings
 from orchestrator.engine.stage import Stage
@@ -28,35 +29,40 @@ class Plan:
     manifest: Manifest | None
     selected: tuple[Stage[Any, Any], ...]
     to_do: tuple[Stage[Any, Any], ...]
+    anew: frozenset[str]
+    """Stages whose trainings are done again, although they are recorded."""
 
     @classmethod
     def make(cls, book: Book, names: Iterable[str], manifest: Manifest | None, damaged: Collection[str] = ()) -> Self:
-        """What is needed is brought in; what depends on a stage that is redone is redone with it.
+        """What is needed is brought in; what depends on a stage that is redone, or trains again, is redone with it.
 
         Stages of which a file is damaged write their files again, from their records, and nothing depends on that.
         """
-        wanted = set(names)
+        wanted, known = set(names), set(manifest.stages if manifest else ())
         for name in reversed(book.stages):
             if name in wanted:
                 wanted.update(book.needs(name))
+        anew = {name for name in book.settings.force if name in wanted and book.was_done(name, manifest)}
         redo: set[str] = set()
         for name in book.stages:
-            asked = name in wanted and (name in book.settings.force or not book.was_done(name, manifest))
-            known = manifest is not None and name in manifest.stages
-            if asked or (known and redo.intersection(book.needs(name))):
+            asked = name in wanted and (name in anew or not book.was_done(name, manifest))
+            if asked or (name in known and redo.intersection(book.needs(name))):
                 redo.add(name)
-        to_do = redo | (wanted & set(damaged))
-        for name in reversed(book.stages):  # a stage whose records are gone trains again what others build on
-            if name in to_do:
-                to_do.update(need for need in book.needs(name) if book.study(need).num_missing)
+        to_do, so_far = redo | (wanted & set(damaged)), set[str]()
+        while to_do != so_far:  # a stage whose records are gone trains again what others build on
+            so_far = set(to_do)
+            for name in reversed(book.stages):
+                if name in to_do:
+                    to_do.update(need for need in book.needs(name) if book.study(need).num_missing)
+            trained = {name for name in to_do if book.study(name).num_missing}
+            to_do.update(name for name in known if name in book.stages and trained.intersection(book.needs(name)))
         selected = tuple(stage for name, stage in book.stages.items() if name in wanted | to_do)
-        return cls(book, manifest, selected, tuple(stage for stage in selected if stage.name in to_do))
+        return cls(book, manifest, selected, tuple(it for it in selected if it.name in to_do), frozenset(anew))
 
     def num_missing(self, stage: Stage[Any, Any]) -> int:
         """Trainings that the command has to do for a stage."""
         study = self.book.study(stage.name)
-        anew = stage.name in self.book.settings.force and self.book.was_done(stage.name, self.manifest)
-        return 0 if stage not in self.to_do else study.num_trials if anew else study.num_missing
+        return 0 if stage not in self.to_do else study.num_trials if stage.name in self.anew else study.num_missing
 
 
 def damage(run: Run, manifest: Manifest | None) -> dict[str, list[str]]:
@@ -79,6 +85,18 @@ def unused_files(book: Book, manifest: Manifest | None) -> list[str]:
             used = {trial.address for trial in study.trials} | set(entry.records if entry else ())
             unused += book.records(name).others(used | {context.inputs_address})
     return unused
+
+
+def mixture_of(book: Book, manifest: Manifest | None) -> list[str]:
+    """In which code, packages and devices a run's results differ from each other, or from what is here: lines."""
+    trained, written = {}, {}
+    for name in book.stages:
+        entry = manifest.stages.get(name) if manifest else None
+        is_done = entry is not None and entry.state == "done"
+        trained[name] = list(entry.trained) if entry and is_done else [it.made for it in book.study(name).in_order()]
+        written[name] = [entry.made] if entry and is_done else []
+    here = {name: made(book.suite.modules_of(stage)) for name, stage in book.stages.items()}
+    return mixture({name: trained[name] + written[name] for name in book.stages}, trained, here)
 
 
 def _looked_at(book: Book, names: Iterable[str]) -> Plan:
@@ -145,6 +163,8 @@ def print_status(book: Book, names: Iterable[str]) -> int:
         if study.num_trials and (state != "done" or note):
             note = f"{len(study.records)} of {study.num_trials} trainings recorded  {note}"
         print(f"{name:<13} {state:<12} {seconds:>8}  {note}".rstrip())
+    for line in mixture_of(book, plan.manifest):
+        print(line)
     unused = sum(name.endswith(".json") for name in unused_files(book, plan.manifest))
     if unused:
         print(f"{unused} records that nothing uses (clean removes them)")

@@ -27,6 +27,7 @@ from torch import distributed
 
 from orchestrator.engine.cluster import Cluster
 from orchestrator.engine.folder import Folder, Unusable
+from orchestrator.engine.provenance import made
 from orchestrator.engine.records import Checkpoint, Records, Rows
 from orchestrator.engine.stage import Worker
 from orchestrator.engine.stage_run import StageRun
@@ -36,7 +37,8 @@ POLL_SECONDS = 0.2
 START_RETRIES = 3
 """Times that a group is waited for anew, ten minutes each, where the cluster has no room for it."""
 Outcome = dict[str, Any]
-"""How a training ended: `error` (a text, or None) or `unusable` (why nothing can be written)."""
+"""How a training ended: `error` (a text, or None) and what it was `made` with, or `unusable` (why nothing can be
+written)."""
 Tell = Callable[[tuple[str, Rows, Outcome | None]], Any]
 """Takes a trial's key, its epochs so far and, at its end, the outcome."""
 
@@ -96,7 +98,8 @@ def train_together(stage_run: StageRun, cluster: Cluster, data: Any, folder: Fol
                 if key in left and rows:
                     stage_run.report(key, rows)
                 if key in left and outcome is not None:
-                    stage_run.over(key, rows or None, outcome["error"], num_workers=num_workers)
+                    with_ = outcome.get("made")
+                    stage_run.over(key, rows or None, outcome["error"], made_with=with_, num_workers=num_workers)
     except BaseException:
         interrupted.set()  # Ray goes down under the groups
         raise
@@ -201,4 +204,5 @@ def _train_from(so_far: Checkpoint, job: Job, data: Any, records: Records, tell:
     if rank == 0:
         if diverged is None and so_far.state is not None:
             records.save_results(job.trial, so_far)
-        tell((job.trial.key, so_far.rows, {"error": diverged}))
+        by = made(job.modules, worker.device)
+        tell((job.trial.key, so_far.rows, {"error": diverged, "made": by}))

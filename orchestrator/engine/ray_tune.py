@@ -12,6 +12,7 @@ from ray.tune.search import Searcher
 
 from orchestrator.engine.cluster import Cluster
 from orchestrator.engine.folder import Folder, Unusable
+from orchestrator.engine.provenance import made
 from orchestrator.engine.records import Records
 from orchestrator.engine.stage import Worker
 from orchestrator.engine.stage_run import StageRun
@@ -112,7 +113,8 @@ class _Feed(Searcher):
                 if error:
                     stage_run.lost(key)
                 else:
-                    stage_run.over(key, (result or {}).get("rows"), (result or {}).get("error"))
+                    last = result or {}
+                    stage_run.over(key, last.get("rows"), last.get("error"), made_with=last.get("made"))
             except Exception as unwritten:  # Tune would take it for a fault of the trial
                 self._source.halt(unwritten)
 
@@ -170,13 +172,14 @@ def _train(config: dict[str, Any], data: Any, location: str) -> None:
     folder, trial = Folder(location), job.trial
     records = Records(folder, job.stage.name)
     rows: list[dict[str, float]] = []
+    by = {"made": made(job.modules, device)}
     try:
         check_reach(folder)
         so_far = records.load_checkpoint(trial.address)
         rows, checkpointed = so_far.rows, time.perf_counter()
         for epoch, diverged in job.epochs(data, records, so_far, Worker(device)):
             if diverged:
-                tune.report({"rows": rows, "error": diverged})
+                tune.report({"rows": rows, "error": diverged, **by})
                 return
             if epoch.number == trial.epochs:
                 so_far.state = epoch.state()
@@ -186,12 +189,12 @@ def _train(config: dict[str, Any], data: Any, location: str) -> None:
                 records.save_checkpoint(trial.address, so_far)
                 checkpointed = time.perf_counter()
             compared = {COMPARED: epoch.metrics[job.stage.metric]} if job.stops_weak_trials else {}
-            tune.report({**compared, "rows": rows})
+            tune.report({**compared, "rows": rows, **by})
     except Unusable as error:
         tune.report({"rows": rows, "unusable": str(error)})
     except (OSError, torch.AcceleratorError, torch.OutOfMemoryError):
         raise  # the machine's fault: the training is taken up again by another worker
     except Exception:
-        tune.report({"rows": rows, "error": traceback.format_exc()})
+        tune.report({"rows": rows, "error": traceback.format_exc(), **by})
     finally:
         unwatch()

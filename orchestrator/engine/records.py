@@ -8,7 +8,7 @@ import json
 import math
 import pickle
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Any, Generic, Literal, Self, TypeVar
@@ -16,7 +16,8 @@ from typing import Any, Generic, Literal, Self, TypeVar
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from orchestrator.engine.folder import Damaged, Folder
+from orchestrator.engine.folder import Damaged, Folder, digest
+from orchestrator.engine.provenance import Made
 
 Config = TypeVar("Config", bound=BaseModel)
 Rows = list[dict[str, float]]
@@ -49,14 +50,16 @@ class Trial(Generic[Config]):
     """About how many seconds it takes on one core; only the order of the work depends on it."""
     keep_weights: bool = False
     """Whether the final weights are kept, as safetensors beside the record."""
+    world: Mapping[str, Any] = field(default_factory=dict)
+    """What decides its outcome and is not its own: the data's checksum, digests of what the stage's inputs are made
+    of, the version of the training's code."""
     address: str = ""
     """Key and hash of all that decides the outcome: the same address, the same result."""
 
     def addressed(self, world: Mapping[str, Any]) -> Self:
-        """The trial with its address; `world` is what decides the outcome and is not the trial's own: the data's
-        checksum, the addresses of what the stage's inputs are made of, the version of the training's code."""
+        """The trial in its world, with its address."""
         told = [self.config.model_dump(mode="json"), self.seed, self.epochs, self.keep_weights, dict(world)]
-        return replace(self, address=f"{self.key}-{hashed(told)}")
+        return replace(self, world=dict(world), address=f"{self.key}-{hashed(told)}")
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,12 @@ class Record(Generic[Config]):
     """Workers that shared the training."""
     parts: tuple[str, ...] = ()
     """Endings of the files that it left beside the record: WEIGHTS, ARRAYS."""
+    digest: str = ""
+    """Hash of its outcome, metrics and files: trainings with the same digest went the same, bit for bit."""
+    made: Made = field(default_factory=Made)
+    """What it was done with."""
+    world: Mapping[str, Any] = field(default_factory=dict)
+    """The trial's."""
     address: str = ""
     """The trial's."""
 
@@ -141,10 +150,11 @@ class Records:
             parts = tuple(ending for ending in (WEIGHTS, ARRAYS) if ending in content["parts"])
             for ending in parts:
                 self.folder.read_sealed(self.name(trial.address, ending))
-            return Record(**content | {"config": trial.config, "parts": parts, "address": trial.address})
+            typed = {"config": trial.config, "parts": parts, "made": Made.model_validate(content["made"])}
+            return Record(**content | typed | {"address": trial.address})
         except FileNotFoundError:
             reason = "lacks its weights or arrays"
-        except (Damaged, KeyError, TypeError):
+        except (Damaged, KeyError, TypeError, ValueError):
             pass
         if set_aside and self.folder.exists(name):
             self.folder.set_aside(name, reason)
@@ -152,13 +162,18 @@ class Records:
 
     def save(self, record: Record[Any]) -> None:
         """Write a record, for good; the training's checkpoint goes."""
-        content = asdict(replace(record, config=None)) | {"config": record.config.model_dump(mode="json")}
-        self.folder.write_json(self.name(record.address), content)
+        models = {name: getattr(record, name).model_dump(mode="json") for name in ("config", "made")}
+        self.folder.write_json(self.name(record.address), vars(record) | models)
         self.folder.delete(self.name(record.address, CHECKPOINT))
 
     def parts(self, address: str) -> tuple[str, ...]:
         """Endings of the files that a training left beside its record."""
         return tuple(ending for ending in (WEIGHTS, ARRAYS) if self.folder.exists(self.name(address, ending)))
+
+    def digest(self, address: str, rows: Rows, parts: Collection[str]) -> str:
+        """Of a training's outcome: what it measured, times aside, and the files that it left."""
+        measured = [{name: value for name, value in row.items() if name != "seconds"} for row in rows]
+        return hashed([measured, *(digest(self.folder.read_sealed(self.name(address, part))) for part in parts)])
 
     def others(self, addresses: Collection[str]) -> list[str]:
         """Files of the stage that have none of these addresses."""

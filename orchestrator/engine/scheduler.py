@@ -55,6 +55,10 @@ class Scheduler:
         Raises:
             UserError: the data cannot be had, no Ray answers, or the run folder takes no more files.
         """
+        for name in self._manifest.stages.keys() & set(self._to_do) - self._plan.anew:
+            entry = self._manifest.stages[name]  # what it builds on may change before it has begun itself
+            self._manifest.stages[name] = entry.model_copy(update={"state": "running"})
+        self._book.run.write_manifest(self._manifest)
         if any(self._plan.num_missing(stage) for stage in self._plan.to_do):
             self._book.data  # noqa: B018  (what cannot be had is told of before anything starts)
         for turn in range(1 + max(self._turns.values(), default=0)):
@@ -160,7 +164,7 @@ class Scheduler:
             self._end(stage_run, lambda: stage_run.enter("blocked", f"needs {', '.join(failed)}, which failed"))
             return
         try:
-            stage_run.begin(anew=name in self._book.settings.force and self._book.was_done(name, self._plan.manifest))
+            stage_run.begin(anew=name in self._plan.anew)
             if stage_run.study.num_missing and self._broken and not stage_run.stage.shared:
                 raise self._broken
         except Exception as error:

@@ -102,6 +102,9 @@ class RunSettings(Section):
     """Ray cluster: auto (a running one, or one of our own), local (always our own), or host:port."""
     force: tuple[str, ...] = ()
     """Stages to redo although they are done."""
+    strict: bool = False
+    """Refuse to go on, or to report, where results were made by other code, packages or devices than each other, or
+    than are here."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
     """Decides every random number of the run."""
     resources: Resources = Resources()

@@ -153,7 +153,7 @@ class Stage(Generic[Own, Config]):
         return ()
 
     def made_of(self, context: Context[Own]) -> Sequence[str]:
-        """Addresses of the records, checksums of the files, that `inputs` is made of; empty where there are none."""
+        """Digests of the records, checksums of the files, that `inputs` is made of; empty where there are none."""
         return ()
 
     def inputs(self, context: Context[Own]) -> Arrays:

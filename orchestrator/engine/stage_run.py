@@ -10,15 +10,16 @@ import traceback
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.engine.book import Book
 from orchestrator.engine.folder import digest
 from orchestrator.engine.manifest import Manifest, StageState, State
 from orchestrator.engine.progress import Progress, Standing, duration
+from orchestrator.engine.provenance import Made, distinct, made
 from orchestrator.engine.records import Outcome, Record, Rows
 from orchestrator.engine.results import as_frame
-from orchestrator.engine.settings import UserError
+from orchestrator.engine.settings import RunSettings, UserError
 from orchestrator.engine.stage import Model, Picture, Table
 from orchestrator.engine.study import Study
 from orchestrator.engine.tables import STAGES, as_parquet
@@ -51,6 +52,7 @@ class StageRun:
         self.longest = 0.0
         """Cost of the longest trial that waited at the start."""
         self._inputs = ""
+        self._modules = book.suite.modules_of(self.stage)
         self._started, self._clock = datetime.now(UTC), time.monotonic()
         self._rows: dict[str, Rows] = {}
         """Epochs of the running trials."""
@@ -86,7 +88,7 @@ class StageRun:
         self._rows[trial.key] = []
         self._progress.show(self.name, self.standing())
         weak = self.stage.stops_weak_trials(self.own)
-        return Job(self.stage, trial, self._inputs, self.resources.stuck_seconds, weak)
+        return Job(self.stage, trial, self._inputs, self.resources.stuck_seconds, self._modules, weak)
 
     def report(self, key: str, rows: Rows) -> None:
         """Take note of a running trial's epochs so far."""
@@ -110,18 +112,38 @@ class StageRun:
             self.over(key, None, error, lost=True)
 
     def over(
-        self, key: str, rows: Rows | None, error: str | None, *, lost: bool = False, num_workers: int = 1
+        self,
+        key: str,
+        rows: Rows | None,
+        error: str | None,
+        *,
+        made_with: Made | None = None,
+        lost: bool = False,
+        num_workers: int = 1,
     ) -> None:
         """Record a trial that has ended: its epochs, where they are not those reported, and why it failed, if it did.
 
-        `lost` says that the machine was at fault, `num_workers` how many shared the training.
+        `made_with` is what its worker said, `lost` that the machine was at fault, `num_workers` how many shared it.
         """
         trial, reported = self.study.running[key], self._rows.pop(key)
         rows = reported if rows is None else rows
         state: Outcome = "failed" if error else "complete" if len(rows) == trial.epochs else "pruned"
         parts = self.records.parts(trial.address) if state == "complete" else ()
-        whose = key, trial.config, trial.seed
-        record = Record(*whose, state, rows, error or None, lost, num_workers, parts, trial.address)
+        record = Record(
+            key,
+            trial.config,
+            trial.seed,
+            state,
+            rows,
+            error or None,
+            lost=lost,
+            num_workers=num_workers,
+            parts=parts,
+            digest=self.records.digest(trial.address, rows, parts),
+            made=made_with or Made(),
+            world=trial.world,
+            address=trial.address,
+        )
         self.records.save(record)
         self.study.tell(record)
         value = rows[-1].get(self.stage.metric) if rows else None
@@ -152,6 +174,9 @@ class StageRun:
         entry = StageState(
             state=state,
             fingerprint=self._book.fingerprints[self.name],
+            settings=told(self._book.settings),
+            made=made(self._modules),
+            trained=distinct(it.made for it in self.study.records.values() if it.made != Made()),
             started=self._started.isoformat(),
             seconds=time.monotonic() - self._clock,
             training_seconds=sum(record.seconds for record in self.study.records.values()),
@@ -212,6 +237,11 @@ class StageRun:
         for suffix, content in files.items():
             self._write(f"figures/{picture.name}.{suffix}", content)
         self._captions[picture.name] = picture.caption
+
+
+def told(settings: RunSettings) -> dict[str, Any]:
+    """What a command was told, as the manifest keeps it."""
+    return settings.model_dump(mode="json", exclude={"force", "config", "strict"})
 
 
 def write_stages(book: Book, manifest: Manifest) -> None:

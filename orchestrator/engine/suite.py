@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from pydantic import create_model
+from pydantic import ValidationError, create_model
 
 from orchestrator.engine.settings import RunSettings, UserError, changed, merged, reduced, section
 from orchestrator.engine.stage import Stage
@@ -35,8 +35,11 @@ class Suite:
     """Identifies the data that some settings select."""
     load_data: Callable[[Any], Any]
     """Loads them; raises UserError where they cannot be had."""
-    epilogue: Callable[[Suite, RunSettings, Run, Manifest], Mapping[str, bytes]]
-    """Makes files, by name, of all that a run has found: its report."""
+    epilogue: Callable[[Suite, Run, Manifest, Sequence[str]], Mapping[str, bytes]]
+    """Makes files, by name, of all that a run has found, and of lines that say in which code, packages
+    and devices its results differ: its report."""
+    modules: tuple[str, ...] = ()
+    """Modules whose code decides results, beside the engine's and the stages' own."""
 
     @cached_property
     def settings(self) -> type[RunSettings]:
@@ -57,6 +60,12 @@ class Suite:
             changes = merged(changes, nested)
         return changed(self.settings(preset=name), **changes)
 
+    def modules_of(self, stage: Stage[Any, Any]) -> tuple[str, ...]:
+        """Modules whose code decides a stage's results."""
+        own = type(stage).__module__
+        of_stage = () if own.startswith(self.modules) else (own.partition(".")[0],)
+        return (__name__.rpartition(".")[0], *self.modules, *of_stage)
+
     def wanted(self, settings: RunSettings) -> tuple[Stage[Any, Any], ...]:
         """The stages of a run with these settings."""
         return tuple(stage for stage in self.stages if stage.wanted(stage.own(settings)))
@@ -74,6 +83,14 @@ class Suite:
             lines += reduced(stage.own(settings), stage.own(full))
             less[stage.name] = list(dict.fromkeys(lines))
         return less
+
+    def as_told(self, told: Mapping[str, Any]) -> RunSettings | None:
+        """Settings that a manifest keeps; None where they are not this program's."""
+        known = self.settings.model_fields
+        try:
+            return self.settings.model_validate({name: value for name, value in told.items() if name in known})
+        except ValidationError:
+            return None
 
     def fingerprints(self, settings: RunSettings) -> dict[str, str]:
         """Of each stage of a run, a hash of all that decides its outcome: are its tables up to date?

@@ -41,6 +41,13 @@ STAGES = schema(
     column("training_seconds", FLOAT, "time that its trainings took, added up", "s"),
     column("slots", INT, "trainings that could run at once"),
     column("fingerprint", TEXT, "hash of all that decides its outcome"),
+    column("preset", CATEGORY, "preset of the command that did it"),
+    column("seed", INT, "seed of the run, from which its trainings' seeds are counted"),
+    column("commit", TEXT, "of the code that wrote its tables, with -dirty where that was changed since"),
+    column("sources", TEXT, "hash of the code that did its trainings and tables; several where they differ"),
+    column("versions", TEXT, "of the packages with which its tables were written"),
+    column("device", TEXT, "GPU or processor on which it was trained; several where they differ"),
+    column("host", TEXT, "machine on which it was trained; several where they differ"),
     column("error", TEXT, "why it failed; missing where it did not"),
 )
 """The table stages, which the engine itself writes."""

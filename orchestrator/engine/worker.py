@@ -29,6 +29,8 @@ class Job:
     """Address of the arrays that the stage's trainings are given; empty where there are none."""
     stuck_seconds: float
     """After which a worker that finished no epoch counts as stuck."""
+    modules: tuple[str, ...]
+    """Whose code decides the outcome."""
     stops_weak_trials: bool
 
     def epochs(

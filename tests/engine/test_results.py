@@ -9,9 +9,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from orchestrator.engine import manifest as provenance
 from orchestrator.engine.folder import Damaged, Unusable
-from orchestrator.engine.manifest import SCHEMA_VERSION, Manifest, StageState, git_commit
+from orchestrator.engine.manifest import SCHEMA_VERSION, Manifest, StageState
 from orchestrator.engine.results import Run
 from orchestrator.engine.settings import UserError
 
@@ -25,17 +24,6 @@ def files(run: Run) -> list[str]:
     """Every file below the run folder, hidden ones too."""
     root = Path(run.absolute)
     return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
-
-
-def test_commit_is_git_s_or_where_there_is_no_git_what_the_environment_says(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("GIT_COMMIT", "c0ffee")
-    assert git_commit() not in {None, "c0ffee"}
-    monkeypatch.setattr(provenance, "__file__", str(tmp_path / "manifest.py"))
-    assert git_commit() == "c0ffee"
-    monkeypatch.delenv("GIT_COMMIT")
-    assert git_commit() is None
 
 
 def manifest(**changes: object) -> Manifest:

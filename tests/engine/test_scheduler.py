@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from rich.console import Console
@@ -43,6 +44,8 @@ class InRaysPlace:
         """Trials whose workers are lost."""
         self.fails: set[str] = set()
         """Trials that fail by themselves."""
+        self.loss = 0.5
+        """What every training measures."""
 
     def run_trials(self, source: Source, *others: object) -> None:
         until = time.monotonic() + DEADLINE_SECONDS
@@ -66,7 +69,11 @@ class InRaysPlace:
         if key in self.loses:
             stage_run.lost(key)
         else:
-            stage_run.over(key, [{"epoch": 1, "seconds": 0.1}], "out of paint" if key in self.fails else None)
+            stage_run.over(
+                key,
+                [{"epoch": 1, "loss": self.loss, "seconds": time.monotonic()}],
+                "out of paint" if key in self.fails else None,
+            )
 
 
 @pytest.fixture
@@ -148,6 +155,81 @@ def test_forced_stage_trains_all_again_and_what_it_needs_nothing(tmp_path: Path,
     assert ray.trained == ["first", "second", "third"], "nothing is left to do"
     do(tmp_path, of, "third", force=("second",))
     assert ray.trained == ["first", "second", "third", "second"], "and the third's trial is what it was"
+
+
+class Building(Toy):
+    """Its trainings are given what those of the stages that it needs measured."""
+
+    def made_of(self, context: Context[Nothing]) -> Sequence[str]:
+        return [record.digest for name in self.all_needs for record in context.records(name).values()]
+
+    def inputs(self, context: Context[Nothing]) -> dict[str, np.ndarray[Any, Any]]:
+        return {"nothing": np.zeros(1)}
+
+
+def building() -> Suite:
+    return suite(
+        training("first"),
+        Building(ONLY, needs=("first",), name="second"),
+        Building(ONLY, needs=("second",), name="third"),
+        training("beside", "first"),
+    )
+
+
+def test_what_builds_on_a_forced_stage_is_trained_again_where_that_came_to_something_else(
+    tmp_path: Path, ray: InRaysPlace
+) -> None:
+    """As after a change of the code, or on another kind of processor."""
+    do(tmp_path, building(), "third", "beside")
+    ray.trained.clear()
+    do(tmp_path, building(), "third", "beside", force=("first",))
+    assert ray.trained == ["first"], "the same came out, but for its seconds"
+    ray.loss = 0.25
+    do(tmp_path, building(), "third", "beside", force=("first",))
+    assert ray.trained[1:] == ["first", "second", "third"]
+    ray.trained.clear()
+    do(tmp_path, building(), "third", "beside")
+    assert ray.trained == []
+
+
+def test_force_that_was_interrupted_leaves_nothing_that_builds_on_what_is_gone(
+    tmp_path: Path, ray: InRaysPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    do(tmp_path, building(), "third", "beside")
+    ray.trained.clear()
+    ray.loss = 0.25
+    begin = StageRun.begin
+
+    def killed(stage_run: StageRun, *, anew: bool) -> None:
+        if stage_run.name != "first":
+            raise KeyboardInterrupt
+        begin(stage_run, anew=anew)
+
+    monkeypatch.setattr(StageRun, "begin", killed)
+    with pytest.raises(KeyboardInterrupt):
+        do(tmp_path, building(), "third", "beside", force=("first",))
+    monkeypatch.undo()
+    monkeypatch.setattr("orchestrator.engine.ray_tune.run_trials", ray.run_trials)
+    do(tmp_path, building(), "third")
+    assert ray.trained == ["first", "second", "third"]
+
+
+def test_what_builds_on_a_record_that_is_trained_again_is_done_again_with_it(
+    tmp_path: Path, ray: InRaysPlace
+) -> None:
+    """The damaged record is needed, since what a stage wrote is damaged too."""
+    do(tmp_path, building(), "third", "beside")
+    ray.trained.clear()
+    ray.loss = 0.25
+    run = Run(tmp_path)
+    run.delete(*run.list("records/first", ".json"))
+    of_run = book(building(), tmp_path)
+    manifest = run.manifest()
+    assert manifest is not None
+    plan = Plan.make(of_run, ["first"], manifest, damaged=["first"])
+    assert [stage.name for stage in plan.to_do] == ["first", "second", "third", "beside"]
+    Scheduler(plan, manifest, Progress(Console(file=io.StringIO())), lambda: NO_CLUSTER).run()
+    assert ray.trained == ["first", "second", "third"]
 
 
 class Telling(Toy):

@@ -99,7 +99,7 @@ class Classify(Stage[Settings, ClassifierSettings]):
                 yield Trial(key, config, seed, own.epochs, num_images, cost, keep_weights=keep)
 
     def made_of(self, context: Context[Settings]) -> Sequence[str]:
-        return (context.records("refit")["best"].address,)
+        return (context.records("refit")["best"].digest,)
 
     def inputs(self, context: Context[Settings]) -> Mapping[str, NDArray[Any]]:
         """Latent vectors of the training and test images, and the seconds that it took to make them."""

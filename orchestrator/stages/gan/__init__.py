@@ -166,7 +166,7 @@ class Gan(Stage[Settings, ScoredGan]):
                 yield scored_trial(context, f"{loss}-seed-{seed}", gan, seed, num_images, keep_weights=True)
 
     def made_of(self, context: Context[Settings]) -> Sequence[str]:
-        return (scoring_record(context).address,)
+        return (scoring_record(context).digest,)
 
     def inputs(self, context: Context[Settings]) -> Mapping[str, NDArray[Any]]:
         """The classifier's weights, and its features of the test images."""

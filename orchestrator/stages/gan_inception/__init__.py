@@ -91,7 +91,7 @@ class Inception(Stage[Settings, ImageSet]):
                 checksum = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
             raise UserError(f"--gan.inception-weights {path}: {error.strerror or error}") from None
-        return (checksum, *(record.address for record in context.records("gan").values()))
+        return (checksum, *(record.digest for record in context.records("gan").values()))
 
     def inputs(self, context: Context[Settings]) -> Mapping[str, NDArray[Any]]:
         """The weights of the network and of the generators."""

@@ -88,7 +88,7 @@ class Tuning(Stage[GanSearch, ScoredGan]):
         return Suggested(num_losses * own.trials, WINDOW, suggest)
 
     def made_of(self, context: Context[GanSearch]) -> Sequence[str]:
-        return (scoring_record(context).address,)
+        return (scoring_record(context).digest,)
 
     def inputs(self, context: Context[GanSearch]) -> Mapping[str, NDArray[Any]]:
         """The classifier's weights, and its features of the validation images."""
