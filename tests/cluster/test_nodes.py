@@ -50,9 +50,6 @@ def test_three_nodes_without_a_common_disk_make_the_tables_of_one(smoke: Smoke, 
     assert run.returncode == 0
     assert used == {node.node_id for node in (nodes.head_node, *others)}
     made = Run(f"{bucket}/smoke")
-    manifest = made.manifest()
-    assert manifest is not None
-    assert manifest.hardware["nodes"] == 3
     assert list(differences(made, smoke.run)) == []
 
 

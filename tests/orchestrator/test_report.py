@@ -11,6 +11,7 @@ from orchestrator.engine.book import Book
 from orchestrator.engine.execute import described, execute, write_report
 from orchestrator.engine.manifest import Manifest
 from orchestrator.engine.plan import Plan
+from orchestrator.engine.provenance import made
 from orchestrator.engine.results import Run
 from orchestrator.engine.settings import Section
 from orchestrator.engine.stage import Stage
@@ -71,6 +72,78 @@ def test_report_writes_the_page_anew_and_tells_the_scale_of_the_run_whatever_the
     assert main(["report", "--name", "smoke", "--preset", preset, "--runs-dir", str(tmp_path)]) == 0
     for name in ("report.html", "tables/claims.parquet"):
         assert copy.read(name) == smoke.run.read(name)
+
+
+def with_entry(run: Run, stage: str, **changes: Any) -> Manifest:
+    """Change what the manifest says of a stage."""
+    manifest = run.manifest()
+    assert manifest is not None
+    manifest.stages[stage] = manifest.stages[stage].model_copy(update=changes)
+    run.write_manifest(manifest)
+    return manifest
+
+
+def scales(run: Run) -> dict[str, set[str]]:
+    """Of the claims with evidence, at which scale they are judged, by evidence."""
+    claims = run.table("claims").query("evidence != ''")
+    return {evidence: set(rows["scale"]) for evidence, rows in claims.groupby("evidence", observed=True)}
+
+
+def test_scale_is_that_with_which_each_stage_was_done(smoke: Smoke, tmp_path: Path) -> None:
+    """The capacity's trainings were the paper's, say; the last command's preset, and this one's, are another."""
+    run = copy_of(smoke, tmp_path)
+    with_entry(run, "capacity", settings=suite().preset("paper").model_dump(mode="json"))
+    assert main(["report", "--name", "smoke", "--preset", "paper", "--runs-dir", str(tmp_path)]) == 0
+    found = scales(run)
+    assert found["reconstruction"] == {"full"}
+    assert found["trials"] == {"reduced"}
+    page = run.read("report.html").decode()
+    assert "Reduced scale" in page
+    assert "paper, seed 1 (capacity)" in page
+    assert "FashionMNIST, 60,000 training and 10,000 test images (capacity)" in page
+    stages = run.table("stages").set_index("stage")
+    assert stages.loc["search", "preset"] == "smoke"
+
+
+def test_settings_that_nobody_knows_any_more_are_no_full_scale(smoke: Smoke, tmp_path: Path) -> None:
+    run = copy_of(smoke, tmp_path)
+    with_entry(run, "capacity", settings={"preset": "huge"})
+    assert main(["report", "--name", "smoke", "--preset", "smoke", "--runs-dir", str(tmp_path)]) == 0
+    assert scales(run)["reconstruction"] == {"reduced"}
+    assert "settings that this program does not know" in run.read("report.html").decode()
+
+
+def test_results_of_other_code_are_told_of_and_stay_so(
+    smoke: Smoke, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = copy_of(smoke, tmp_path)
+    (own,) = (run.manifest() or Manifest(name="")).stages["search"].trained
+    older = {"commit": "4ed5fe1", "sources": "f00", "versions": own.versions | {"torch": "2.14.0"}}
+    old = own.model_copy(update=older)
+    manifest = with_entry(run, "search", made=old, trained=(old.model_copy(update={"device": "H100"}), own))
+    common = ["--preset", "smoke", "--runs-dir", str(tmp_path)]
+    refused = [["all", "--strict"], ["report", "--strict"]]
+    for words in (["status"], ["all"], ["report"], *refused):
+        capsys.readouterr()
+        assert main([*words, *common]) == (2 if words in refused else 0)
+        printed = "".join(capsys.readouterr())
+        assert "made by other code than is here: 4ed5fe1, sources f00" in printed, words
+        assert f"made with another torch than is here ({own.versions['torch']}): 2.14.0 (search)" in printed, words
+        assert f"trained on different devices: H100 (search); {own.device} (search, kfold" in printed, words
+    page = run.read("report.html").decode()
+    assert "Not of one kind" in page
+    assert "4ed5fe1, sources f00 (search)" in page
+    after = run.manifest()
+    assert after is not None
+    assert after.stages == manifest.stages, "nothing overwrites what made a result"
+    assert main(["all", "--strict", "--preset", "smoke", "--runs-dir", str(smoke.runs_dir)]) == 0
+
+
+def test_a_record_says_what_it_was_done_with(smoke: Smoke) -> None:
+    name = smoke.run.list("records/kfold", ".json")[0]
+    content, here = smoke.run.read_json(name), made(suite().modules_of(suite().stages[0]))
+    assert content["made"] == here.model_dump(mode="json")
+    assert {"data", "inputs", "version"} == set(content["world"])
 
 
 def test_report_of_an_empty_folder_is_a_page_and_nothing_is_done_yet(
