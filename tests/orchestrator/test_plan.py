@@ -10,6 +10,7 @@ import pytest
 
 from orchestrator.claims import judged
 from orchestrator.command_line import parse
+from orchestrator.engine.book import Book
 from orchestrator.engine.compare import differences
 from orchestrator.engine.manifest import Manifest, StageState
 from orchestrator.paper import suite
@@ -81,6 +82,24 @@ def test_new_version_of_a_training_s_code_is_the_trainings_that_it_does(
     for stage in (Gan, Tuning):
         monkeypatch.setattr(stage, "version", stage.version + 1)
     assert to_train("all") == {"gan_search": 4, "gan": 2}
+
+
+@pytest.mark.parametrize(
+    ("stage", "key", "expected"),
+    [
+        ("refit", "best", {"classify": 6, "gan_search": 4, "gan": 2}),
+        ("classify", "raw-cnn", {"gan_search": 4, "gan": 2}),
+    ],
+)
+def test_trainings_that_were_given_what_weights_made_are_missing_where_these_are_others(
+    smoke: Smoke, tmp_path: Path, stage: str, key: str, expected: dict[str, int]
+) -> None:
+    """As after --force with other code, or a damaged record trained again on another processor."""
+    run = copy_of(smoke, tmp_path)
+    (name,) = (name for name in run.list(f"records/{stage}", ".json") if f"/{key}-" in name)
+    run.write_json(name, run.read_json(name) | {"digest": "other"})
+    missing = {name: Book(suite(), PRESET, run, set_aside=False).study(name).num_missing for name in expected}
+    assert missing == expected
 
 
 def test_change_that_trains_nothing_starts_no_ray_and_writes_its_tables_again(smoke: Smoke, tmp_path: Path) -> None:
