@@ -168,7 +168,13 @@ def ratio_of_deviations(values: Iterable[float], others: Iterable[float]) -> Int
 
 
 def difference_of_shares(share: float, other: float, count: int) -> Interval:
-    """Of two shares, each of `count` images, with the normal 95 % interval as of independent images."""
+    """Of two shares, each of `count` images, with the normal 95 % interval as of independent images.
+
+    Raises:
+        NotTested: there are no images.
+    """
+    if not count > 0:
+        raise NotTested("images to tell a share by")
     margin = 1.96 * math.sqrt((share * (1 - share) + other * (1 - other)) / count)
     return Interval(share - other, share - other - margin, share - other + margin)
 

@@ -14,6 +14,7 @@ from orchestrator.claims import CLAIMS, judged
 from orchestrator.claims.claim import (
     Answer,
     Interval,
+    NotTested,
     claim,
     deviation,
     difference_of_shares,
@@ -269,6 +270,8 @@ def test_intervals_are_those_of_the_textbook() -> None:
     assert (f.value, f.low, f.high) == pytest.approx((4, 4 / math.sqrt(39), 4 * math.sqrt(39)), abs=1e-3)
     d = difference_of_shares(0.5, 0.4, 100)
     assert (d.value, d.low, d.high) == pytest.approx((0.1, 0.1 - 0.1372, 0.1 + 0.1372), abs=1e-4)
+    with pytest.raises(NotTested):
+        difference_of_shares(0.5, 0.4, 0)
 
 
 def test_a_bound_within_the_interval_decides_nothing() -> None:
@@ -305,5 +308,6 @@ def test_every_claim_has_an_answer_whatever_trainings_failed(smoke: Smoke) -> No
         kinds = [column for column in ("method", "model", "order", "loss", "noise", "input") if column in whole]
         fewer = [whole[whole[column] != kind] for column in kinds for kind in whole[column].unique()]
         fewer += [whole.assign(state="failed")] if "state" in whole else []
+        fewer.append(whole.iloc[:0])
         for table in fewer:
             assert len(judged(tables | {name: table}, {})) == 52
