@@ -24,7 +24,7 @@ KNOWN = AutoencoderSettings(filters=(1, 1, 1), neurons=2, latent_dim=2, batch_no
 
 
 def known_weights(bias: float) -> dict[str, Any]:
-    """A model of the settings KNOWN that gives sigmoid(bias) for every pixel but the two SEEN ones: see `known_answer`.
+    """Of a model with the settings KNOWN that gives sigmoid(bias) for every pixel but the two SEEN: `known_answer`.
 
     Every kernel is 1 in its middle and 0 elsewhere, so that the nine numbers before the first linear layer are the
     pixels whose row and column are 4, 12 or 20.
@@ -37,7 +37,7 @@ def known_weights(bias: float) -> dict[str, Any]:
             for number in range(2):
                 row, column = (4 * number if size == 9 else number for size in tensor.shape)
                 tensor[row, column] = 1
-        elif name == "decoder.6.bias":
+        elif name == "decoder.5.bias":
             tensor[0] = bias
     return weights
 

@@ -1,6 +1,5 @@
 """search, kfold and refit: which trial is the best, which images train and measure, and what the tables say of it."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from orchestrator.stages.capacity import Capacity, Reconstructor
 from orchestrator.stages.kfold import Fold, Kfold
 from orchestrator.stages.refit import Refit
 from orchestrator.stages.search import Search
-from tests.stages.known import grey, given, models_of
+from tests.stages.known import given, grey, models_of
 from tests.stages.made_up import book_of, trained
 from trainables.autoencoder import Autoencoder, reconstruct
 from trainables.autoencoder_settings import PAPER_TABLE1, AutoencoderSettings
@@ -276,6 +275,9 @@ def test_a_training_learns_from_all_images_but_those_held_out_and_is_measured_on
         images[which] = 255 - images[which]
         return replace(IMAGES, train_images=images, test_images=255 - IMAGES.test_images)
 
+    def reconstructed(model: Autoencoder) -> bytes:
+        return reconstruct(model, IMAGES.test_images[:3]).tobytes()
+
     def error(model: Autoencoder, images: NDArray[np.uint8]) -> float:
         return float(np.square(reconstruct(model, images) - images / 255).mean())
 
@@ -287,7 +289,6 @@ def test_a_training_learns_from_all_images_but_those_held_out_and_is_measured_on
     assert {"val_mse", "test_mse"} & set(epoch.metrics) == set(errors)
 
     # Whatever is held out, and the test images, decide no weight; every other image does.
-    reconstructed: Callable[[Autoencoder], bytes] = lambda it: reconstruct(it, IMAGES.test_images[:3]).tobytes()
     _, same = after(spoilt(held_out))
     assert reconstructed(same) == reconstructed(model)
     for index in {0, 19, 20, 79, 80, 99, 100, 119} - set(held_out.tolist()):
