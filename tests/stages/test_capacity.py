@@ -32,7 +32,7 @@ def record(of: Book, key: str, config: Reconstructor, weights: dict[str, Any], s
     trial = Trial(key, config, seed, 1, keep_weights=True, address=key)
     of.records("capacity").save_results(trial, Checkpoint([], {"model": weights}))
     rows = last_epochs(train_mse=0.5, test_mse=0.25)
-    return Record(key, config, seed, "complete", rows, parts=(".safetensors",), address=key)
+    return Record(key, config, seed, "complete", rows, address=key)
 
 
 def linear_weights(*pixels: int) -> dict[str, Any]:

@@ -81,10 +81,7 @@ def classified(tmp_path_factory: pytest.TempPathFactory) -> tuple[Book, dict[str
         ]
         weights = {"model": Classifier(trial.config).state_dict()}
         book.records("classify").save_results(trial, Checkpoint(rows, weights, {"confusion": counts}))
-        parts = book.records("classify").parts(trial.address)
-        records.append(
-            Record(trial.key, trial.config, trial.seed, "complete", rows, parts=parts, address=trial.address)
-        )
+        records.append(Record(trial.key, trial.config, trial.seed, "complete", rows, address=trial.address))
     return book, given(book, "classify", records)
 
 
