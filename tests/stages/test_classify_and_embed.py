@@ -14,11 +14,12 @@ from orchestrator.engine.records import Checkpoint, Record
 from orchestrator.stages.classify import Classify
 from orchestrator.stages.classify.measure import examples
 from orchestrator.stages.embed import Embed
-from tests.stages.known import SEEN, at, given, grey, known_latent, models_of, with_models
+from tests.stages.known import SEEN, KnownRefit, at, given, grey, known_latent, models_of, with_models
 from trainables.classifier import Classifier
 from trainables.fashion_mnist import FashionMnist
 
 SEED = 11
+BEST = KnownRefit.biases["best"]
 FIRST, SECOND, THIRD = (20, 20), (120, 120), (220, 220)
 """Places in the plane, by the values of the two pixels that the models see."""
 
@@ -32,6 +33,7 @@ def lopsided() -> FashionMnist:
     """Training images of class 3 lie at the first place, of class 5 at the second, of class 8 at the third; of the
     test images class 5 lies at the first place as well, class 8 at the second and the third."""
     train, labels = at([*near(FIRST, 40), *near(SECOND, 40), *near(THIRD, 40)]), np.repeat([3, 5, 8], 40)
+    labels[0] = 8  # the nearest one to a test image whose two next are of class 3
     places = [*near(FIRST, 14), *near(SECOND, 4), *near(THIRD, 2)]
     test_labels = [3] * 8 + [5] * 6 + [8] * 6
     mixed = np.random.default_rng(0).permutation(120)
@@ -68,7 +70,10 @@ def classified(tmp_path_factory: pytest.TempPathFactory) -> tuple[Book, dict[str
         classify={"num_seeds": 2, "accuracies": (0.6, 0.3, 0.99), "num_neighbors": 3},
     )
     records, context = [], book.context("classify")
-    latent = {"train": known_latent(lopsided().train_images), "test": known_latent(lopsided().test_images)}
+    latent = {
+        "train": known_latent(lopsided().train_images, BEST),
+        "test": known_latent(lopsided().test_images, BEST),
+    }
     given_ = {name: array.astype(np.float32) for name, array in latent.items()} | {"seconds": np.array([100.0])}
     book.records("classify").save_arrays(context.inputs_address, given_)
     for n, trial in enumerate(book.study("classify").trials):
@@ -174,8 +179,8 @@ def test_latent_vectors_are_the_best_model_s_of_the_training_and_of_the_test_ima
     images = grey(120, 20)
     book = with_models(tmp_path, images, Classify())
     found = book.context("classify").inputs
-    np.testing.assert_allclose(found["train"], known_latent(images.train_images), atol=1e-6)
-    np.testing.assert_allclose(found["test"], known_latent(images.test_images), atol=1e-6)
+    np.testing.assert_allclose(found["train"], known_latent(images.train_images, BEST), atol=1e-6)
+    np.testing.assert_allclose(found["test"], known_latent(images.test_images, BEST), atol=1e-6)
     assert found["seconds"].shape == (1,)
     for kind, train, test in (
         ("raw", images.train_images, images.test_images),
@@ -214,10 +219,10 @@ def test_places_in_the_plane_are_the_test_images_in_their_order(laid_out: dict[s
         assert list(rows["index"]) == list(range(20))
         assert list(rows["label"]) == list(images.test_labels)
     mine = points[points["method"] == "autoencoder"][["x", "y"]].to_numpy()
-    np.testing.assert_allclose(mine, known_latent(images.test_images), atol=1e-6)
+    np.testing.assert_allclose(mine, known_latent(images.test_images, KnownRefit.biases["two_dim"]), atol=1e-6)
 
     # PCA's first axis goes along the line on which the training images' places lie, its second across.
-    train, test = (known_latent(it) for it in (images.train_images, images.test_images))
+    train, test = (known_latent(it, 0) for it in (images.train_images, images.test_images))
     along = np.array([1, 1]) / 2**0.5
     x, y = points[points["method"] == "pca"][["x", "y"]].to_numpy().T
     expected = (test - train.mean(axis=0)) @ along

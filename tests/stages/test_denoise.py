@@ -60,9 +60,9 @@ def test_a_known_model_sees_two_pixels_and_answers_as_it_is_reckoned() -> None:
 
     model = build(KnownRefit().trials(None)[0].config, seed=0)
     model.load_state_dict(known_weights(0.7))
-    np.testing.assert_allclose(encode(model, IMAGES.test_images), known_latent(IMAGES.test_images), atol=1e-6)
+    np.testing.assert_allclose(encode(model, IMAGES.test_images), known_latent(IMAGES.test_images, 0.7), atol=1e-6)
     np.testing.assert_allclose(reconstruct(model, IMAGES.test_images), known_answer(CLEAN, 0.7), atol=1e-6)
-    assert len({tuple(it) for it in known_latent(IMAGES.test_images)}) > 20
+    assert len({tuple(it) for it in known_latent(IMAGES.test_images, 0.7)}) > 20
 
 
 def test_errors_before_and_after_are_against_the_clean_test_images(tables: dict[str, pd.DataFrame]) -> None:
