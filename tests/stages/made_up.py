@@ -37,9 +37,16 @@ def done(book: Book, name: str, how: How | None = None) -> StageState:
         name: the stage's.
         how: its trainings go; by default they are trained.
     """
+    return trained(book, name, how, when_trained=StageRun.finish)
+
+
+def trained(
+    book: Book, name: str, how: How | None = None, when_trained: Callable[[StageRun], None] = lambda stage_run: None
+) -> StageState:
+    """The same without its results: its trainings are recorded."""
     manifest = Manifest(name="made-up")
     progress = Progress(Console(file=io.StringIO()))
-    stage_run = StageRun(name, book, manifest, progress, when_trained=StageRun.finish)
+    stage_run = StageRun(name, book, manifest, progress, when_trained)
     stage_run.begin(anew=False)
     while stage_run.study.waiting:
         job = stage_run.start()

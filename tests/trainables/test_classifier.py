@@ -168,3 +168,39 @@ def test_a_cnn_learns_to_tell_clothes_apart() -> None:
     )
     *_, last = train_classifier(settings("raw", "cnn", batch_size=64, epochs=3), data, seed=0)
     assert last.metrics["test_accuracy"] > 0.8
+
+
+@pytest.mark.parametrize("kind", INPUTS)
+def test_logits_are_linear_in_the_feature_vector_and_a_probe_s_in_its_input(kind: Input) -> None:
+    data = examples(kind)
+    inputs = prepared(torch.from_numpy(data.test))
+    for architecture in ARCHITECTURES:
+        model = build(settings(kind, architecture), seed=0).eval()
+        features = model.features(inputs)
+        torch.testing.assert_close(model(inputs), features @ model.head.weight.T + model.head.bias)
+        if architecture == "linear":
+            torch.testing.assert_close(features, inputs.flatten(1))
+
+
+@pytest.mark.parametrize("kind", INPUTS)
+def test_dropout_weight_decay_and_schedule_are_those_of_the_settings(kind: Input) -> None:
+    data = examples(kind)
+
+    def trained(**changes: object) -> tuple[float, float]:
+        """The weights' size and the last step's, which hang on the settings."""
+        what = settings(kind, "mlp", learning_rate=0.01, **changes)
+        *_, last = train_classifier(what, data, seed=0)
+        state = last.state()
+        size = sum(weights.square().sum().item() for weights in state["model"].values())
+        return size, state["optimizer"]["param_groups"][0]["lr"]
+
+    usual, rate = trained(schedule="constant", weight_decay=0.0)
+    assert rate == 0.01
+    assert trained(schedule="constant", weight_decay=1.0)[0] < 0.9 * usual
+    _, annealed = trained(schedule="cosine")
+    steps = 3 * 4
+    assert annealed == pytest.approx(0.01 * (1 + np.cos(np.pi * (steps - 1) / steps)) / 2)
+    layers = [
+        it.p for it in build(settings(kind, "mlp", dropout=0.3), seed=0).modules() if isinstance(it, nn.Dropout)
+    ]
+    assert layers == [0.3] * 3

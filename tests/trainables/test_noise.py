@@ -92,3 +92,12 @@ def test_training_on_noise_goes_on_exactly_and_takes_the_noise_away(noise: Noise
         model.load_state_dict(trained.state()["model"])
         errors.append(_cost(reconstruct_pixels(model, noisy)).mean())
     assert errors[0] < 0.8 * errors[1]
+
+
+def test_noise_of_one_level_is_not_that_of_another_scaled() -> None:
+    """Else what levels tell of chance would be told once."""
+    clean = IMAGES / 255
+    one, other = (add_noise(IMAGES, "gaussian_unclipped", level, seed=1) - clean for level in (0.1, 0.2))
+    assert abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]) < 0.05
+    lost = [(add_noise(IMAGES, "zeroed", level, seed=1) == 0) & (clean > 0) for level in (0.1, 0.2)]
+    assert (lost[0] & ~lost[1]).any()

@@ -1,0 +1,127 @@
+"""The sentences of the report say of tables of a few rows what these say."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from orchestrator.stages.capacity import Capacity
+from orchestrator.stages.classify import Classify
+from orchestrator.stages.denoise import Denoise
+from orchestrator.stages.embed import Embed
+from orchestrator.stages.kfold import Kfold
+from orchestrator.stages.refit import Refit
+from orchestrator.stages.search import Search
+
+
+def table(rows: Sequence[dict[str, Any]], **same: Any) -> pd.DataFrame:
+    return pd.DataFrame([same | row for row in rows])
+
+
+def test_the_search_tells_its_best_complete_trial_with_its_parameters() -> None:
+    states = (("complete", 0.03), ("failed", 0.01), ("complete", 0.02), ("pruned", 0.015), ("complete", 0.025))
+    rows = [
+        {"trial": n, "state": state, "val_mse": value, "params_neurons": 10 + n, "params_learning_rate": n / 1000}
+        for n, (state, value) in enumerate(states)
+    ]
+    number, best = Search().findings({"trials": table(rows)})
+    assert number == "5 trials, 3 of them complete."
+    assert best == "The best is trial 2, validation MSE 0.02000: neurons 12, learning_rate 0.002."
+
+
+def test_kfold_tells_mean_and_deviation_of_each_order_and_of_one_fold_over_seeds() -> None:
+    rows = [
+        {"order": order, "fold": fold, "seed": 1, "val_mse": value + fold / 100, "test_mse": 1 + value + fold / 10}
+        for order, value in (("sequential", 0.5), ("class_sorted", 0.75))
+        for fold in (0, 1, 2)
+    ]
+    rows += [{"order": "sequential", "fold": 0, "seed": seed, "val_mse": 0.5, "test_mse": 9.5} for seed in (2, 3)]
+    folds = table(rows)
+    sequential, by_class, seeds = Kfold().findings({"folds": folds})
+    assert sequential == (
+        "Order sequential, 3 folds: validation MSE mean 0.51000, standard deviation 0.01000; "
+        "test MSE mean 1.60000, standard deviation 0.10000."
+    )
+    assert "Order class sorted, 3 folds: validation MSE mean 0.76000" in by_class
+    deviation = pd.Series([1.5, 9.5, 9.5]).std()
+    assert f"Fold 0 alone over 3 seeds: standard deviation 0.00000 in validation, {deviation:.5f} in test" in seeds
+
+
+def test_final_models_tell_their_test_errors() -> None:
+    rows = [
+        {"model": "best", "test_mse": 0.0125, "train_mse": 0.5, "num_parameters": 12_345},
+        {"model": "two_dim", "test_mse": None, "train_mse": 0.5, "num_parameters": 1},
+    ]
+    assert list(Refit().findings({"models": table(rows)})) == ["best: test MSE 0.01250, 12,345 parameters."]
+
+
+def test_denoising_tells_errors_before_and_after_of_each_model_at_each_level() -> None:
+    rows = [
+        {"model": model, "noise": noise, "level": level, "noisy_mse": 0.1 + level, "reconstructed_mse": after}
+        | {"fraction_improved": 0.75}
+        for model, noise, after in (
+            ("best", "zeroed", 0.01),
+            ("best", "gaussian_matched", 0.02),
+            ("paper_table1", "zeroed", 0.03),
+            ("paper_table1", "gaussian_matched", 0.04),
+            ("best", "gaussian", 0.99),
+        )
+        for level in (0.1, 0.5)
+    ]
+    found = list(Denoise().findings({"denoising": table(rows)}))
+    assert [it.partition(",")[0] for it in found] == ["best", "best", "paper_table1", "paper_table1"]
+    assert found[0].endswith("p = 0.1: 0.2000 to 0.0100 (75%), p = 0.5: 0.6000 to 0.0100 (75%).")
+    assert "Gaussian noise of the same energy" in found[3]
+    assert found[3].endswith("p = 0.1: 0.2000 to 0.0400 (75%), p = 0.5: 0.6000 to 0.0400 (75%).")
+
+
+def test_capacity_tells_errors_beside_pca_angles_and_noise_that_passes() -> None:
+    rows: list[dict[str, Any]] = [
+        {"method": "pca", "latent_dim": 2, "test_mse": 0.0461, "pca_ratio": 1.0},
+        {"method": "pca", "latent_dim": 64, "test_mse": 0.0104, "pca_ratio": 1.0},
+        *({"method": "autoencoder", "latent_dim": 2, "test_mse": it, "pca_ratio": it * 10} for it in (0.02, 0.04)),
+        *(
+            {"method": "linear_autoencoder", "latent_dim": 2, "test_mse": 0.05, "pca_ratio": 1 + it / 10}
+            | {"largest_angle_degrees": it}
+            for it in (0.5, 1.5)
+        ),
+    ]
+    passed = [{"latent_dim": 784, "noise_passed": share} for share in (0.25, None, 0.75)]
+    pca, sizes, linear, noise = Capacity().findings({"reconstruction": table(rows), "identity": table(passed)})
+    assert "0.0461 with 2 components (published 0.0461), 0.0104 with 64 components (published 0.0104)" in pca
+    assert sizes.endswith("by latent size: 2: 0.0300 (0.30 of PCA's).")
+    assert (
+        "with 2 numbers: 1.1000 of PCA's MSE, its subspace at most 1.50 degrees from PCA's (over 2 seeds)" in linear
+    )
+    assert noise.endswith("784: 0.25 to 0.75.")
+
+
+def test_classifiers_tell_both_accuracies_of_a_pair_and_the_time_to_encode() -> None:
+    rows = [
+        {
+            "architecture": "cnn",
+            "input": given,
+            "test_accuracy": value,
+            "test_loss": 1 - value,
+            "seconds": 100 * value,
+        }
+        | {"encode_seconds": 3.0 * (given == "latent")}
+        for given, values in (("latent", (0.7, 0.8)), ("raw", (0.85, 0.95)))
+        for value in values
+    ]
+    pair, encoding = Classify().findings({"classifiers": table(rows)})
+    assert pair == (
+        "cnn: accuracy 0.7500 on latent vectors, 0.9000 on raw images, cross-entropy 0.250 and 0.100; 75 s and 90 s."
+    )
+    assert encoding == "Encoding all images took 3.0 s, once, and is not in these seconds."
+
+
+def test_planes_tell_each_measure_by_its_name_beside_the_published_one() -> None:
+    names = ("knn_accuracy", "new_knn_accuracy", "trustworthiness", "continuity", "silhouette")
+    row = {name: (n + 1) / 10 for n, name in enumerate(names)}
+    (found,) = Embed().findings({"embeddings": table([row | {"method": "pca", "new_points": "the way it is"}])})
+    assert found == (
+        "pca: accuracy of the nearest neighbours 0.100 among test images, 0.200 for new points (published 0.506); "
+        "trustworthiness 0.300 (published 0.913), continuity 0.400, silhouette 0.500 (published -0.033). "
+        "New points: the way it is."
+    )

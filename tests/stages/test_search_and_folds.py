@@ -1,0 +1,296 @@
+"""search, kfold and refit: which trial is the best, which images train and measure, and what the tables say of it."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+from numpy.typing import NDArray
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+
+from orchestrator.engine.book import Book
+from orchestrator.engine.records import Checkpoint, Record, Rows, Trial
+from orchestrator.engine.settings import changed
+from orchestrator.engine.stage import Stage, Worker
+from orchestrator.stages.architectures import best
+from orchestrator.stages.capacity import Capacity, Reconstructor
+from orchestrator.stages.kfold import Fold, Kfold
+from orchestrator.stages.refit import Refit
+from orchestrator.stages.search import Search
+from tests.stages.known import given, grey, models_of
+from tests.stages.made_up import book_of, trained
+from trainables.autoencoder import Autoencoder, reconstruct
+from trainables.autoencoder_settings import PAPER_TABLE1, AutoencoderSettings
+from trainables.fashion_mnist import FashionMnist
+
+CURVES: list[tuple[str, list[float]]] = [
+    ("complete", [0.50, 0.30]),
+    ("complete", [0.10, 0.25]),  # the least of any epoch, but not at the end
+    ("pruned", [0.05]),
+    ("complete", [0.40, 0.20]),  # the best
+    ("failed", [0.01, 0.01]),
+    ("complete", [0.60, 0.22]),
+]
+"""How the trials of a search went, and their validation errors epoch by epoch."""
+TINY = AutoencoderSettings(filters=(2, 2, 2), neurons=4, latent_dim=2, batch_size=16, epochs=1, learning_rate=0.01)
+
+
+def epochs(val_mse: list[float]) -> Rows:
+    return [
+        {"epoch": n, "train_mse": 10 + n + value, "last_batch_mse": 20 + value, "val_mse": value, "seconds": n + 0.5}
+        for n, value in enumerate(val_mse, start=1)
+    ]
+
+
+def how(trial: Trial[Any]) -> tuple[Rows, str | None]:
+    state, curve = CURVES[int(trial.key.removeprefix("trial-"))]
+    return epochs(curve), "Traceback ...\nValueError: out of paint" if state == "failed" else None
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory) -> Book:
+    """With a search that went as CURVES has it, from seed 5."""
+    book = book_of(tmp_path_factory.mktemp("searched"), seed=5, autoencoder={"weight_decay": 0.125, "batch_size": 99})
+    trained(book, "search", how)
+    return book
+
+
+def test_the_best_is_the_complete_trial_whose_error_is_least_after_its_last_epoch(searched: Book) -> None:
+    trials = searched.study("search").trials
+    assert best(searched.context("refit"), epochs=7) == changed(trials[3].config, epochs=7)
+    assert len({trial.config for trial in trials}) == len(CURVES)
+
+
+def test_trials_are_rows_with_what_they_were_told_and_came_to_at_last(searched: Book) -> None:
+    table = given(searched, "search")["trials"]
+    assert list(table["trial"]) == list(range(6))
+    assert list(table["state"]) == [state for state, _ in CURVES]
+    assert list(table["val_mse"]) == [curve[-1] for _, curve in CURVES]
+    assert list(table["epochs"]) == [len(curve) for _, curve in CURVES]
+    assert list(table["seconds"]) == [1.5 if len(curve) == 1 else 1.5 + 2.5 for _, curve in CURVES]
+    assert table["error"].notna().tolist() == [state == "failed" for state, _ in CURVES]
+    assert set(table["seed"]) == {5}
+    for row, trial in zip(table.to_dict("records"), searched.study("search").trials, strict=True):
+        model = trial.config
+        assert tuple(row[f"params_filters{number}"] for number in (1, 2, 3)) == model.filters
+        assert (row["params_neurons"], row["params_latent_dim"]) == (model.neurons, model.latent_dim)
+        assert (row["params_optimizer"], row["params_learning_rate"]) == (model.optimizer, model.learning_rate)
+        assert row["num_parameters"] == sum(weights.numel() for weights in Autoencoder(model).parameters())
+        assert (model.weight_decay, model.batch_size) == (0.125, 99)
+
+
+def test_learning_curves_of_trials_have_every_epoch_in_its_column(searched: Book) -> None:
+    table = given(searched, "search")["trial_epochs"]
+    assert list(table["trial"]) == [0, 0, 1, 1, 2, 3, 3, 4, 4, 5, 5]
+    assert list(table["epoch"]) == [1, 2, 1, 2, 1, 1, 2, 1, 2, 1, 2]
+    assert list(table["val_mse"]) == [value for _, curve in CURVES for value in curve]
+    assert (table["train_mse"] == 10 + table["epoch"] + table["val_mse"]).all()
+    assert (table["seconds"] == table["epoch"] + 0.5).all()
+
+
+def test_the_journal_is_of_a_study_that_minimises_with_the_trials_as_they_were(
+    searched: Book, tmp_path: Path
+) -> None:
+    path = tmp_path / "optuna.journal"
+    path.write_bytes(given(searched, "search")["optuna.journal"].content)
+    study = optuna.load_study(study_name=None, storage=JournalStorage(JournalFileBackend(str(path))))
+    assert study.direction == optuna.study.StudyDirection.MINIMIZE
+    assert (study.best_trial.number, study.best_value) == (3, 0.20)
+    assert [trial.state.name for trial in study.trials] == [
+        "COMPLETE",
+        "COMPLETE",
+        "PRUNED",
+        "COMPLETE",
+        "FAIL",
+        "COMPLETE",
+    ]
+    assert study.trials[1].intermediate_values == {1: 0.10, 2: 0.25}
+    model = searched.study("search").trials[1].config
+    assert study.trials[1].params["filters2"] == model.filters[1]
+    assert study.trials[1].params["learning_rate"] == model.learning_rate
+
+
+def test_importances_are_shares_and_greatest_of_what_the_error_hangs_on(tmp_path: Path) -> None:
+    book = book_of(tmp_path, search={"num_trials": 40, "num_startup_trials": 40})
+    trained(book, "search", lambda trial: (epochs([0.5, 0.01 * trial.config.latent_dim]), None))
+    table = given(book, "search")["importances"].set_index("param")["importance"]
+    assert table.sum() == pytest.approx(1)
+    assert table.idxmax() == "latent_dim"
+    assert table["latent_dim"] > 0.8
+    assert set(table.index) == {
+        "filters1",
+        "filters2",
+        "filters3",
+        "neurons",
+        "latent_dim",
+        "optimizer",
+        "learning_rate",
+    }
+
+
+def test_final_models_are_the_best_one_and_table_1_and_the_best_one_with_one_thing_changed(searched: Book) -> None:
+    found = changed(searched.study("search").trials[3].config, epochs=2)
+    trials = searched.study("refit").trials
+    table1 = changed(PAPER_TABLE1, weight_decay=0.125, batch_size=99, epochs=2)
+    assert {trial.key: trial.config for trial in trials} == {
+        "best": found,
+        "paper_table1": table1,
+        "two_dim": changed(found, latent_dim=2),
+        "denoise_zeroed": changed(found, noise="zeroed"),
+        "denoise_gaussian": changed(found, noise="gaussian"),
+    }
+    assert found.learning_rate == searched.study("search").trials[3].config.learning_rate
+    assert {(trial.seed, trial.epochs, trial.keep_weights) for trial in trials} == {(5, 2, True)}
+    assert len({trial.address for trial in trials}) == 5
+
+
+def test_folds_are_of_every_order_and_the_first_one_from_more_seeds(searched: Book) -> None:
+    trials = searched.study("kfold").trials
+    model = changed(searched.study("search").trials[3].config, epochs=2)
+    told = [(trial.config.order, trial.config.fold, trial.seed) for trial in trials]
+    assert told == [
+        *(("sequential", fold, 5) for fold in range(6)),
+        *(("class_sorted", fold, 5) for fold in range(6)),
+        ("sequential", 0, 6),
+    ]
+    assert {(trial.config.model, trial.config.order_seed, trial.config.num_folds) for trial in trials} == {
+        (model, 5, 6)
+    }
+    assert len({trial.key for trial in trials}) == len({trial.address for trial in trials}) == 13
+    assert [trial.key for trial in trials][-2:] == ["class_sorted-5-seed-5", "sequential-0-seed-6"]
+
+
+def test_folds_are_rows_with_their_images_and_each_error_in_its_column(tmp_path: Path) -> None:
+    book = book_of(tmp_path, seed=5, kfold={"model": "paper_table1"}, data={"num_train": 125})
+    records = [
+        Record(
+            trial.key,
+            trial.config,
+            trial.seed,
+            "complete",
+            [
+                {"epoch": 1, "train_mse": 9, "last_batch_mse": 9, "val_mse": 9, "seconds": 2.0},
+                {"epoch": 2, "train_mse": n + 0.1, "last_batch_mse": n + 0.2, "val_mse": n + 0.3, "test_mse": n + 0.4}
+                | {"seconds": 3.0},
+            ],
+        )
+        for n, trial in enumerate(book.study("kfold").trials)
+    ]
+    tables = given(book, "kfold", records)
+    folds = tables["folds"]
+    for column, part in (("train_mse", 0.1), ("val_mse", 0.3), ("test_mse", 0.4)):
+        assert list(folds[column]) == [n + part for n in range(13)]
+    assert list(folds["num_val"]) == [20, 21, 21, 21, 21, 21, 20, 21, 21, 21, 21, 21, 20]
+    assert (folds["num_train"] + folds["num_val"] == 125).all()
+    assert list(folds["fold"]) == [*range(6), *range(6), 0]
+    assert list(folds["order"]) == ["sequential"] * 6 + ["class_sorted"] * 6 + ["sequential"]
+    assert list(folds["seed"]) == [5] * 12 + [6]
+    assert set(folds["seconds"]) == {5.0}
+    curves = tables["fold_epochs"]
+    assert list(curves["epoch"]) == [1, 2] * 13
+    last = curves[curves["epoch"] == 2]
+    for column, part in (("train_mse", 0.1), ("last_batch_mse", 0.2), ("val_mse", 0.3)):
+        assert list(last[column]) == [n + part for n in range(13)]
+    assert list(last["fold"]) == list(folds["fold"])
+    assert list(curves["seconds"]) == [2.0, 3.0] * 13
+
+
+def test_final_models_are_rows_and_files_with_what_they_came_to(searched: Book) -> None:
+    book, tiny = searched, changed(TINY, epochs=2)
+    records, weights = [], Autoencoder(tiny).state_dict()
+    for n, trial in enumerate(book.study("refit").trials):
+        small = replace(trial, config=changed(tiny, noise=trial.config.noise))
+        book.records("refit").save_results(small, Checkpoint([], {"model": weights}))
+        errors = {"train_mse": n + 0.1, "last_batch_mse": 9.0, "test_mse": n + 0.2, "seconds": 1.0}
+        rows = [{"epoch": 1, "train_mse": 9.0, "seconds": 1.0}, {"epoch": 2, **errors}]
+        state: Any = "failed" if trial.key == "two_dim" else "complete"
+        records.append(Record(trial.key, small.config, 5, state, rows, address=trial.address))
+    parts = given(book, "refit", records)
+    names = ["best", "paper_table1", "two_dim", "denoise_zeroed", "denoise_gaussian"]
+    models = parts["models"].set_index("model")
+    assert list(models.index) == names
+    assert list(models["noise"]) == ["none", "none", "none", "zeroed", "gaussian"]
+    complete = models.drop(index="two_dim")
+    assert list(complete["test_mse"]) == [n + 0.2 for n in (0, 1, 3, 4)]
+    assert list(complete["train_mse"]) == [n + 0.1 for n in (0, 1, 3, 4)]
+    assert models.loc["two_dim", ["test_mse", "train_mse"]].isna().all()
+    assert set(models["num_parameters"]) == {sum(it.numel() for it in Autoencoder(tiny).parameters())}
+    assert set(models["seconds"]) == {2.0}
+    files = models_of(parts)
+    assert list(files) == [name for name in names if name != "two_dim"]
+    for name, file in files.items():
+        assert (file.record.key, file.description["test_mse"]) == (name, complete.loc[name, "test_mse"])
+        assert file.description["settings"] == file.record.config.model_dump(mode="json")
+        assert file.description["seed"] == 5
+    of_models = parts["layers"].groupby("model", observed=True)["num_parameters"].sum()
+    assert of_models.to_dict() == complete["num_parameters"].to_dict()
+
+
+# Which images a training learns from, is validated on and is tested on.
+
+IMAGES = grey(120, 30)
+ALL = np.arange(120)
+
+
+def fold(order: Any, number: int) -> Fold:
+    return Fold(model=TINY, order=order, order_seed=3, fold=number, num_folds=6)
+
+
+def shuffled(number: int) -> NDArray[np.int64]:
+    return np.random.default_rng(3).permutation(120)[20 * number : 20 * number + 20]
+
+
+def by_class(number: int) -> NDArray[np.int64]:
+    found = [index for label in range(10) for index in ALL if IMAGES.train_labels[index] == label]
+    return np.array(found[20 * number : 20 * number + 20])
+
+
+@pytest.mark.parametrize(
+    ("stage", "config", "held_out", "tested"),
+    [
+        (Search(), TINY, ALL[100:], False),
+        (Kfold(), fold("sequential", 0), ALL[:20], True),
+        (Kfold(), fold("sequential", 4), ALL[80:100], True),
+        (Kfold(), fold("shuffled", 1), shuffled(1), True),
+        (Kfold(), fold("class_sorted", 5), by_class(5), True),
+        (Refit(), TINY, ALL[:0], True),
+        (Capacity(), Reconstructor(method="autoencoder", model=TINY), ALL[:0], True),
+    ],
+    ids=lambda it: it.name if isinstance(it, Stage) else it.order if isinstance(it, Fold) else "",
+)
+def test_a_training_learns_from_all_images_but_those_held_out_and_is_measured_on_these_and_the_test_images(
+    stage: Stage[Any, Any], config: Any, held_out: NDArray[np.int64], tested: bool
+) -> None:
+    def after(data: FashionMnist) -> tuple[Any, Autoencoder]:
+        (epoch,) = stage.train(Trial("one", config, seed=2, epochs=1), data, Worker())
+        model = Autoencoder(TINY)
+        model.load_state_dict(epoch.state()["model"])
+        return epoch, model
+
+    def spoilt(which: NDArray[np.int64]) -> FashionMnist:
+        images = IMAGES.train_images.copy()
+        images[which] = 255 - images[which]
+        return replace(IMAGES, train_images=images, test_images=255 - IMAGES.test_images)
+
+    def reconstructed(model: Autoencoder) -> bytes:
+        return reconstruct(model, IMAGES.test_images[:3]).tobytes()
+
+    def error(model: Autoencoder, images: NDArray[np.uint8]) -> float:
+        return float(np.square(reconstruct(model, images) - images / 255).mean())
+
+    epoch, model = after(IMAGES)
+    errors = {"val_mse": IMAGES.train_images[held_out]} if len(held_out) else {}
+    errors |= {"test_mse": IMAGES.test_images} if tested else {}
+    for name, images in errors.items():
+        assert epoch.metrics[name] == pytest.approx(error(model, images), rel=1e-5)
+    assert {"val_mse", "test_mse"} & set(epoch.metrics) == set(errors)
+
+    # Whatever is held out, and the test images, decide no weight; every other image does.
+    _, same = after(spoilt(held_out))
+    assert reconstructed(same) == reconstructed(model)
+    for index in {0, 19, 20, 79, 80, 99, 100, 119} - set(held_out.tolist()):
+        _, other = after(spoilt(np.array([index])))
+        assert reconstructed(other) != reconstructed(model), index
