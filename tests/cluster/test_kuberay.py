@@ -10,7 +10,9 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
+from ray.autoscaler._private.kuberay.autoscaling_config import _derive_autoscaling_config_from_ray_cr
 
+from orchestrator.engine.cluster import grows_to
 from tests.command import REPOSITORY
 
 TEXT, WHOLE, TRUTH = {"type": "string"}, {"type": "integer", "minimum": 0}, {"type": "boolean"}
@@ -34,7 +36,13 @@ QUANTITY = r"^[0-9]+(\.[0-9]+)?([KMGT]i|[kMGTm])?$"
 RESOURCES = thing(requests=texts(QUANTITY), limits=texts(QUANTITY))
 CONTAINER = thing("name", "image", name=TEXT, image=TEXT, resources=RESOURCES)
 TOLERATION = thing(key=TEXT, operator={"enum": ["Exists", "Equal"]}, value=TEXT, effect=TEXT)
-POD = thing("containers", containers=several(CONTAINER), serviceAccountName=TEXT, tolerations=several(TOLERATION))
+POD = thing(
+    "containers",
+    containers=several(CONTAINER),
+    serviceAccountName=TEXT,
+    restartPolicy={"enum": ["Always", "OnFailure", "Never"]},
+    tolerations=several(TOLERATION),
+)
 TEMPLATE = thing("spec", spec=POD)
 WORKERS = thing(
     *("groupName", "template", "minReplicas", "maxReplicas"),
@@ -49,6 +57,8 @@ CLUSTER = thing(
     "headGroupSpec",
     rayVersion=TEXT,
     authOptions=thing("mode", mode={"enum": ["token", "disabled"]}, secretName=TEXT),
+    enableInTreeAutoscaling=TRUTH,
+    autoscalerOptions=thing(version={"enum": ["v1", "v2"]}, idleTimeoutSeconds=WHOLE),
     headGroupSpec=thing("template", rayStartParams=texts(), template=TEMPLATE),
     workerGroupSpecs=several(WORKERS),
 )
@@ -83,6 +93,15 @@ def test_schema_refuses_what_kubernetes_would(name: str, value: Any) -> None:
     wrong["spec"]["rayClusterSpec"]["workerGroupSpecs"][0][name] = value
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(wrong, JOB)
+
+
+def test_autoscaler_reads_four_workers_with_a_gpu_each_and_none_at_the_start() -> None:
+    cluster = manifest()["spec"]["rayClusterSpec"]
+    resource = {"metadata": {"name": "fashion-mnist", "namespace": "default"}, "spec": cluster}
+    config = _derive_autoscaling_config_from_ray_cr(resource)
+    assert grows_to(config) == {"CPU": 16.0, "GPU": 4.0}
+    assert config["available_node_types"]["gpu"]["min_workers"] == 0
+    assert config["idle_timeout_minutes"] == 15
 
 
 def test_manifest_has_the_ray_that_is_tested_and_ends() -> None:
