@@ -100,6 +100,15 @@ def test_image_is_made_of_what_is_there_and_of_no_more() -> None:
     assert [line.removeprefix("!") for line in ignored if line.startswith("!")] == sources
 
 
+def test_containers_have_the_gpus_where_there_are_some() -> None:
+    from ray.autoscaler.v2.instance_manager.config import AutoscalingConfig
+
+    config = AutoscalingConfig(read("cluster.yaml"), skip_content_hash=True)
+    for kind, described in read("cluster.yaml")["available_node_types"].items():
+        options = config.get_docker_config(kind).get("worker_run_options", [])
+        assert ("--gpus all" in options) == ("GPU" in described["resources"]), kind
+
+
 def policy(who: str) -> list[dict[str, Any]]:
     """Statements of a policy as the guide has it."""
     (text,) = re.findall(rf"^`{who}\.json`:\n\n((?:    .+\n)+)", GUIDE, re.MULTILINE)
