@@ -1,7 +1,9 @@
 """The script for Slurm in docs/cluster.md: what it starts on nodes. Other programs take Slurm's and Ray's place."""
 
 import os
+import shlex
 import subprocess
+import sys
 import textwrap
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 from ray.scripts.scripts import start
 from ray.scripts.symmetric_run import curate_and_validate_ray_start_args
 
+from tests.cluster.hosts import network, skip_where_not_permitted
 from tests.command import REPOSITORY
 
 PROGRAMS = {
@@ -33,6 +36,7 @@ def script() -> str:
 
 def started(folder: Path, **slurm: str) -> list[str]:
     """The option of srun, then the words of the command that it starts on each node."""
+    folder.mkdir(exist_ok=True)
     for name, program in PROGRAMS.items():
         (folder / name).write_text(program)
         (folder / name).chmod(0o755)
@@ -60,3 +64,15 @@ def test_ray_gets_what_slurm_gave_and_no_more(gpus: dict[str, str], expected: st
 
     known = {name for parameter in start.params for name in parameter.opts}
     assert {word for word in curate_and_validate_ray_start_args(words[:command]) if word.startswith("-")} <= known
+
+
+def test_two_nodes_become_one_ray_with_the_cores_that_slurm_gave(tmp_path: Path) -> None:
+    skip_where_not_permitted()
+    _, *words = started(tmp_path / "login", CPUS_ON_NODE="8", NNODES="2")
+    look = "import ray; ray.init('auto'); print(f'{len(ray.nodes())} nodes', ray.cluster_resources()['CPU'], 'cores')"
+    line = shlex.join(["ray", *words[: words.index("--")], "--", "python", "-c", look])
+    line = f"export PATH={sys.prefix}/bin:$PATH RAY_SYMMETRIC_RUN_CLUSTER_WAIT_TIMEOUT=300; {line}"
+    with network(tmp_path / "network", "node1", "node2") as (first, second):
+        other = subprocess.Popen(second.command(line), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        assert "2 nodes 16.0 cores" in first.run(line, timeout=200)
+    other.wait(timeout=20)
