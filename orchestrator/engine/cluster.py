@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from orchestrator.engine.kuberay import kuberay_config
 from orchestrator.engine.machine import slots_for
 from orchestrator.engine.provenance import processor
 from orchestrator.engine.settings import Resources, UserError
@@ -115,8 +116,7 @@ def connect(address: str, resources: Resources, *, log_file: Path) -> Iterator[C
         stack.callback(ray.shutdown)
         with contextlib.suppress(ValueError):  # a thread other than the main one has no signals to see to
             signal.signal(signal.SIGTERM, signal.default_int_handler)  # ray.init put a handler of its own
-        file = AUTOSCALER_FILE.expanduser()
-        config = yaml.safe_load(file.read_text()) if target != "local" and file.exists() else None
+        config = _autoscaler() if target != "local" else None
         yield _describe(context.dashboard_url, resources, grows_to(config) if config else {"CPU": 0.0, "GPU": 0.0})
 
 
@@ -227,6 +227,12 @@ def _cpus_and_gpus(grows_to: Mapping[str, float]) -> tuple[float, float]:
 
     there = ray.cluster_resources()
     return max(there.get("CPU", 0.0), grows_to["CPU"]), max(there.get("GPU", 0.0), grows_to["GPU"])
+
+
+def _autoscaler() -> dict[str, Any] | None:
+    """The configuration of what starts and ends the cluster's nodes, if there is one."""
+    file = AUTOSCALER_FILE.expanduser()
+    return kuberay_config() or (yaml.safe_load(file.read_text()) if file.exists() else None)
 
 
 def grows_to(config: Mapping[str, Any]) -> dict[str, float]:

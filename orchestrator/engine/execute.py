@@ -110,7 +110,7 @@ def execute(plan: Plan) -> Manifest:
 
         def connected_and_published() -> Cluster:
             cluster = connected(stack, book, progress)
-            stack.enter_context(published(scheduler.runs))
+            stack.enter_context(published(scheduler.runs, settings.run_name))
             return cluster
 
         scheduler = Scheduler(plan, manifest, progress, connected_and_published)

@@ -16,18 +16,23 @@ GAUGES = {
     "orchestrator_latest": ("A stage's metric, a validation loss say, after the latest epoch", ("stage", "metric")),
     "orchestrator_best": ("The least that a stage's metric had after a training", ("stage", "metric")),
 }
-"""By name, to which Ray adds the prefix ray_: what it is, and its labels."""
+"""By name, to which Ray adds the prefix ray_: what it is, and its labels, beside that of the run."""
 IMAGES = "orchestrator_images"
 """Counter of training images seen; Ray adds ray_ and _total. Prometheus makes images per second of it: rate(...)."""
 
 
 @contextlib.contextmanager
-def published(runs: Mapping[str, StageRun]) -> Iterator[None]:
-    """Metrics of how far stages are, kept up to date while the context lasts; Ray is connected."""
+def published(runs: Mapping[str, StageRun], run_name: str) -> Iterator[None]:
+    """Metrics of how far stages are, kept up to date while the context lasts; Ray is connected.
+
+    The label `run` tells them from those of another run on the same cluster.
+    """
     from ray.util.metrics import Counter, Gauge
 
-    gauges = {name: Gauge(name, description, labels) for name, (description, labels) in GAUGES.items()}
-    counter = Counter(IMAGES, "Training images seen, over all of a stage's trainings", ("stage",))
+    gauges = {name: Gauge(name, description, ("run", *labels)) for name, (description, labels) in GAUGES.items()}
+    counter = Counter(IMAGES, "Training images seen, over all of a stage's trainings", ("run", "stage"))
+    for metric in (counter, *gauges.values()):
+        metric.set_default_tags({"run": run_name})
     counted: dict[str, int] = {}
 
     def publish() -> None:

@@ -118,9 +118,9 @@ def test_run_is_seen_in_prometheus_and_in_the_dashboard(
     assert max(number for (_, state), number in trainings.items() if state == "running") == 2  # there are two cores
     assert trainings["gan", "complete"] + trainings["gan", "running"] >= 2
     assert all(number == 0 for (_, state), number in trainings.items() if state == "failed")
-    progress = most("orchestrator_progress", "stage")
-    assert progress["search",] == 1
-    assert 0.4 < progress["gan",] <= 1
+    progress = most("orchestrator_progress", "run", "stage")
+    assert progress["smoke", "search"] == 1
+    assert 0.4 < progress["smoke", "gan"] <= 1
     images = most("orchestrator_images_total", "stage")
     assert images["search",] == 6 * 2 * 2_500  # trials, epochs, images
     best = most("orchestrator_best", "stage", "metric")
@@ -128,7 +128,7 @@ def test_run_is_seen_in_prometheus_and_in_the_dashboard(
     assert best.keys() <= most("orchestrator_latest", "stage", "metric").keys()
     for expression in EXPRESSIONS:
         if "gpus" not in expression:  # there is none here
-            assert asked(expression.replace("$stage", ".*")), expression
+            assert asked(expression.replace("$stage", ".*").replace("$run", "smoke")), expression
 
     runs = get(f"{dashboard}/api/train/v2/runs/v1")["train_runs"]
     assert [(run["name"].split("-")[0], run["status"]) for run in runs] == [("gan", "FINISHED")]

@@ -41,8 +41,8 @@ def hosts(tmp_path: Path) -> Iterator[list[Host]]:
         config["auth"]["ssh_user"] = "root"
         (laptop.home / "cluster-local.yaml").write_text(yaml.safe_dump(config))
         (laptop.home / ".bashrc").write_text(f"export RAY_AUTH_MODE=token PATH={REPOSITORY}/.venv/bin:$PATH\n")
-        for host in (head, *workers):
-            (host.home / ".bashrc").write_text("""export RAY_OVERRIDE_RESOURCES='{"CPU": 1}'\n""")
+        for host in (head, *workers):  # which reach no package index; what is to be installed is
+            (host.home / ".bashrc").write_text("""export UV_OFFLINE=1 RAY_OVERRIDE_RESOURCES='{"CPU": 1}'\n""")
         yield hosts
 
 
