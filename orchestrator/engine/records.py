@@ -156,8 +156,9 @@ class Records:
             reason = "lacks its weights or arrays"
         except (Damaged, KeyError, TypeError, ValueError):
             pass
-        if set_aside and self.folder.exists(name):
-            self.folder.set_aside(name, reason)
+        if set_aside:
+            with contextlib.suppress(FileNotFoundError):
+                self.folder.set_aside(name, reason)
         return None
 
     def save(self, record: Record[Any]) -> None:
