@@ -100,7 +100,9 @@ class Folder:
         """Whatever is in the way, in a line: Unusable."""
         try:
             yield
-        except (OSError, Irregular) as error:
+        except Irregular as error:
+            raise Unusable(f"{self.location}/{name} cannot be {what}: it {error}; {GO_ON}") from None
+        except OSError as error:
             raise self._refused(name, what, error) from None
 
     def _refused(self, name: str, what: str, error: Exception) -> Unusable:

@@ -19,7 +19,7 @@ from pydantic import BaseModel, Field, ValidationError
 from orchestrator.engine.beat import every
 from orchestrator.engine.bucket import Bucket, Changed, Object
 from orchestrator.engine.disk import Disk
-from orchestrator.engine.folder import Folder, Unusable
+from orchestrator.engine.folder import Damaged, Folder, Unusable
 from orchestrator.engine.settings import UserError
 from orchestrator.engine.shown import shown
 
@@ -68,10 +68,10 @@ def locked(folder: Folder) -> AbstractContextManager[None]:
 
 def holder(folder: Folder) -> str | None:
     """Who is at the run folder, in words; None where nobody is."""
+    if isinstance(folder.files, Bucket):
+        return _in_words(_found(folder, folder.files))
     try:
-        if isinstance(folder.files, Bucket):
-            return _in_words(_found(folder, folder.files))
-        with folder.reading(NAME), open(folder.files.open(NAME), "rb") as file:
+        with _reading(folder), open(folder.files.open(NAME), "rb") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
                 return None
@@ -79,6 +79,15 @@ def holder(folder: Folder) -> str | None:
                 return str(_parsed(file.read(MOST_BYTES)) or "another process")
     except FileNotFoundError:
         return None
+
+
+@contextlib.contextmanager
+def _reading(folder: Folder) -> Iterator[None]:
+    try:
+        with folder.reading(NAME):
+            yield
+    except (Damaged, IsADirectoryError) as error:
+        raise UserError(f"{folder.location}: {error}: remove it, and give the same command again") from None
 
 
 @contextlib.contextmanager
@@ -183,7 +192,7 @@ class _Held:
 
 def _found(folder: Folder, bucket: Bucket) -> Object | None:
     try:
-        with folder.reading(NAME):
+        with _reading(folder):
             return bucket.find(NAME, MOST_BYTES)
     except FileNotFoundError:
         return None
