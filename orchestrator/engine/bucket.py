@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -95,7 +96,8 @@ class Bucket:
             if got["ContentLength"] > most:
                 got["Body"].close()
                 raise Irregular(f"has {got['ContentLength'] / 1e9:.3g} GB, and such a file at most {most / 1e9:.2g}")
-            now = parsedate_to_datetime(got["ResponseMetadata"]["HTTPHeaders"]["date"])
+            headers = got["ResponseMetadata"]["HTTPHeaders"]
+            now = parsedate_to_datetime(headers["date"]) if "date" in headers else datetime.now(UTC)
             try:
                 with _asking():
                     return Object(take(got["Body"]), got["ETag"], (now - got["LastModified"]).total_seconds())

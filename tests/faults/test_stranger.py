@@ -256,7 +256,7 @@ def test_nothing_is_waited_for_and_nothing_fills_the_memory(
     assert main(command(run, "status")) == 0
     assert "manifest.json is damaged" in capsys.readouterr().err
     if kind != "terabyte":
-        with pytest.raises(UserError, match="smoke: lock is a .*: remove it, and give the same command again"):
+        with pytest.raises(UserError, match=r"smoke: lock is a .*: remove it, and give the same command again"):
             holder(run)
         assert main(command(run, "report")) == 2
     Path(run.path("lock")).unlink()
