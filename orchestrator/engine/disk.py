@@ -134,12 +134,17 @@ class Disk:
         except FileNotFoundError:
             return []
 
-    def clear_leftovers(self) -> None:
-        """Remove what was being written when a process was killed."""
-        for _, _, names, handle in os.fwalk(self._root, follow_symlinks=False):
-            for name in names:
-                if name.startswith(WRITING):
-                    with contextlib.suppress(OSError):
+    def clear(self, scratch: str) -> None:
+        """Remove what was being written when a process was killed and, from the folder `scratch`, in which other
+        programs write, all that they could be led elsewhere by."""
+        with contextlib.suppress(FileNotFoundError), self._folder(f"{scratch}/."):
+            pass  # it is no link itself
+        for path, folders, names, handle in os.fwalk(self._root, follow_symlinks=False):
+            theirs = Path(path).is_relative_to(Path(self._root, scratch))
+            for name in (*folders, *names):
+                with contextlib.suppress(OSError):
+                    found = os.stat(name, dir_fd=handle, follow_symlinks=False)
+                    if not stat.S_ISDIR(found.st_mode) and (name.startswith(WRITING) or (theirs and _leads(found))):
                         os.unlink(name, dir_fd=handle)
 
     def each(self, look: Callable[[Item], Found], items: Iterable[Item]) -> Iterable[Found]:
@@ -155,6 +160,11 @@ def _open_folder(name: str, within: int) -> int:
             raise
         unfollowed = f"{name} is a link, which is not followed (put the folder itself there)"
         raise OSError(errno.ELOOP, unfollowed) from None
+
+
+def _leads(found: os.stat_result) -> bool:
+    """Whether what is written there may end up elsewhere."""
+    return not stat.S_ISREG(found.st_mode) or found.st_nlink > 1
 
 
 def _check(found: os.stat_result, flags: int) -> None:

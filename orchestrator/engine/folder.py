@@ -6,11 +6,10 @@ import json
 import os
 import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, TypeVar
 
 from orchestrator.engine.bucket import Bucket
 from orchestrator.engine.disk import Disk, Irregular
@@ -211,16 +210,6 @@ class Folder:
         with self.reading(folder):
             names = (f"{folder}/{name}" for name in self.files.list(_sound(folder)) if name.endswith(suffix))
             return sorted(filter(is_sound, names))
-
-    def open_log(self, name: str) -> tuple[str, BinaryIO]:
-        """A file to add lines to, and its path; of a folder on S3 in a new one of this machine's that only the user
-        has."""
-        if not isinstance(self.files, Disk):
-            path = os.path.join(tempfile.mkdtemp(prefix="run-"), PurePosixPath(name).name)
-            return path, open(path, "ab", buffering=0)
-        with self.changing(name, "written"):
-            handle = self.files.open(_sound(name), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-        return self.path(name), os.fdopen(handle, "ab", buffering=0)
 
 
 def _sound(name: str) -> str:

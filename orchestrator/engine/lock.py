@@ -24,6 +24,8 @@ from orchestrator.engine.settings import UserError
 from orchestrator.engine.shown import shown
 
 NAME = "lock"
+SCRATCH = "ray"
+"""The folder in a run folder that other programs write in."""
 MOST_BYTES = 2**12
 BEAT_SECONDS = 10
 STALE_SECONDS = 60
@@ -103,7 +105,7 @@ def _on_disk(folder: Folder, disk: Disk) -> Iterator[None]:
             file.truncate(0)
             file.write(_me().model_dump_json().encode())
             file.flush()
-            disk.clear_leftovers()
+            disk.clear(SCRATCH)
         yield
 
 

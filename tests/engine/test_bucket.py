@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
@@ -25,6 +24,11 @@ from orchestrator.engine.results import Run
 from orchestrator.engine.settings import UserError
 from orchestrator.run import main
 from tests.engine.toy import Nothing
+
+
+@pytest.fixture(autouse=True)
+def _asks_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
 
 
 @pytest.fixture
@@ -429,11 +433,3 @@ def test_a_store_that_does_not_answer_a_beat_is_asked_again(bucket: str, monkeyp
         Run(bucket).write("x", b"")
     assert next(failures, None) is None
     assert holder(Run(bucket)) is None
-
-
-def test_the_log_of_a_run_on_s3_is_a_file_that_only_the_user_has(bucket: str) -> None:
-    (one, log), (other, _) = (Run(bucket).open_log("ray/driver.log") for _ in range(2))
-    log.write(b"line\n")
-    assert one != other
-    assert os.stat(os.path.dirname(one)).st_mode & 0o777 == 0o700
-    assert Path(one).read_bytes() == b"line\n"

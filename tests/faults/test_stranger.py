@@ -86,7 +86,6 @@ def test_a_name_that_leads_elsewhere_or_is_not_seen_is_none(run: Run, home: Path
         lambda name: run.set_aside(name, "is damaged"),
         lambda name: run.list(name, ""),
         lambda name: run.differing({name: "0"}),
-        run.open_log,
     ]
     for use in uses:
         with pytest.raises(ValueError, match="is no name of a file in a run folder"):
@@ -202,25 +201,41 @@ def test_a_link_to_a_purged_folder_is_named(
         assert f"{tmp_path / level} is a link to /scratch/purged, which is not there (make that folder, or" in line
 
 
-@pytest.mark.parametrize("name", ["lock", "ray/driver.log"])
-def test_a_lock_or_log_that_is_a_link_is_not_written(run: Run, home: Path, name: str) -> None:
-    path = Path(run.path(name))
+def lock(run: Run) -> None:
+    with locked(run):
+        pass
+
+
+def test_a_lock_that_is_a_link_is_not_written(run: Run, home: Path) -> None:
+    path = Path(run.path("lock"))
     path.parent.mkdir(parents=True)
-
-    def use() -> None:
-        with locked(run):
-            run.open_log("ray/driver.log")[1].close()
-
     for link in (path.symlink_to, path.hardlink_to):
         link(home / "id_rsa")
-        with pytest.raises(Unusable, match=f"{name} cannot be written: it is a link"):
-            use()
+        with pytest.raises(Unusable, match="lock cannot be written: it is a link"):
+            lock(run)
         path.unlink()
     os.mkfifo(path)
-    with pytest.raises(Unusable, match="it is a pipe or a device"):
-        use()
+    with pytest.raises(Unusable, match="lock cannot be written: it is a pipe or a device"):
+        lock(run)
     path.unlink()
-    use()
+    lock(run)
+    assert untouched(home)
+
+
+def test_where_ray_writes_are_no_links_and_no_pipes(run: Run, home: Path) -> None:
+    ray = Path(run.path("ray"))
+    run.write("ray/kept/by.ray", b"")
+    (ray / "logs").symlink_to(home)
+    (ray / "kept/dangling").symlink_to(home / "new")
+    (ray / "driver.log").hardlink_to(home / "id_rsa")
+    os.mkfifo(ray / "kept/pipe")
+    lock(run)
+    assert sorted(path.name for path in ray.rglob("*")) == ["by.ray", "kept"]
+    assert untouched(home)
+    shutil.rmtree(ray)
+    ray.symlink_to(home)
+    with pytest.raises(Unusable, match="ray is a link, which is not followed"):
+        lock(run)
     assert untouched(home)
 
 
@@ -426,11 +441,10 @@ def test_files_and_folders_have_the_modes_that_the_umask_leaves(run: Run) -> Non
             with locked(run):
                 run.write("tables/a.parquet", b"x")
                 run.write_json("records/toy/a.json", {})
-                run.open_log("ray/driver.log")[1].close()
         finally:
             os.umask(before)
         paths = list(Path(run.absolute).rglob("*"))
-        assert len(paths) == 8
+        assert len(paths) == 6
         modes = {(path.is_dir(), path.stat().st_mode & 0o777) for path in paths}
         assert modes == {(False, file_mode), (True, folder_mode)}
 
