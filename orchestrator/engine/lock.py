@@ -106,7 +106,11 @@ def _on_disk(folder: Folder, disk: Disk) -> Iterator[None]:
             file.write(_me().model_dump_json().encode())
             file.flush()
             disk.clear(SCRATCH)
-        yield
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                file.truncate(0)  # a copy of the folder is nobody's
 
 
 @contextlib.contextmanager
@@ -202,7 +206,7 @@ def _found(folder: Folder, bucket: Bucket) -> Object | None:
 
 def _in_words(found: Object | None) -> str | None:
     """Who has a lock on S3; None where nobody has."""
-    if found is None or found.age_seconds >= STALE_SECONDS:
+    if found is None or not found.content or found.age_seconds >= STALE_SECONDS:
         return None
     who = _parsed(found.content)
     return None if who and who.is_gone else str(who or "another process")

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
@@ -352,6 +353,17 @@ def test_a_killed_process_s_lock_is_none_but_for_one_of_another_container(bucket
     assert holder(run) is None
     put(run, someone(process=dead, host="this very name"))
     assert holder(run) == f"process {dead} on this very name since just now"
+
+
+def test_a_folder_that_was_copied_from_a_disk_is_nobody_s(bucket: str, tmp_path: Path) -> None:
+    with locked(Run(tmp_path / "smoke")):
+        pass
+    run = Run(bucket)
+    run.write("lock", (tmp_path / "smoke/lock").read_bytes())
+    assert holder(run) is None
+    with locked(run):
+        pass
+    assert now(run).number == 1
 
 
 def test_a_lock_that_is_not_written_anew_is_stale_by_the_store_s_clock(
