@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from orchestrator.engine.beat import every
 from orchestrator.engine.bucket import Bucket, Changed, Object
-from orchestrator.engine.disk import Disk
+from orchestrator.engine.disk import Disk, Irregular
 from orchestrator.engine.folder import Damaged, Folder, Unusable
 from orchestrator.engine.settings import UserError
 from orchestrator.engine.shown import shown
@@ -128,7 +128,8 @@ def _on_s3(folder: Folder, bucket: Bucket) -> Iterator[None]:
             raise held.lost from None
         raise
     finally:
-        folder.before_writing = lambda: None
+        if held.lost is None:  # else what this process still computes is not written either
+            folder.before_writing = lambda: None
         held.release()
 
 
@@ -179,7 +180,7 @@ class _Held:
             if who == self._mine:
                 self._write(then, found)
                 return
-        except (FileNotFoundError, Changed):
+        except (FileNotFoundError, Changed, Irregular):
             who = None
         by = f"{who} has taken it" if who else "another process has taken it, or removed the lock"
         self.lost = Unusable(f"{self._folder.location} is no longer this run's: {by}; what was finished is kept")

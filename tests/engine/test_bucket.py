@@ -395,7 +395,8 @@ def test_one_that_slept_while_another_took_its_lock_writes_nothing_and_leaves_th
         sleep()
     assert other.read("x") == b"ours, a moment later"
     assert now(other) == someone()
-    sleeper.write("x", b"the folder is no longer locked")
+    with pytest.raises(Unusable):
+        sleeper.write("x", b"of a thread that does not know yet")
 
 
 def test_a_run_whose_lock_is_taken_is_stopped_in_the_midst(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import os
 import pickle
 import shutil
 import stat
+import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -447,6 +448,47 @@ def test_files_and_folders_have_the_modes_that_the_umask_leaves(run: Run) -> Non
         assert len(paths) == 6
         modes = {(path.is_dir(), path.stat().st_mode & 0o777) for path in paths}
         assert modes == {(False, file_mode), (True, folder_mode)}
+
+
+def test_a_quarantine_that_is_a_file_is_named(run: Run) -> None:
+    run.write("quarantine", b"")
+    run.write("a", b"")
+    with pytest.raises(Unusable, match=r"smoke/a cannot be moved to quarantine/\w+/a: Not a directory; mend that"):
+        run.set_aside("a", "is damaged")
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root becomes others")
+def test_two_members_of_a_group_share_a_folder() -> None:
+    shared = Path(tempfile.mkdtemp())  # pytest's own folders are closed to others
+    os.chown(shared, -1, 4242)
+    shared.chmod(0o2770)
+
+    def work(user: int) -> int:
+        """As one of the group, in a process of its own."""
+        child = os.fork()
+        if child:
+            return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        try:
+            os.setgroups([4242])
+            os.setgid(user)
+            os.setuid(user)
+            os.umask(0o002)
+            run = Run(shared / "smoke")
+            with locked(run):
+                run.write("tables/a.parquet", str(user).encode())
+                run.write(f"records/toy/{user}.json", b"")
+                run.set_aside("tables/a.parquet", "is damaged")
+                run.write("tables/a.parquet", str(user).encode())
+            os._exit(0)
+        finally:
+            os._exit(1)
+
+    try:
+        assert [work(user) for user in (5001, 5002, 5001)] == [0, 0, 0]
+        assert Run(shared / "smoke").list("records/toy", "") == ["records/toy/5001.json", "records/toy/5002.json"]
+        assert {path.stat().st_gid for path in shared.rglob("*")} == {4242}
+    finally:
+        shutil.rmtree(shared)
 
 
 def test_a_file_that_cannot_be_written_is_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
