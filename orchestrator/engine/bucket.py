@@ -112,7 +112,7 @@ class Bucket:
         `condition` is IfNoneMatch="*" (there must be none) or IfMatch=tag; Changed where it is not met.
         """
         with _asking():
-            put = _pool().submit(self._client.put_object, **self._at(name), Body=content, **condition)
+            put = _pool("writing").submit(self._client.put_object, **self._at(name), Body=content, **condition)
             try:
                 return str(put.result()["ETag"])
             finally:
@@ -152,7 +152,7 @@ class Bucket:
 
     def each(self, look: Callable[[Item], Found], items: Iterable[Item]) -> Iterable[Found]:
         """What is found by looking at each, many at once; in order."""
-        return _pool().map(look, items)
+        return _pool("looking").map(look, items)
 
 
 @functools.cache
@@ -178,8 +178,9 @@ def _client(endpoint: str | None) -> Any:
 
 
 @functools.cache
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(AT_ONCE, thread_name_prefix="s3")
+def _pool(kind: str) -> ThreadPoolExecutor:
+    """Threads for one kind of requests, which do not wait behind those of another."""
+    return ThreadPoolExecutor(AT_ONCE, thread_name_prefix=f"s3 {kind}")
 
 
 @contextlib.contextmanager

@@ -88,6 +88,15 @@ def test_many_files_are_looked_at_side_by_side(bucket: str) -> None:
     assert len([*Run(bucket).each(lambda _: together.wait(), range(AT_ONCE))]) == AT_ONCE
 
 
+def test_a_write_does_not_wait_until_many_files_are_looked_at(bucket: str) -> None:
+    """A lock that is not written anew in time would be another's."""
+    run, written = Run(bucket), threading.Event()
+    found = run.each(lambda _: written.wait(10), range(2 * AT_ONCE))
+    run.write("lock", b"")
+    written.set()
+    assert all(found)
+
+
 def test_records_are_found_with_a_request_each_and_one_for_their_names(bucket: str, asked: list[str]) -> None:
     records = Records(Run(bucket), "toy")
     trials = [Trial(f"trial-{n}", Nothing(), n, epochs=1).addressed({}) for n in range(5)]
