@@ -2,7 +2,7 @@
 
 import base64
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -10,9 +10,11 @@ import jinja2
 import pandas as pd
 
 from orchestrator.claims import judged
-from orchestrator.engine.manifest import Manifest
+from orchestrator.engine.folder import Damaged
+from orchestrator.engine.manifest import Manifest, StageState
 from orchestrator.engine.results import Run, as_frame
 from orchestrator.engine.settings import RunSettings
+from orchestrator.engine.shown import shown_lines
 from orchestrator.engine.stage import Stage
 from orchestrator.engine.suite import Suite
 from orchestrator.engine.tables import CATEGORY, FLOAT, INT, STAGES, TEXT, as_parquet, column, schema
@@ -39,7 +41,7 @@ def report(suite: Suite, run: Run, manifest: Manifest, mixture: Sequence[str]) -
     Of a stage that has begun, scale and settings are those that it was done with. `mixture` are sentences that say in
     which code, packages or devices the results differ.
     """
-    tables = _tables(run, manifest)
+    tables = _tables(suite, run, manifest)
     settings = {name: suite.as_told(entry.settings) for name, entry in manifest.stages.items()}
     last = suite.as_told(manifest.settings) or suite.preset(suite.full)
     reduced = {stage.name: _less(suite, stage.name, settings.get(stage.name, last)) for stage in suite.stages}
@@ -52,7 +54,11 @@ def report(suite: Suite, run: Run, manifest: Manifest, mixture: Sequence[str]) -
         took = _table("stages", as_frame(as_parquet(STAGES, rows, {})), STAGES)
         sections.append({"name": "stages", "title": "What it took", "text": [], "tables": [took], "figures": []})
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("orchestrator"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+        loader=jinja2.PackageLoader("orchestrator"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=lambda value: type(value)(shown_lines(value)) if isinstance(value, str) else value,
     )
     less = list(dict.fromkeys(line for lines in reduced.values() for line in lines))
     page = environment.get_template("report.html.j2").render(
@@ -103,15 +109,21 @@ def _facts(manifest: Manifest, settings: Mapping[str, Any]) -> dict[str, str]:
     return lines
 
 
-def _tables(run: Run, manifest: Manifest) -> dict[str, pd.DataFrame]:
+def _tables(suite: Suite, run: Run, manifest: Manifest) -> dict[str, pd.DataFrame]:
     """What the stages wrote; a file that is no longer that, or that none of them wrote, is not looked at."""
+    schemas = {f"tables/{name}.parquet": stage.schemas[name] for stage in suite.stages for name in stage.schemas}
     written = [file for entry in manifest.stages.values() for file in entry.files.items()]
-    files = {name: content for name, content in written if name.startswith("tables/")}
-    differing = list(run.differing(files))
-    for name in differing:
-        run.say(f"{name} is damaged or missing; the report does without it")
-    names = [PurePosixPath(name).stem for name in files if name not in differing]
-    return {name: run.table(name) for name in names}
+    files = {name: content for name, content in written if name in schemas}
+    differing, tables = run.differing(files), {}
+    for name in files:
+        stem = PurePosixPath(name).stem
+        try:
+            if name in differing:
+                raise Damaged
+            tables[stem] = run.table(stem, schemas[name])
+        except (Damaged, FileNotFoundError):
+            run.say(f"{name} is damaged or missing; the report does without it")
+    return tables
 
 
 def _section(
@@ -121,19 +133,23 @@ def _section(
     there = [name for name in stage.shown if name in tables and len(tables[name])]
     shown = [_table(name, tables[name], stage.schemas[name]) for name in there]
     entry = manifest.stages.get(stage.name)
-    captions = entry.captions if entry else {}
-    figures = [figure for name, caption in captions.items() for figure in _figures(name, caption, run)]
+    figures = _figures(entry, run) if entry else []
     if not shown and not figures:
         return None
     text = list(stage.findings(tables)) if stage.schemas.keys() <= tables.keys() and shown else []
     return {"name": stage.name, "title": stage.title or stage.name, "text": text, "tables": shown, "figures": figures}
 
 
-def _figures(name: str, caption: str, run: Run) -> Iterator[dict[str, str]]:
-    for kind in ("png", "gif"):
-        if run.exists(f"figures/{name}.{kind}"):
-            content = base64.b64encode(run.read(f"figures/{name}.{kind}")).decode()
-            yield {"caption": caption, "kind": kind, "content": content}
+def _figures(entry: StageState, run: Run) -> list[dict[str, str]]:
+    """What a stage drew, as pixels; a file that is no longer that is left out."""
+    drawn = [(name, kind) for name in entry.captions for kind in ("png", "gif")]
+    files = {file: entry.files[file] for name, kind in drawn if (file := f"figures/{name}.{kind}") in entry.files}
+    differing = run.differing(files)
+    return [
+        {"caption": entry.captions[name], "kind": kind, "content": base64.b64encode(run.read(file)).decode()}
+        for name, kind in drawn
+        if (file := f"figures/{name}.{kind}") in files and file not in differing
+    ]
 
 
 def _measured(claim: dict[str, Any]) -> str:

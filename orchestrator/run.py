@@ -13,6 +13,7 @@ from orchestrator.engine.execute import clean, report, run
 from orchestrator.engine.plan import print_plan, print_status
 from orchestrator.engine.results import Run
 from orchestrator.engine.settings import UserError
+from orchestrator.engine.shown import shown
 from orchestrator.paper import suite
 
 COMMANDS = {
@@ -41,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
         folder = Run(f"{settings.runs_dir.rstrip('/')}/{settings.run_name}")
         return COMMANDS[command](Book(suite(), settings, folder, set_aside=command not in LOOKING), names)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {shown(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         command_line = shlex.join(["python", "-m", "orchestrator.run", *arguments])

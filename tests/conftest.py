@@ -2,6 +2,8 @@
 
 import os
 from collections.abc import Iterator
+from typing import Any
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -33,3 +35,31 @@ def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     log_file = tmp_path_factory.mktemp("ray") / "driver.log"
     with connect("local", Resources(slots=2), log_file=log_file) as cluster:
         yield cluster
+
+
+@pytest.fixture(scope="session")
+def store() -> Iterator[str]:
+    """The address of a server that speaks S3's protocol."""
+    from moto.server import ThreadedMotoServer
+
+    server: Any = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    yield "http://{}:{}".format(*server.get_host_and_port())
+    server.stop()
+
+
+@pytest.fixture
+def bucket(store: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The address of an empty bucket."""
+    import boto3
+
+    urlopen(Request(f"{store}/moto-api/reset", method="POST")).close()  # of what tests before this left
+    for name, value in {
+        "AWS_ENDPOINT_URL": store,
+        "AWS_ACCESS_KEY_ID": "id",
+        "AWS_SECRET_ACCESS_KEY": "secret-of-the-test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    boto3.client("s3").create_bucket(Bucket="bucket")
+    return "s3://bucket/some/where"

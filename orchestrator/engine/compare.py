@@ -1,13 +1,18 @@
 """What differs between two runs, apart from times: `python -m orchestrator.run compare A B`."""
 
+import contextlib
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-import pyarrow as pa
-
-from orchestrator.engine.results import Run
+from orchestrator.engine.folder import Damaged
+from orchestrator.engine.results import NO_TABLE, Run, check_table
 from orchestrator.engine.settings import UserError
+from orchestrator.engine.shown import shown
+
+MOST_LETTERS = 500
+"""Of a line that tells a difference."""
 
 MADE_WITH = ("commit", "sources", "versions", "device", "host")
 """Columns of the table stages that may tell why results differ, and are none."""
@@ -22,7 +27,8 @@ def print_differences(runs_dir: str, names: Sequence[str]) -> int:
     one, other = (Run(name if "/" in name else f"{runs_dir.rstrip('/')}/{name}") for name in names)
     lines = list(differences(one, other))
     lines += _made_with(one, other) if lines else ()
-    print("\n".join(lines) or f"{one.location} and {other.location} are equal, times aside")
+    equal = f"{one.location} and {other.location} are equal, times aside"
+    print("\n".join(shown(line)[:MOST_LETTERS] for line in lines) or equal)
     return 1 if lines else 0
 
 
@@ -39,40 +45,56 @@ def differences(one: Run, other: Run) -> Iterator[str]:
             if name not in mine & theirs:
                 yield f"{name} is only in {(one if name in mine else other).location}"
             elif folder == "tables":
-                yield from (f"{Path(name).stem}: {line}" for line in _between(_table(one, name), _table(other, name)))
-            elif one.read(name) != other.read(name):
+                yield from (
+                    f"{Path(name).stem}: {line}" for line in _between(_columns(one, name), _columns(other, name))
+                )
+            elif _content(one, name) != _content(other, name):
                 yield f"{name} differs"
 
 
 def _made_with(one: Run, other: Run) -> Iterator[str]:
     """What the two were made with, where that is not the same: it may be why they differ."""
-    stages = [run.table("stages") for run in (one, other) if run.exists("tables/stages.parquet")]
+    stages = []
+    for run in (one, other):
+        with contextlib.suppress(FileNotFoundError, Damaged):
+            stages.append(run.table("stages"))
     for column in MADE_WITH:
         found = ["; ".join(map(str, table[column].dropna().unique())) for table in stages if column in table]
         if len(set(found)) > 1:
             yield f"made with another {column}: {' and '.join(found)}"
 
 
-def _table(run: Run, name: str) -> pa.Table:
+def _content(run: Run, name: str) -> bytes:
+    try:
+        return run.read(name)
+    except Damaged as error:
+        raise UserError(f"{run.location}/{error}: it cannot be compared") from None
+
+
+def _columns(run: Run, name: str) -> dict[str, list[Any]]:
+    """A table's columns but for times."""
     import pyarrow.parquet as pq
 
+    content = _content(run, name)
     try:
-        table = pq.read_table(io.BytesIO(run.read(name)))
-    except (pa.ArrowException, OSError) as error:
-        raise UserError(f"{run.location}/{name} is no Parquet file: {' '.join(str(error).split())[:100]}") from None
-    times = {field.name for field in table.schema if (field.metadata or {}).get(b"unit") == b"s"}
-    return table.drop_columns(list((times | OF_THE_MACHINE) & set(table.column_names)))
+        check_table(content)
+        table = pq.read_table(io.BytesIO(content))
+        times = {field.name for field in table.schema if (field.metadata or {}).get(b"unit") == b"s"}
+        return {name: table[name].to_pylist() for name in table.column_names if name not in times | OF_THE_MACHINE}
+    except NO_TABLE as error:
+        raise UserError(f"{run.location}/{name} is no Parquet file of a run: {str(error)[:100]}") from None
 
 
-def _between(one: pa.Table, other: pa.Table) -> Iterator[str]:
-    if one.column_names != other.column_names:
-        yield f"columns {', '.join(sorted(set(one.column_names) ^ set(other.column_names)))} are only in one of them"
-    elif len(one) != len(other):
-        yield f"{len(one)} rows and {len(other)}"
-    else:
-        for name in one.column_names:
-            first, second = (table[name].to_pylist() for table in (one, other))
-            pairs = enumerate(zip(first, second, strict=True))
-            found = [(row, a, b) for row, (a, b) in pairs if a != b and (a == a or b == b)]
-            for row, a, b in found[:1]:
-                yield f"{name} differs in {len(found)} of {len(one)} rows, first in row {row}: {a!r} and {b!r}"
+def _between(one: Mapping[str, list[Any]], other: Mapping[str, list[Any]]) -> Iterator[str]:
+    if list(one) != list(other):
+        yield f"columns {', '.join(sorted(set(one) ^ set(other)))} are only in one of them"
+        return
+    for name, first in one.items():
+        second = other[name]
+        if len(first) != len(second):
+            yield f"{len(first)} rows and {len(second)}"
+            return
+        pairs = enumerate(zip(first, second, strict=True))
+        found = [(row, a, b) for row, (a, b) in pairs if a != b and (a == a or b == b)]
+        for row, a, b in found[:1]:
+            yield f"{name} differs in {len(found)} of {len(first)} rows, first in row {row}: {a!r} and {b!r}"

@@ -19,6 +19,7 @@ from orchestrator.engine.records import hashed
 from orchestrator.engine.results import Run
 from orchestrator.engine.scheduler import Scheduler
 from orchestrator.engine.settings import UserError
+from orchestrator.engine.shown import shown
 from orchestrator.engine.stage_run import told, write_stages
 
 
@@ -46,7 +47,7 @@ def run(book: Book, names: Iterable[str]) -> int:
     where, entries = folder.location, {stage.name: manifest.stages[stage.name] for stage in plan.selected}
     failed = {name: entry for name, entry in entries.items() if entry.state != "done"}
     for name, entry in failed.items():
-        print(f"{name} {entry.state}: {entry.why}")
+        print(shown(f"{name} {entry.state}: {entry.why}"))
     print(f"tables in {where}/tables, figures in {where}/figures; report: {where}/report.html")
     return 1 if failed else 0
 
@@ -84,9 +85,9 @@ def _tell_mixture(book: Book, manifest: Manifest | None) -> None:
 
 def _set_aside(folder: Run, names: Iterable[str]) -> None:
     for name in names:
-        if folder.exists(name):
+        try:
             folder.set_aside(name, "is damaged")
-        else:
+        except FileNotFoundError:
             folder.say(f"{name} is missing; it is made again")
 
 

@@ -6,20 +6,23 @@ import json
 import os
 import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath
+from typing import Any, TypeVar
 
-from pyarrow import fs
-
+from orchestrator.engine.bucket import Bucket
+from orchestrator.engine.disk import Disk, Irregular
 from orchestrator.engine.settings import UserError
+from orchestrator.engine.shown import shown
 
-WRITING = ".writing-"
-"""How the names of files begin that are being written, or were when their process was killed."""
+Item = TypeVar("Item")
+Found = TypeVar("Found")
 GO_ON = "mend that, and give the same command again"
 """How messages end where the machine is at fault."""
+MOST_BYTES = {".json": 2**26, ".png": 2**28, ".svg": 2**28, ".gif": 2**28, ".html": 2**30, ".parquet": 2**30}
+"""No file is larger, by its ending; `MOST_OF_ALL` of all others."""
+MOST_OF_ALL = 2**32
 
 
 class Damaged(Exception):
@@ -35,28 +38,38 @@ def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+def is_sound(name: str) -> bool:
+    """Whether this is a name of a file in a run folder: it leads nowhere else, and has nothing that is not seen."""
+    return name.isprintable() and "\\" not in name and not {"", ".", ".."}.intersection(name.split("/"))
+
+
 class Folder:
     """A folder, named as "runs/paper" or "s3://bucket/runs/paper".
 
     Every file is written whole or not at all: on a disk under a temporary name that is then renamed, on S3 with
-    one put. What was damaged since is noticed: sealed files carry a SHA-256 over name and content.
+    one put. What was damaged since is noticed: sealed files carry a SHA-256 over name and content. No name leads out
+    of the folder, no link in it is followed, and no file is read that is larger than such a file can be.
 
-    Whatever reads a file raises FileNotFoundError where there is none and, of a sealed one, Damaged where it is not
-    what was written under this name; what the system refuses, for want of space, rights or network, is Unusable.
+    Whatever reads a file raises FileNotFoundError where there is none and Damaged where what has this name is no
+    file or, of a sealed one, not what was written under this name; what the system refuses, for want of space, rights
+    or network, is Unusable. A name that is none of a file in a folder is a ValueError.
     """
 
     def __init__(self, location: str | Path) -> None:
         self.location = str(location)
         """As it was given."""
         self.is_local = "://" not in self.location
-        self.say: Callable[[str], None] = lambda line: print(line, file=sys.stderr)
+        self.say: Callable[[str], None] = lambda line: print(shown(line), file=sys.stderr)
         """Tells the user something in a line."""
+        self.before_writing: Callable[[], None] = lambda: None
+        """Raises where nothing may be written any more."""
         try:
+            self.files: Disk | Bucket
             if self.is_local:
                 self._root = os.path.abspath(self.location)
-                self._files: fs.FileSystem = fs.LocalFileSystem()
+                self.files = Disk(self._root)
             else:
-                self._files, self._root = fs.FileSystem.from_uri(self.location)
+                self._root, self.files = self.location.rstrip("/"), Bucket(self.location)
         except (OSError, ValueError) as error:
             raise UserError(f"--runs-dir {self.location}: {reason(error)}") from None
 
@@ -66,45 +79,54 @@ class Folder:
         return self._root if self.is_local else self.location
 
     def path(self, name: str) -> str:
-        """Absolute path on the file system, or bucket and key, of a file in the folder."""
-        return f"{self._root}/{name}"
+        """Where a file of the folder is, for people and other programs."""
+        return f"{self._root}/{_sound(name)}"
 
     @contextlib.contextmanager
-    def _refusing(self, name: str, what: str = "read") -> Iterator[None]:
-        """What the system refuses, in a line; that there is no such file to read is for the caller to know."""
+    def reading(self, name: str) -> Iterator[None]:
+        """What is no file is Damaged, what the system refuses Unusable; FileNotFoundError passes."""
         try:
             yield
+        except Irregular as error:
+            raise Damaged(f"{name} {error}") from None
+        except (FileNotFoundError, IsADirectoryError):
+            raise
         except OSError as error:
-            if what == "read" and isinstance(error, FileNotFoundError | IsADirectoryError):
-                raise
-            raise Unusable(f"{self.location}/{name} cannot be {what}: {reason(error)}; {GO_ON}") from None
+            raise self._refused(name, "read", error) from None
 
-    def _info(self, name: str) -> fs.FileInfo:
-        with self._refusing(name):
-            return self._files.get_file_info(self.path(name))
+    @contextlib.contextmanager
+    def changing(self, name: str, what: str) -> Iterator[None]:
+        """Whatever is in the way, in a line: Unusable."""
+        try:
+            yield
+        except Irregular as error:
+            raise Unusable(f"{self.location}/{name} cannot be {what}: it {error}; {GO_ON}") from None
+        except OSError as error:
+            raise self._refused(name, what, error) from None
+
+    def _refused(self, name: str, what: str, error: Exception) -> Unusable:
+        return Unusable(f"{self.location}/{name} cannot be {what}: {shown(reason(error))}; {GO_ON}")
 
     def exists(self, name: str) -> bool:
         """Whether the folder has this file."""
-        return bool(self._info(name).is_file)
+        with self.reading(name):
+            return self.files.is_file(_sound(name))
 
     def read(self, name: str) -> bytes:
         """Content of a file."""
-        with self._refusing(name), self._files.open_input_stream(self.path(name)) as stream:
-            return bytes(stream.read())
+        try:
+            with self.reading(name):
+                return self.files.read(_sound(name), _most(name))
+        except IsADirectoryError as error:
+            raise self._refused(name, "read", error) from None
 
     def write(self, name: str, content: bytes) -> None:
         """Write a file, whole or not at all; on a disk it is there for good when this returns."""
-        with self._refusing(name, "written"):
-            if self.is_local:
-                _write_and_rename(self.path(name), content)
-            else:
-                with self._files.open_output_stream(self.path(name)) as stream:
-                    stream.write(content)
-
-    def age_seconds(self, name: str) -> float | None:
-        """How long ago a file was written; None where there is none."""
-        info = self._info(name)
-        return time.time() - info.mtime.timestamp() if info.is_file else None
+        self.before_writing()
+        if len(content) > _most(name):
+            raise ValueError(f"{name} would have {len(content)} bytes, and such a file has at most {_most(name)}")
+        with self.changing(name, "written"):
+            self.files.write(_sound(name), content)
 
     def free_bytes(self) -> int | None:
         """Space left on the folder's disk; None on S3."""
@@ -122,15 +144,13 @@ class Folder:
 
     def delete(self, name: str) -> None:
         """Remove a file; nothing happens where there is none."""
-        if self.exists(name):
-            with self._refusing(name, "deleted"):
-                self._files.delete_file(self.path(name))
+        with self.changing(name, "deleted"):
+            self.files.delete(_sound(name))
 
     def delete_folder(self, folder: str) -> None:
         """Remove a folder with all that it holds; nothing happens where there is none."""
-        if self._info(folder).type == fs.FileType.Directory:
-            with self._refusing(folder, "deleted"):
-                self._files.delete_dir(self.path(folder))
+        with self.changing(folder, "deleted"):
+            self.files.delete_folder(_sound(folder))
 
     def read_sealed(self, name: str) -> bytes:
         """Content of a file that `write_sealed` wrote."""
@@ -159,68 +179,53 @@ class Folder:
         self.write(name, json.dumps(plain | {"sha256": _json_seal(name, plain)}, indent=1).encode())
 
     def set_aside(self, name: str, why: str) -> None:
-        """Move a damaged file under quarantine/ and say so."""
+        """Move what has a damaged file's name under quarantine/ and say so; FileNotFoundError where that is gone."""
         kept = f"quarantine/{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}/{name}"
-        with self._refusing(name, "moved"):
-            if self.is_local:
-                os.makedirs(os.path.dirname(self.path(kept)), exist_ok=True)
-            self._files.move(self.path(name), self.path(kept))
+        try:
+            self.files.move(_sound(name), kept)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise self._refused(name, f"moved to {kept}", error) from None
         self.say(f"{name} {why}; set aside as {self.location}/{kept}")
 
-    def differing(self, files: Mapping[str, str]) -> Iterable[str]:
+    def differing(self, files: Mapping[str, str]) -> list[str]:
         """Which of these files, by name with their SHA-256, are missing or are not what was written."""
-        for name, expected in files.items():
-            try:
-                if digest(self.read(name)) != expected:
-                    yield name
-            except (FileNotFoundError, IsADirectoryError):
-                yield name
+        return [name for name, differs in zip(files, self.each(self._differs, files.items()), strict=True) if differs]
+
+    def _differs(self, file: tuple[str, str]) -> bool:
+        name, expected = file
+        try:
+            with self.reading(name):
+                return self.files.digest(_sound(name), _most(name)) != expected
+        except (FileNotFoundError, IsADirectoryError, Damaged):
+            return True
+
+    def each(self, look: Callable[[Item], Found], items: Iterable[Item]) -> Iterable[Found]:
+        """What is found by looking at each, in order; many at once where a look is a request."""
+        return self.files.each(look, items)
 
     def list(self, folder: str, suffix: str) -> list[str]:
         """Names, sorted and relative to the run folder, of a folder's files that end with `suffix`."""
-        with self._refusing(folder):
-            found = self._files.get_file_info(fs.FileSelector(self.path(folder), allow_not_found=True))
-        return sorted(f"{folder}/{info.base_name}" for info in found if info.base_name.endswith(suffix))
+        with self.reading(folder):
+            names = (f"{folder}/{name}" for name in self.files.list(_sound(folder)) if name.endswith(suffix))
+            return sorted(filter(is_sound, names))
+
+
+def _sound(name: str) -> str:
+    if not is_sound(name):
+        raise ValueError(f"{name!a} is no name of a file in a run folder")
+    return name
+
+
+def _most(name: str) -> int:
+    return MOST_BYTES.get(PurePosixPath(name).suffix, MOST_OF_ALL)
 
 
 def _json_seal(name: str, content: Mapping[str, Any]) -> str:
     return digest(f"{name}\n{json.dumps(content, sort_keys=True)}".encode())
 
 
-def _write_and_rename(path: str, content: bytes) -> None:
-    """To a temporary name beside it, to the disk, and then over what was there."""
-    folder = os.path.dirname(path)
-    os.makedirs(folder, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=WRITING, dir=folder)
-    try:
-        with open(handle, "wb") as stream:
-            os.fchmod(stream.fileno(), 0o644)
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, path)
-        folder_handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(folder_handle)
-        finally:
-            os.close(folder_handle)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-MENDS = {
-    "ACCESS_DENIED": "these keys, or this machine's role, may not use the bucket; docs/cluster.md has the policy",
-    "INVALID_ACCESS_KEY_ID": "see that AWS_ACCESS_KEY_ID is right",
-    "SIGNATURE_DOES_NOT_MATCH": "see that AWS_SECRET_ACCESS_KEY is right",
-    "HTTP status 400": "temporary keys may have expired; renew them (aws sso login, say)",
-}
-"""By what S3's client says. The store's own word for expired keys does not reach us: a HEAD has no body."""
-
-
 def reason(error: Exception) -> str:
-    """Why the system refused, as one short line, with the mend where there is a known one."""
-    text = " ".join((getattr(error, "strerror", None) or str(error)).split())
-    before, refused, said = text.partition("AWS Error")
-    mends = [f": {mend}" for code, mend in MENDS.items() if refused and code in said]
-    return f"{refused}{said}".removesuffix(": No response body.")[:200] + "".join(mends) if refused else before[:200]
+    """Why the system refused, as one short line."""
+    return " ".join((getattr(error, "strerror", None) or str(error)).split())[:300]

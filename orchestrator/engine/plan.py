@@ -13,6 +13,7 @@ from orchestrator.engine.progress import duration
 from orchestrator.engine.provenance import made, mixture
 from orchestrator.engine.results import Run
 from orchestrator.engine.settings import RunSettings
+from orchestrator.engine.shown import shown
 from orchestrator.engine.stage import Stage
 
 SPEED = {"core": 1.0, "GPU share": 6.0}
@@ -68,7 +69,7 @@ class Plan:
 def damage(run: Run, manifest: Manifest | None) -> dict[str, list[str]]:
     """Of each stage that is done, the files that are missing or are not what it wrote."""
     entries = (manifest.stages if manifest else {}).items()
-    damaged = {stage: list(run.differing(entry.files)) for stage, entry in entries if entry.state == "done"}
+    damaged = {stage: run.differing(entry.files) for stage, entry in entries if entry.state == "done"}
     return {stage: files for stage, files in damaged.items() if files}
 
 
@@ -162,9 +163,9 @@ def print_status(book: Book, names: Iterable[str]) -> int:
         study = book.study(name)
         if study.num_trials and (state != "done" or note):
             note = f"{len(study.records)} of {study.num_trials} trainings recorded  {note}"
-        print(f"{name:<13} {state:<12} {seconds:>8}  {note}".rstrip())
+        print(shown(f"{name:<13} {state:<12} {seconds:>8}  {note}".rstrip()))
     for line in mixture_of(book, plan.manifest):
-        print(line)
+        print(shown(line))
     unused = sum(name.endswith(".json") for name in unused_files(book, plan.manifest))
     if unused:
         print(f"{unused} records that nothing uses (clean removes them)")

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Self, TextIO
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
+
+from orchestrator.engine.shown import shown
 
 HEARTBEAT_SECONDS = 15
 
@@ -50,11 +51,11 @@ class Progress:
         self._console = console or Console(file=_own_stderr(), highlight=False, soft_wrap=True)
         self._plain = not self._console.is_terminal
         self.bars = Bars(
-            TextColumn("{task.description:<13}"),
+            TextColumn("{task.description:<13}", markup=False),
             BarColumn(bar_width=30),
             TextColumn("{task.percentage:>3.0f}%"),
             TimeElapsedColumn(),
-            TextColumn("{task.fields[detail]}"),
+            TextColumn("{task.fields[detail]}", markup=False),
             console=self._console,
             disable=self._plain,
             redirect_stdout=False,
@@ -73,7 +74,7 @@ class Progress:
 
     def say(self, line: str) -> None:
         """A line that stays."""
-        self._console.print(escape(line))
+        self._console.print(shown(line), markup=False, emoji=False)
         self._last_line = time.monotonic()
 
     def start(self, stage: str, num_trainings: int, standing: Standing) -> None:
@@ -109,7 +110,7 @@ class Progress:
     def _update(self, stage: str, share: float, detail: str) -> None:
         if stage not in self._tasks:
             self._tasks[stage] = self.bars.add_task(stage, total=1.0, detail="starting")
-        self.bars.update(self._tasks[stage], completed=share, detail=detail)
+        self.bars.update(self._tasks[stage], completed=share, detail=shown(detail))
 
 
 def _own_stderr() -> TextIO:

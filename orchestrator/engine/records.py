@@ -12,9 +12,10 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Any, Generic, Literal, Self, TypeVar
+from zipfile import BadZipFile, ZipFile
 
 from numpy.typing import NDArray
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 
 from orchestrator.engine.folder import Damaged, Folder, digest
 from orchestrator.engine.provenance import Made
@@ -26,6 +27,10 @@ Arrays = Mapping[str, NDArray[Any]]
 Outcome = Literal["complete", "pruned", "failed"]
 WEIGHTS, ARRAYS, CHECKPOINT = ".safetensors", ".arrays.safetensors", ".checkpoint"
 ENDINGS = (".json", WEIGHTS, ARRAYS, CHECKPOINT)
+
+
+NO_CHECKPOINT = (pickle.UnpicklingError, BadZipFile, RuntimeError, LookupError, TypeError, AttributeError, ValueError)
+"""What becomes of reading other bytes as a checkpoint."""
 
 
 def hashed(content: Any) -> str:
@@ -108,6 +113,9 @@ class Record(Generic[Config]):
         return [same | {name: epoch[name] for name in columns} for epoch in self.epochs]
 
 
+_RECORD: TypeAdapter[Record[Any]] = TypeAdapter(Record)
+
+
 @dataclass
 class Checkpoint:
     """How far a training is."""
@@ -142,23 +150,41 @@ class Records:
         """
         if trial.address not in self.addresses:
             return None
-        name, reason = self.name(trial.address), "is damaged"
-        try:
-            content = self.folder.read_json(name)
-            if (content["config"], content["seed"]) != (trial.config.model_dump(mode="json"), trial.seed):
-                return None
-            parts = tuple(ending for ending in (WEIGHTS, ARRAYS) if ending in content["parts"])
-            for ending in parts:
-                self.folder.read_sealed(self.name(trial.address, ending))
-            typed = {"config": trial.config, "parts": parts, "made": Made.model_validate(content["made"])}
-            return Record(**content | typed | {"address": trial.address})
-        except FileNotFoundError:
-            reason = "lacks its weights or arrays"
-        except (Damaged, KeyError, TypeError, ValueError):
-            pass
-        if set_aside and self.folder.exists(name):
-            self.folder.set_aside(name, reason)
+        content = self._look(trial.address) if self.folder.is_local else self._looked_at[trial.address]
+        if isinstance(content, dict):
+            try:
+                if (content["config"], content["seed"]) != (trial.config.model_dump(mode="json"), trial.seed):
+                    return None
+                parts = tuple(ending for ending in (WEIGHTS, ARRAYS) if ending in content["parts"])
+                typed = {"config": trial.config, "parts": parts, "made": Made.model_validate(content["made"])}
+                record = Record(**content | typed | {"address": trial.address})
+                _RECORD.validate_python(vars(record))
+                return record
+            except (KeyError, TypeError, ValueError):
+                content = "is damaged"
+        if set_aside:
+            with contextlib.suppress(FileNotFoundError):
+                self.folder.set_aside(self.name(trial.address), content)
         return None
+
+    def _look(self, address: str) -> dict[str, Any] | str:
+        """A record as it was written, all that belongs to it being there; else what is wrong with it."""
+        try:
+            content = self.folder.read_json(self.name(address))
+            for ending in (WEIGHTS, ARRAYS):
+                if ending in content["parts"]:
+                    self.folder.read_sealed(self.name(address, ending))
+            return content
+        except FileNotFoundError:
+            return "lacks its weights or arrays"
+        except (Damaged, KeyError, TypeError):
+            return "is damaged"
+
+    @cached_property
+    def _looked_at(self) -> dict[str, dict[str, Any] | str]:
+        """All of the stage's records, looked at side by side."""
+        addresses = sorted(self.addresses)
+        return dict(zip(addresses, self.folder.each(self._look, addresses), strict=True))
 
     def save(self, record: Record[Any]) -> None:
         """Write a record, for good; the training's checkpoint goes."""
@@ -199,8 +225,11 @@ class Records:
         import torch
 
         # What cannot be unpickled is a stranger's.
-        with contextlib.suppress(FileNotFoundError, Damaged, pickle.UnpicklingError, RuntimeError, KeyError):
+        with contextlib.suppress(FileNotFoundError, Damaged, *NO_CHECKPOINT):
             content = io.BytesIO(self.folder.read_sealed(self.name(address, CHECKPOINT)))
+            if sum(part.file_size for part in ZipFile(content).infolist()) > len(content.getvalue()):
+                raise Damaged("packed more tightly than torch does it")
+            content.seek(0)
             saved = torch.load(content, weights_only=True, map_location="cpu")
             arrays = {name: tensor.numpy() for name, tensor in saved["arrays"].items()}
             return Checkpoint(saved["rows"], saved["state"], arrays)
@@ -237,6 +266,11 @@ class Records:
 
     def arrays(self, address: str) -> dict[str, NDArray[Any]]:
         """What `save_arrays` kept."""
+        from safetensors import SafetensorError
         from safetensors.numpy import load
 
-        return load(self.folder.read_sealed(self.name(address, ARRAYS)))
+        name = self.name(address, ARRAYS)
+        try:
+            return load(self.folder.read_sealed(name))
+        except (SafetensorError, KeyError) as error:
+            raise Damaged(f"{name} has no arrays: {error}") from None

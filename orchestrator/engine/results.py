@@ -8,11 +8,18 @@ import json
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
 from pydantic import ValidationError
 
-from orchestrator.engine.folder import Damaged, Folder
+from orchestrator.engine.folder import Damaged, Folder, is_sound
 from orchestrator.engine.manifest import SCHEMA_VERSION, Manifest
 from orchestrator.engine.settings import UserError
+from orchestrator.engine.tables import STAGES, to_arrow
+
+RESERVED = {"records", "quarantine", "ray", "manifest.json", "lock"}
+"""What is the engine's own in a run folder."""
+MOST_CELLS = 10**8
+"""No table of a run has more."""
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,10 +35,10 @@ class Run(Folder):
             version = _unsealed_version(self.read(name))
             content = self.read_json(name) if version is None else {"schema_version": version}
             if content["schema_version"] == SCHEMA_VERSION:
-                return Manifest.model_validate(content)
+                return _checked(Manifest.model_validate(content))
         except FileNotFoundError:
             return None
-        except (KeyError, ValidationError):
+        except (KeyError, ValueError, OverflowError, ValidationError):
             raise Damaged(f"{name} is damaged") from None
         raise UserError(
             f"{self.location}/{name} has schema version {content['schema_version']!r}, this program writes "
@@ -42,9 +49,16 @@ class Run(Folder):
         """Write the manifest."""
         self.write_json("manifest.json", manifest.model_dump(mode="json"))
 
-    def table(self, name: str) -> pd.DataFrame:
-        """A result table; its `attrs` name the run it is from. FileNotFoundError where none has written it yet."""
-        return as_frame(self.read(f"tables/{name}.parquet"))
+    def table(self, name: str, schema: pa.Schema | None = None) -> pd.DataFrame:
+        """A result table; its `attrs` name the run it is from.
+
+        FileNotFoundError where none has written it yet, Damaged where it is none, or has another schema than this.
+        """
+        content = self.read(f"tables/{name}.parquet")
+        try:
+            return as_frame(content, schema)
+        except NO_TABLE:
+            raise Damaged(f"tables/{name}.parquet is no table of a run") from None
 
     def tables(self) -> dict[str, pd.DataFrame]:
         """Every table that there is, by name."""
@@ -52,11 +66,52 @@ class Run(Folder):
         return {name: self.table(name) for name in names}
 
 
-def as_frame(content: bytes) -> pd.DataFrame:
-    """The DataFrame of a table's file."""
+def as_frame(content: bytes, schema: pa.Schema | None = None) -> pd.DataFrame:
+    """The DataFrame of a table's file; one of NO_TABLE where that is no table of a run, or of another schema."""
     import pandas as pd
 
-    return pd.read_parquet(io.BytesIO(content))
+    check_table(content, schema)
+    frame = pd.read_parquet(io.BytesIO(content))
+    if not isinstance(frame.attrs, dict):
+        raise ValueError("attributes that are none")
+    return frame
+
+
+NO_TABLE = (pa.ArrowException, OSError, ValueError, TypeError, KeyError, RecursionError)
+"""What becomes of reading other bytes as a table."""
+
+
+def check_table(content: bytes, schema: pa.Schema | None = None) -> None:
+    """See, before its columns are read, that a file may be a run's table; else one of NO_TABLE."""
+    import pyarrow.parquet as pq
+
+    described = pq.read_metadata(io.BytesIO(content))
+    own = described.schema.to_arrow_schema()
+    if described.num_rows * described.num_columns > MOST_CELLS:
+        raise ValueError("it is too large")
+    if len(set(own.names)) < len(own.names) or b"pandas" in (described.metadata or {}):  # tells pandas how to read it
+        raise ValueError("no run has written it")
+    if schema is not None and not own.equals(schema):
+        raise ValueError("it has other columns")
+
+
+def check_own(name: str) -> None:
+    """See that a stage, or the report, may write a file of this name; else ValueError."""
+    if not is_sound(name) or name.split("/")[0] in RESERVED:
+        raise ValueError(f"{name!a} is no name for a file of a stage")
+
+
+def _checked(manifest: Manifest) -> Manifest:
+    """The manifest, if it is one that a run can have written; else ValueError."""
+    files = [name for entry in manifest.stages.values() for name in entry.files] + list(manifest.report)
+    figures = [f"figures/{name}" for entry in manifest.stages.values() for name in entry.captions]
+    for name in files + figures:
+        check_own(name)
+    if len(set(files)) < len(files):
+        raise ValueError("two stages have written the same file")
+    rows = [{"stage": name, **entry.row()} for name, entry in manifest.stages.items()]
+    to_arrow(STAGES, rows, manifest.attributes("stages", ""))
+    return manifest
 
 
 def _unsealed_version(content: bytes) -> object:

@@ -18,7 +18,7 @@ from orchestrator.engine.manifest import Manifest, StageState, State
 from orchestrator.engine.progress import Progress, Standing, duration
 from orchestrator.engine.provenance import Made, distinct, made
 from orchestrator.engine.records import Outcome, Record, Rows
-from orchestrator.engine.results import as_frame
+from orchestrator.engine.results import as_frame, check_own
 from orchestrator.engine.settings import RunSettings, UserError
 from orchestrator.engine.stage import Model, Picture, Table
 from orchestrator.engine.study import Study
@@ -227,6 +227,7 @@ class StageRun:
         self.enter("failed", "".join(traceback.format_exception(error)))
 
     def _write(self, name: str, content: bytes) -> None:
+        check_own(name)
         self._book.run.write(name, content)
         self._files[name] = digest(content)
 

@@ -135,7 +135,7 @@ def test_half_a_record_of_a_killed_process_is_no_record(run: Run, monkeypatch: p
     """A process that is killed leaves its temporary file, as when removing it fails."""
     whole = record(run, trial("trial-000"))
     monkeypatch.setattr(os, "replace", disk_full)
-    monkeypatch.setattr(Path, "unlink", disk_full)
+    monkeypatch.setattr(os, "unlink", disk_full)
     with pytest.raises(Unusable):
         record(run, trial("trial-001"))
     assert len(files(run)) == 2

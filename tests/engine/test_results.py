@@ -79,10 +79,13 @@ def test_a_file_takes_its_name_only_when_it_is_on_the_disk(run: Run, monkeypatch
         order.append("fsync")
         fsync(handle)
 
-    def watched_replace(source: str, target: str) -> None:
-        assert Path(source).parent == Path(target).parent  # elsewhere could be another disk
+    def watched_replace(source: str, target: str, *, src_dir_fd: int, dst_dir_fd: int) -> None:
+        assert (src_dir_fd, Path(source).parent) == (
+            dst_dir_fd,
+            Path(target).parent,
+        )  # not another disk
         order.append("replace")
-        replace(source, target)
+        replace(source, target, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)
 
     monkeypatch.setattr(os, "fsync", watched_fsync)
     monkeypatch.setattr(os, "replace", watched_replace)
