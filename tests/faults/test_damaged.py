@@ -20,8 +20,8 @@ from tests.engine.toy import Nothing, Toy, begun
 from trainables.fashion_mnist import _FILES as FILES
 from trainables.fashion_mnist import DataError, load
 
-NUM_MUTATIONS = int(os.environ.get("FAULTS_MUTATIONS", "40"))
-"""`make test-faults` has 200."""
+NUM_MUTATIONS = int(os.environ.get("FAULTS_MUTATIONS", "12"))
+"""`make test-all` has 200."""
 
 Mutation = Callable[[random.Random, Path, list[Path]], None]
 
@@ -76,7 +76,7 @@ def test_every_damage_to_what_a_run_gives_is_noticed_and_mended(
 ) -> None:
     dice = random.Random(5)
     names = {path.relative_to(smoke.runs_dir) for path in files(smoke.runs_dir / "smoke", records=False)}
-    for number in range(NUM_MUTATIONS * 4 // 5):
+    for number in range(NUM_MUTATIONS * 2 // 3):
         candidates = files(copy / "smoke", records=False)
         path = dice.choice(candidates)
         before = {it: it.read_bytes() for it in candidates}
@@ -96,7 +96,7 @@ def test_every_damage_to_records_is_noticed_where_they_are_read_and_only_these_t
     smoke: Smoke, copy: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     dice = random.Random(6)
-    for _ in range(-(-NUM_MUTATIONS // 5 // 8)):
+    for _ in range(-(-NUM_MUTATIONS // 3 // 8)):
         candidates = files(copy / "smoke", records=True)
         before = {it: it.read_bytes() for it in candidates}
         for number in range(8):

@@ -23,6 +23,9 @@ from tests.command import NO_IMAGES
 from tests.engine.toy import Nothing, OneStage, Toy, begun
 from trainables.epoch import Epoch
 
+NUM_TRIALS = int(os.environ.get("FAULTS_TRIALS", "300"))
+"""`make test-all` has 1,000."""
+
 
 class Told(Section):
     """What a trial is told."""
@@ -161,7 +164,7 @@ class Numbered(Section):
 
 
 class FailingAtRandom(Toy):
-    """One epoch that takes no time; one trial in ten fails, one in two hundred loses its worker the first time."""
+    """One epoch that takes no time; one trial in ten fails, one in fifty loses its worker the first time."""
 
     config = Numbered
 
@@ -171,26 +174,25 @@ class FailingAtRandom(Toy):
         if dice.random() < 0.1:
             raise RuntimeError("as simulated")
         marker = config.folder / f"killed-{config.number}"
-        if dice.random() < 0.005 and not marker.exists():
+        if dice.random() < 0.02 and not marker.exists():
             marker.touch()
             os.kill(os.getpid(), signal.SIGKILL)
         yield Epoch(1, {"loss": dice.random()}, lambda: {"epoch": 1, "model": {}})
 
 
-def test_a_thousand_trials_that_fail_at_random_give_a_thousand_records(cluster: Cluster, tmp_path: Path) -> None:
-    trials = [
-        Trial(f"trial-{number:04d}", Numbered(number=number, folder=tmp_path), 1, 1, cost=1) for number in range(1000)
-    ]
+def test_trials_that_fail_at_random_all_give_a_record(cluster: Cluster, tmp_path: Path) -> None:
+    numbers = range(NUM_TRIALS)
+    trials = [Trial(f"trial-{it:04d}", Numbered(number=it, folder=tmp_path), 1, 1, cost=1) for it in numbers]
     started = time.monotonic()
     stage_run, records = begun(tmp_path, FailingAtRandom(trials))
     run_trials(OneStage(stage_run), cluster, NO_IMAGES, Run(tmp_path))
-    print(f"1,000 trials in {time.monotonic() - started:.0f} s")
+    print(f"{NUM_TRIALS} trials in {time.monotonic() - started:.0f} s")
     on_disk = sorted(path.stem for path in (tmp_path / "records" / "toy").glob("*.json"))
     assert on_disk == [trial.address for trial in stage_run.study.trials]
     assert sorted(records) == [trial.key for trial in trials]
     failed = {key for key, record in records.items() if record.state == "failed"}
     expected = {trial.key for trial in trials if random.Random(trial.config.number).random() < 0.1}
     assert failed == expected
-    assert 50 < len(failed) < 150
+    assert NUM_TRIALS / 20 < len(failed) < NUM_TRIALS * 3 / 20
     assert list(tmp_path.glob("killed-*")), "some workers were lost"
     assert all(len(record.epochs) == 1 for key, record in records.items() if key not in failed)
