@@ -64,6 +64,27 @@ def test_the_best_is_the_complete_trial_whose_error_is_least_after_its_last_epoc
     assert len({trial.config for trial in trials}) == len(CURVES)
 
 
+def test_trials_are_made_from_the_validation_errors_of_those_before_the_window(tmp_path: Path) -> None:
+    def tried(name: str, val_mse: Any, train_mse: float = 1.0) -> list[Any]:
+        own = {"num_trials": 8, "num_startup_trials": 2, "max_concurrent_trials": 3}
+        book = book_of(tmp_path / name, search=own)
+        trained(
+            book, "search", lambda trial: ([row | {"train_mse": train_mse} for row in epochs(val_mse(trial))], None)
+        )
+        return [trial.config for trial in book.study("search").trials]
+
+    def by_size(trial: Trial[AutoencoderSettings]) -> list[float]:
+        return [0.5, 0.01 * trial.config.latent_dim]
+
+    def by_rate(trial: Trial[AutoencoderSettings]) -> list[float]:
+        return [0.5, 0.4 - 10 * trial.config.learning_rate]
+
+    one = tried("one", by_size)
+    assert tried("same", by_size, train_mse=0.1) == one
+    other = tried("other", by_rate)
+    assert (other[:3] == one[:3], other[3:] != one[3:]) == (True, True)
+
+
 def test_trials_are_rows_with_what_they_were_told_and_came_to_at_last(searched: Book) -> None:
     table = given(searched, "search")["trials"]
     assert list(table["trial"]) == list(range(6))
