@@ -138,6 +138,8 @@ def test_importances_are_shares_and_greatest_of_what_the_error_hangs_on(tmp_path
     book = book_of(tmp_path, search={"num_trials": 40, "num_startup_trials": 40})
     trained(book, "search", lambda trial: (epochs([0.5, 0.01 * trial.config.latent_dim]), None))
     table = given(book, "search")["importances"].set_index("param")["importance"]
+    rates = [trial.config.learning_rate for trial in book.study("search").trials]
+    assert 5e-4 < np.median(rates) < 2e-3, "drawn on a logarithmic scale from 1e-4 to 1e-2"
     assert table.sum() == pytest.approx(1)
     assert table.idxmax() == "latent_dim"
     assert table["latent_dim"] > 0.8
