@@ -12,9 +12,9 @@ import torch
 
 from orchestrator.engine.records import Checkpoint, Record, Records, Rows, Trial
 from orchestrator.engine.results import Run
-from orchestrator.engine.stage import Model, Table, Worker
+from orchestrator.engine.stage import Model, Worker
 from orchestrator.engine.stage_run import StageRun
-from orchestrator.engine.worker import Job, unwatch
+from orchestrator.engine.worker import unwatch
 from tests.engine.toy import Nothing, Toy, begun
 from trainables.epoch import Epoch
 
@@ -26,6 +26,12 @@ class Telling(Toy):
 
     losses = (4.0, 3.0, 2.0, 1.0)
 
+    def made_of(self, context: Any) -> tuple[str, ...]:
+        return ("something",)
+
+    def inputs(self, context: Any) -> dict[str, Any]:
+        return {"scale": np.array([7.0])}
+
     def train(self, trial: Trial[Any], data: Any, worker: Worker) -> Iterator[Epoch]:
         first = 1 if worker.resume is None else worker.resume["epoch"] + 1
         for number in range(first, trial.epochs + 1):
@@ -35,20 +41,25 @@ class Telling(Toy):
             yield Epoch(number, {"loss": self.losses[number - 1]}, lambda state=state: state, given)
 
 
-def epochs(folder: Path, stage: Toy, so_far: Checkpoint, *, inputs: str = "") -> list[str | None]:
-    """Train on, from what there is so far; why each epoch has diverged, if it has."""
-    records = Records(Run(folder), "toy")
-    records.save_arrays("inputs-1", {"scale": np.array([7.0])})
+def train(folder: Path, so_far: Checkpoint, **facts: Any) -> tuple[StageRun, list[str | None]]:
+    """The only trial of a stage, begun in a run folder and trained on from what there is so far; why each epoch has
+    diverged, if it has."""
+    stage_run, _ = begun(folder, Telling([TRIAL], **facts))
+    job = stage_run.start()
+    found = []
     try:
-        job = Job(stage, TRIAL, inputs, 100.0, False)
-        return [diverged for _, diverged in job.epochs(None, records, so_far, Worker())]
+        for epoch, diverged in job.epochs(None, stage_run.records, so_far, Worker()):
+            so_far.state = epoch.state()
+            found.append(diverged)
     finally:
         unwatch()
+    return stage_run, found
 
 
 def test_epochs_have_their_numbers_metrics_and_own_seconds_and_their_arrays_are_kept(tmp_path: Path) -> None:
     so_far = Checkpoint()
-    assert epochs(tmp_path, Telling(), so_far, inputs="inputs-1") == [None] * 4
+    _, diverged = train(tmp_path, so_far)
+    assert diverged == [None] * 4
     assert [row["epoch"] for row in so_far.rows] == [1, 2, 3, 4]
     assert [row["loss"] for row in so_far.rows] == [4.0, 3.0, 2.0, 1.0]
     assert sum(row["seconds"] for row in so_far.rows) < 2 * 4 * 0.05 + 0.5
@@ -63,24 +74,16 @@ def test_a_training_goes_on_from_its_checkpoint_to_which_its_epochs_are_added(tm
     records = Records(Run(tmp_path), "toy")
     records.save_checkpoint("only", Checkpoint(before, {"epoch": 2}, {"of epoch 2": np.array([2])}))
     so_far = records.load_checkpoint("only")
-    epochs(tmp_path, Telling(), so_far)
+    train(tmp_path, so_far)
     assert [row["epoch"] for row in so_far.rows] == [1, 2, 3, 4]
     assert [row["seconds"] for row in so_far.rows][:2] == [9.0, 9.0]
-    assert set(so_far.arrays) == {"of epoch 2", "of epoch 3", "of epoch 4"}
+    assert set(so_far.arrays) == {"of epoch 2", "of epoch 3", "of epoch 4", "scale"}
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_a_metric_that_is_no_number_is_divergence(tmp_path: Path, value: float) -> None:
-    found = epochs(tmp_path, Telling(losses=(4.0, value, 2.0, 1.0)), Checkpoint())
+    _, found = train(tmp_path, Checkpoint(), losses=(4.0, value, 2.0, 1.0))
     assert found == [None, f"diverged: loss is {value} after epoch 2", None, None]
-
-
-class Giving(Telling):
-    """Gives its training's weights as a model."""
-
-    def results(self, context: Any, records: Any) -> Iterator[Table | Model]:
-        for record in records:
-            yield Model("mine", record, {"class": "Linear"})
 
 
 def test_a_training_is_complete_with_all_its_epochs_pruned_with_fewer_and_failed_with_an_error(
@@ -107,17 +110,13 @@ def test_a_training_is_complete_with_all_its_epochs_pruned_with_fewer_and_failed
 def test_a_model_s_file_has_the_weights_of_its_training(tmp_path: Path) -> None:
     from safetensors.torch import load
 
-    stage_run, _ = begun(tmp_path, Giving([TRIAL]))
-    stage_run._when_trained = StageRun.finish
-    job = stage_run.start()
     so_far = Checkpoint()
-    try:
-        for epoch, _ in job.epochs(None, stage_run.records, so_far, Worker()):
-            so_far.state = epoch.state()
-    finally:
-        unwatch()
-    stage_run.records.save_results(job.trial, so_far)
+    stage_run, _ = train(tmp_path, so_far)
+    stage_run.records.save_results(stage_run.study.running["only"], so_far)
     stage_run.over("only", so_far.rows, None)
+    (record,) = stage_run.study.in_order()
+    stage_run.stage.results = lambda context, records: iter([Model("mine", record, {})])  # type: ignore[method-assign]
+    stage_run.finish()
     weights = load(Run(tmp_path).read("models/mine.safetensors"))
     assert {name: tensor.tolist() for name, tensor in weights.items()} == {"weight": [4.0, 4.0]}
 

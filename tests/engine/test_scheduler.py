@@ -119,6 +119,18 @@ def test_what_needs_a_stage_that_workers_share_is_trained_after_it(tmp_path: Pat
     assert set(states(done).values()) == {"done"}
 
 
+def test_what_most_stages_wait_for_is_trained_first_and_of_equals_what_takes_longest(
+    tmp_path: Path, ray: InRaysPlace
+) -> None:
+    def lasting(name: str, cost: float) -> Toy:
+        return Toy([Trial("only", Nothing(), seed=1, epochs=1, cost=cost)], name=name)
+
+    stages = (lasting("short", 1.0), lasting("long", 9.0), lasting("waited for", 2.0))
+    do(tmp_path, suite(*stages, training("after", "waited for")), "short", "long", "after")
+    assert ray.trained[:2] == ["waited for", "long"]
+    assert ray.trained.index("short") > ray.trained.index("long")
+
+
 def test_stage_whose_workers_were_lost_has_failed_and_the_next_command_trains_what_is_missing(
     tmp_path: Path, ray: InRaysPlace
 ) -> None:

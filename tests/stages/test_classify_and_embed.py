@@ -197,12 +197,15 @@ def test_latent_vectors_are_the_best_model_s_of_the_training_and_of_the_test_ima
 def test_classifiers_of_another_encoder_s_vectors_are_other_trainings(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    addresses = []
-    for seed in (1, 2):
-        monkeypatch.setattr(KnownRefit, "seed", seed)
-        book = with_models(tmp_path / str(seed), grey(120, 20), Classify())
-        addresses.append([trial.address for trial in book.study("classify").trials])
-    assert len(set(addresses[0]) | set(addresses[1])) == 12
+    def addresses(folder: str) -> set[str]:
+        book = with_models(tmp_path / folder, grey(120, 20), Classify())
+        return {trial.address for trial in book.study("classify").trials}
+
+    first = addresses("first")
+    monkeypatch.setitem(KnownRefit.biases, "two_dim", 3.0)
+    assert addresses("another model of another kind") == first
+    monkeypatch.setitem(KnownRefit.biases, "best", 3.0)
+    assert not addresses("another encoder") & first
 
 
 # embed

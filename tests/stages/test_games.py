@@ -81,6 +81,19 @@ def test_each_game_is_a_training_of_its_own_seed(played: tuple[Book, dict[str, A
     assert len({trial.address for trial in trials}) == 6
 
 
+def test_games_that_another_classifier_scores_are_other_trainings(tmp_path: Path) -> None:
+    for name, changes in (("gan", NO_SEARCH), ("gan_search", {})):
+        one, same, other = (
+            {
+                it.address
+                for it in book_with_a_classifier(tmp_path / f"{name}-{n}", which=which, **changes).study(name).trials
+            }
+            for n, which in enumerate((0, 0, 1))
+        )
+        assert one == same
+        assert not one & other
+
+
 def test_games_are_rows_with_their_last_scores_and_the_floor(played: tuple[Book, dict[str, Any]]) -> None:
     made, parts = played
     table = parts["gans"]

@@ -64,6 +64,27 @@ def test_the_best_is_the_complete_trial_whose_error_is_least_after_its_last_epoc
     assert len({trial.config for trial in trials}) == len(CURVES)
 
 
+def test_trials_are_made_from_the_validation_errors_of_those_before_the_window(tmp_path: Path) -> None:
+    def tried(name: str, val_mse: Any, train_mse: float = 1.0) -> list[Any]:
+        own = {"num_trials": 8, "num_startup_trials": 2, "max_concurrent_trials": 3}
+        book = book_of(tmp_path / name, search=own)
+        trained(
+            book, "search", lambda trial: ([row | {"train_mse": train_mse} for row in epochs(val_mse(trial))], None)
+        )
+        return [trial.config for trial in book.study("search").trials]
+
+    def by_size(trial: Trial[AutoencoderSettings]) -> list[float]:
+        return [0.5, 0.01 * trial.config.latent_dim]
+
+    def by_rate(trial: Trial[AutoencoderSettings]) -> list[float]:
+        return [0.5, 0.4 - 10 * trial.config.learning_rate]
+
+    one = tried("one", by_size)
+    assert tried("same", by_size, train_mse=0.1) == one
+    other = tried("other", by_rate)
+    assert (other[:3] == one[:3], other[3:] != one[3:]) == (True, True)
+
+
 def test_trials_are_rows_with_what_they_were_told_and_came_to_at_last(searched: Book) -> None:
     table = given(searched, "search")["trials"]
     assert list(table["trial"]) == list(range(6))
@@ -117,6 +138,8 @@ def test_importances_are_shares_and_greatest_of_what_the_error_hangs_on(tmp_path
     book = book_of(tmp_path, search={"num_trials": 40, "num_startup_trials": 40})
     trained(book, "search", lambda trial: (epochs([0.5, 0.01 * trial.config.latent_dim]), None))
     table = given(book, "search")["importances"].set_index("param")["importance"]
+    rates = [trial.config.learning_rate for trial in book.study("search").trials]
+    assert 5e-4 < np.median(rates) < 2e-3, "drawn on a logarithmic scale from 1e-4 to 1e-2"
     assert table.sum() == pytest.approx(1)
     assert table.idxmax() == "latent_dim"
     assert table["latent_dim"] > 0.8

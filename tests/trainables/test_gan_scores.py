@@ -84,3 +84,10 @@ def test_a_generator_is_scored_by_as_many_images_as_vectors_and_last_by_precisio
     assert set(last) - set(first) == {"precision", "recall"}
     assert {type(score) for score in last.values()} == {float}
     assert first["frechet_distance"] == last["frechet_distance"] > 0
+
+
+def test_an_image_lies_among_the_real_ones_where_it_is_nearer_to_one_than_its_third_neighbour() -> None:
+    real = torch.arange(30.0)[:, None] * torch.ones(1, 3)  # the first one's third neighbour is 3 away along each axis
+    near, far = -2.9 * torch.ones(10, 3), -3.1 * torch.ones(30, 3)
+    precision, _ = precision_recall(torch.cat([near, far]), real)
+    assert precision == 0.25

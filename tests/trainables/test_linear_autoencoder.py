@@ -10,7 +10,7 @@ from sklearn.decomposition import PCA
 
 from trainables.images import Images
 from trainables.linear_autoencoder import LinearAutoencoder, LinearSettings, linear_mse, train_linear_autoencoder
-from trainables.splits import all_images
+from trainables.splits import Split, all_images
 
 
 def blurred(num_images: int, *, seed: int = 0) -> Images:
@@ -65,3 +65,10 @@ def test_resumed_training_equals_uninterrupted_training() -> None:
     assert [epoch.metrics for epoch in resumed] == [epoch.metrics for epoch in whole[2:]]
     for name, weights in whole[-1].state()["model"].items():
         assert torch.equal(resumed[-1].state()["model"][name], weights)
+
+
+def test_its_centre_is_the_mean_of_the_images_that_train() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (30, 28, 28), dtype=np.uint8)
+    split = Split(images, np.arange(3, 20), test_images=images)
+    (epoch,) = train_linear_autoencoder(LinearSettings(latent_dim=2, epochs=1, batch_size=8), split, seed=0)
+    np.testing.assert_allclose(epoch.state()["model"]["mean"], images[3:20].mean(axis=0).ravel() / 255, rtol=1e-5)

@@ -1,0 +1,105 @@
+"""A GAN's training, step by step, is what plain torch makes of the paper's equations."""
+
+import copy
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from trainables.gan import build
+from trainables.gan_settings import GanSettings, Loss
+from trainables.gan_training import generate, train_gan
+from trainables.loop import random_numbers
+
+NUM_IMAGES, BATCH, STEPS, SEED = 42, 4, 10, 3
+IMAGES = np.random.default_rng(0).integers(0, 256, (NUM_IMAGES, 28, 28), dtype=np.uint8)
+USUAL: dict[str, Any] = {
+    "generator_filters": (4, 4, 4), "discriminator_filters": (4, 4, 4), "latent_dim": 3, "batch_size": BATCH,
+    "epochs": 2, "learning_rate": 0.01, "beta1": 0.3, "r1_penalty": 0.4, "ema_decay": 0.9, "schedule": "cosine",
+}  # fmt: skip
+
+
+def plainly(settings: GanSettings) -> tuple[list[dict[str, float]], nn.Module]:
+    """Means of each epoch, and the moving average of the generator, with torch's own losses and optimizers."""
+    generator, discriminator = build(settings, seed=SEED)
+    averaged = copy.deepcopy(generator)
+    optimizers = [
+        torch.optim.Adam(network.parameters(), lr=0.0, betas=(settings.beta1, 0.999), foreach=False)
+        for network in (discriminator, generator)
+    ]
+    bce = functional.binary_cross_entropy_with_logits
+    found, progress = [], 0.0
+    for epoch in (1, 2):
+        order = torch.randperm(NUM_IMAGES, generator=random_numbers(SEED, epoch))
+        draws, told = random_numbers(SEED, epoch, 1), []
+        generator.train()
+        for step in range(STEPS):
+            for optimizer in optimizers:
+                factor = (1 + np.cos(np.pi * progress)) / 2
+                optimizer.param_groups[0]["lr"] = settings.learning_rate * factor
+            progress += 1 / (2 * STEPS)
+            of_discriminator, of_generator = torch.randn(2, BATCH, settings.latent_dim, generator=draws)
+            which = order[BATCH * step : BATCH * (step + 1)].numpy()
+            real = torch.from_numpy(IMAGES[which].astype(np.float32) / 127.5 - 1)[:, None].requires_grad_(True)
+            on_real, on_fake = discriminator(real), discriminator(generator(of_discriminator).detach())
+            d_loss = bce(on_real, torch.ones(BATCH)) + bce(on_fake, torch.zeros(BATCH))
+            loss = d_loss
+            if step % 8 == 0:  # which counts for eight steps
+                # batch norm, where there is any, sees the real images a second time
+                (slope,) = torch.autograd.grad(discriminator(real).sum(), real, create_graph=True)
+                loss = d_loss + 8 * settings.r1_penalty / 2 * slope.pow(2).sum() / BATCH
+            optimizers[0].zero_grad()
+            loss.backward()
+            optimizers[0].step()
+
+            logits = discriminator(generator(of_generator))
+            d = logits.sigmoid()
+            g_loss = (1 - d).log().mean() if settings.loss == "minimax" else -d.log().mean()
+            optimizers[1].zero_grad()
+            g_loss.backward()
+            optimizers[1].step()
+            with torch.no_grad():
+                pairs = zip(averaged.state_dict().values(), generator.state_dict().values(), strict=True)
+                for mine, theirs in pairs:
+                    if mine.is_floating_point():
+                        first = epoch == 1 and step == 0  # of which there is nothing to average yet
+                        mine.copy_(theirs if first else settings.ema_decay * mine + (1 - settings.ema_decay) * theirs)
+            slope_of_logit = d if settings.loss == "minimax" else 1 - d
+            told.append([d_loss, g_loss, on_real.sigmoid().mean(), on_fake.sigmoid().mean(), slope_of_logit.mean()])
+        means = torch.tensor([[it.item() for it in row] for row in told]).double().mean(dim=0).tolist()
+        found.append(dict(zip(("d_loss", "g_loss", "d_real", "d_fake", "g_logit_grad"), means, strict=True)))
+    return found, averaged.eval()
+
+
+@pytest.mark.parametrize("loss", ["minimax", "non_saturating"])
+def test_two_epochs_are_those_of_plain_torch(loss: Loss) -> None:
+    settings = GanSettings(loss=loss, **USUAL)
+    expected, averaged = plainly(settings)
+    *_, last = (epochs := list(train_gan(settings, IMAGES, seed=SEED)))
+    for epoch, means in zip(epochs, expected, strict=True):
+        assert epoch.metrics == pytest.approx(means, rel=1e-3), f"epoch {epoch.number}"
+    for name, weights in averaged.state_dict().items():
+        if weights.ndim > 1:  # a bias before batch norm has no gradient, and goes where rounding takes it
+            torch.testing.assert_close(last.state()["model"][name], weights, rtol=1e-2, atol=1e-4)
+
+
+class Giving(nn.Module):
+    """Gives its vectors' numbers as images of one grey."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(1))
+
+    def forward(self, z: Tensor) -> Tensor:
+        return (z * self.weight)[:, :, None, None].expand(-1, 1, 28, 28).clone()
+
+
+def test_a_generated_grey_is_the_byte_that_is_nearest() -> None:
+    wanted = [0, 1, 100, 191, 254, 255]
+    z = torch.tensor([[byte / 127.5 - 1 + shift / 127.5] for byte in wanted for shift in (-0.4, 0.4)]).clamp(-1, 1)
+    images = generate(Giving(), z)
+    assert images.shape == (12, 28, 28)
+    assert images[:, 3, 5].tolist() == [byte for byte in wanted for _ in range(2)]
