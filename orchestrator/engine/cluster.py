@@ -8,7 +8,7 @@ import platform
 import signal
 import socket
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import yaml
 
 from orchestrator.engine.kuberay import kuberay_config
-from orchestrator.engine.machine import slots_for
+from orchestrator.engine.machine import Machine, share_for, slots_for
 from orchestrator.engine.provenance import processor
 from orchestrator.engine.settings import Resources, UserError
 
@@ -35,6 +35,7 @@ _DRIVER_ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is ours to handle
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # a training that failed has none
+    "TUNE_GLOBAL_CHECKPOINT_S": "1e9",  # nothing is read back of what Tune writes
 }
 _WORKER_ENVIRONMENT = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
@@ -60,12 +61,14 @@ class Cluster:
     resources: Resources
     grows_to: Mapping[str, float]
     """CPU and GPU that the autoscaler adds up to, if there is one."""
+    left_out: dict[str, list[Any]] = field(default_factory=dict)
+    """Nodes on which nothing more is to run, each with what takes the trainings' place there."""
 
     @property
     def num_devices(self) -> int:
         """GPUs by now, or cores where there are none."""
-        cpus, gpus = _cpus_and_gpus(self.grows_to)
-        return max(1, int(gpus if self.gpus_per_training else cpus))
+        kind = "gpus" if self.gpus_per_training else "cpus"
+        return max(1, *(sum(int(getattr(it, kind)) for it in all_) for all_ in self._machines()))
 
     @property
     def is_empty(self) -> bool:
@@ -74,9 +77,18 @@ class Cluster:
 
         return not ray.cluster_resources().get("GPU" if self.gpus_per_training else "CPU")
 
+    @property
+    def share(self) -> Machine:
+        """What each training takes."""
+        return Machine(self.cpus_per_training, self.gpus_per_training)
+
     def slots_now(self) -> int:
         """Trainings at once by now: nodes may have joined or left since the start."""
-        return slots_for(*_cpus_and_gpus(self.grows_to), self.resources)
+        return max(slots_for(all_, self.resources, self.share) for all_ in self._machines())
+
+    def _machines(self) -> tuple[list[Machine], list[Machine]]:
+        there = [machine for node, machine in nodes().items() if node not in self.left_out]
+        return there, [Machine(self.grows_to["CPU"], self.grows_to["GPU"])]
 
 
 @contextlib.contextmanager
@@ -199,13 +211,15 @@ def _answers(address: str) -> bool:
 def _describe(dashboard_url: str | None, resources: Resources, added: Mapping[str, float]) -> Cluster:
     import ray
 
-    total, (cpus, gpus) = ray.cluster_resources(), _cpus_and_gpus(added)
-    slots = slots_for(cpus, gpus, resources)
+    total, there, grown = ray.cluster_resources(), list(nodes().values()), [Machine(added["CPU"], added["GPU"])]
+    share = share_for(there + grown, resources)
+    slots = max(slots_for(all_, resources, share) for all_ in (there, grown))
+    cpus, gpus = (max(sum(getattr(it, kind) for it in all_) for all_ in (there, grown)) for kind in ("cpus", "gpus"))
     accelerators = [key.removeprefix("accelerator_type:") for key in total if key.startswith("accelerator_type:")]
     return Cluster(
         slots=slots,
-        cpus_per_training=min(1.0, cpus / slots) if cpus else 1.0,
-        gpus_per_training=min(resources.gpus_per_training, gpus / slots) if gpus else 0.0,
+        cpus_per_training=share.cpus,
+        gpus_per_training=share.gpus,
         dashboard_url=f"http://{dashboard_url}" if dashboard_url else None,
         hardware={
             "nodes": sum(node["Alive"] for node in ray.nodes()),
@@ -221,12 +235,12 @@ def _describe(dashboard_url: str | None, resources: Resources, added: Mapping[st
     )
 
 
-def _cpus_and_gpus(grows_to: Mapping[str, float]) -> tuple[float, float]:
-    """What Ray has, or will have where an autoscaler starts only what somebody asks for."""
+def nodes() -> dict[str, Machine]:
+    """Ray's nodes by now, by their ids."""
     import ray
 
-    there = ray.cluster_resources()
-    return max(there.get("CPU", 0.0), grows_to["CPU"]), max(there.get("GPU", 0.0), grows_to["GPU"])
+    there = {node["NodeID"]: node["Resources"] for node in ray.nodes() if node["Alive"]}
+    return {name: Machine(own.get("CPU", 0.0), own.get("GPU", 0.0)) for name, own in there.items()}
 
 
 def _autoscaler() -> dict[str, Any] | None:

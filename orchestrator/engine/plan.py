@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from orchestrator.engine.book import Book
 from orchestrator.engine.lock import holder
-from orchestrator.engine.machine import slots_for, this_machine
+from orchestrator.engine.machine import Machine, slots_for, this_machine
 from orchestrator.engine.manifest import Manifest
 from orchestrator.engine.progress import duration
 from orchestrator.engine.provenance import made, mixture
@@ -109,12 +109,12 @@ def _looked_at(book: Book, names: Iterable[str]) -> Plan:
 def print_plan(book: Book, names: Iterable[str]) -> int:
     """Print what a command would run, on what, and about how long."""
     plan, settings = _looked_at(book, names), book.settings
-    cpus, gpus = this_machine()
-    slots = slots_for(cpus, gpus, settings.resources)
-    kind = "GPU share" if gpus else "core"
+    machine = this_machine()
+    slots = slots_for([machine], settings.resources)
+    kind = "GPU share" if machine.gpus else "core"
     print(f"run folder  {book.run.location}")
     print(f"preset      {settings.preset}, seed {settings.seed}")
-    print(f"slots       {slots} trainings at once, one {kind} each ({_machine(settings, cpus, gpus)})\n")
+    print(f"slots       {slots} trainings at once, one {kind} each ({_machine(settings, machine)})\n")
     print(f"{'stage':<13} {'state':<10} {'trainings':>9} {'epochs':>7} {'images':>8} {'to train':>9}   about")
     seconds, missing = 0.0, 0
     for stage in plan.selected:
@@ -135,10 +135,10 @@ def print_plan(book: Book, names: Iterable[str]) -> int:
     return 0
 
 
-def _machine(settings: RunSettings, cpus: int, gpus: int) -> str:
+def _machine(settings: RunSettings, machine: Machine) -> str:
     if settings.address not in {"auto", "local"}:
         return f"estimated for this machine; what {settings.address} has is not asked"
-    return f"this machine: {cpus} cores, {gpus} GPUs"
+    return f"this machine: {machine.cpus:.0f} cores, {machine.gpus:.0f} GPUs"
 
 
 def print_status(book: Book, names: Iterable[str]) -> int:

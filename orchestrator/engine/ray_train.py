@@ -17,7 +17,6 @@ from typing import Any
 
 import psutil
 import ray
-import torch
 from ray import train
 from ray.train.torch import TorchTrainer, get_device, prepare_model
 from ray.train.torch.config import TorchConfig, _TorchBackend
@@ -27,20 +26,31 @@ from torch import distributed
 
 from orchestrator.engine.cluster import Cluster
 from orchestrator.engine.folder import Folder, Unusable
+from orchestrator.engine.machine import scratch
 from orchestrator.engine.provenance import made
-from orchestrator.engine.records import Checkpoint, Records, Rows
+from orchestrator.engine.records import Checkpoint, Parts, Records
 from orchestrator.engine.stage import Worker
 from orchestrator.engine.stage_run import StageRun
-from orchestrator.engine.worker import GRACE_SECONDS, Job, check_reach, unwatch
+from orchestrator.engine.worker import (
+    GRACE_SECONDS,
+    Job,
+    News,
+    check_device,
+    check_reach,
+    here,
+    in_a_line,
+    is_of_the_machine,
+    made_by,
+    unwatch,
+)
 
 POLL_SECONDS = 0.2
 START_RETRIES = 3
 """Times that a group is waited for anew, ten minutes each, where the cluster has no room for it."""
-Outcome = dict[str, Any]
-"""How a training ended: `error` (a text, or None) and what it was `made` with, or `unusable` (why nothing can be
-written)."""
-Tell = Callable[[tuple[str, Rows, Outcome | None]], Any]
-"""Takes a trial's key, its epochs so far and, at its end, the outcome."""
+Tell = Callable[[tuple[str, dict[str, Any]]], Any]
+"""Takes a trial's key and what is told of it: `rows` that are new, why its machine has `lost` it, why nothing can be
+written (`unusable`); once it has `ended`, all its rows, its `error`, the `parts` that it
+left and what it was `made_with`."""
 
 
 def train_together(stage_run: StageRun, cluster: Cluster, data: Any, folder: Folder) -> None:
@@ -53,20 +63,24 @@ def train_together(stage_run: StageRun, cluster: Cluster, data: Any, folder: Fol
     jobs = [stage_run.start() for _ in list(stage_run.study.waiting)]
     for job in jobs:  # of a failure: workers take a record for that of a finished training
         folder.delete(stage_run.records.name(job.trial.address))
-    num_groups = max(1, min(len(jobs), cluster.slots, cluster.num_devices // num_workers))
+    room = cluster.num_devices // num_workers if num_workers > 1 else cluster.slots_now()
+    num_groups = max(1, min(len(jobs), cluster.slots, room))
     os.environ["RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S"] = str(jobs[0].stuck_seconds + GRACE_SECONDS)
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    told = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here})
+    with_us = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    told = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": with_us})
     stored_data = ray.put(data)
     left = stage_run.study.running
     interrupted = threading.Event()
+    why_lost: dict[str, str] = {}
+    """By trial, what its machine was last at fault for."""
 
     def go_through(own: list[Job]) -> None:
         """A worker group after the other, until none of these trainings is left."""
         num_lost: Counter[str] = Counter()
         while own:
             try:
-                _trainer(own, stored_data, told, cluster, num_workers, folder.absolute).fit()
+                with scratch() as path:
+                    _trainer(own, stored_data, told, cluster, num_workers, folder.absolute, path).fit()
                 return
             except Exception as error:
                 if interrupted.is_set():
@@ -79,8 +93,10 @@ def train_together(stage_run: StageRun, cluster: Cluster, data: Any, folder: Fol
                     first = own[0]
                     num_lost[first.trial.key] += 1
                     given_up = [first] if num_lost[first.trial.key] > stage_run.resources.retries else []
-                for job in given_up:
-                    told.put((job.trial.key, [], {"error": "".join(traceback.format_exception(error))}))
+                for key in [job.trial.key for job in given_up]:
+                    text, why = "".join(traceback.format_exception(error)), why_lost.get(key)
+                    text = f"its workers were lost {num_lost[key]} times; {why}" if why else text
+                    told.put((key, {"ended": True, "error": text, "lost": bool(why)}))
                 own = own[len(given_up) :]
 
     groups = [
@@ -92,14 +108,16 @@ def train_together(stage_run: StageRun, cluster: Cluster, data: Any, folder: Fol
     try:
         while left and (any(group.is_alive() for group in groups) or not told.empty()):
             with contextlib.suppress(Empty):
-                key, rows, outcome = told.get(timeout=POLL_SECONDS)
-                if outcome and "unusable" in outcome:
-                    raise Unusable(outcome["unusable"])
-                if key in left and rows:
-                    stage_run.report(key, rows)
-                if key in left and outcome is not None:
-                    with_ = outcome.get("made")
-                    stage_run.over(key, rows or None, outcome["error"], made_with=with_, num_workers=num_workers)
+                key, news = told.get(timeout=POLL_SECONDS)
+                if "unusable" in news:
+                    raise Unusable(news["unusable"])
+                if key in left and "ended" in news:
+                    of_worker = {name: news[name] for name in ("parts", "made_with", "lost") if name in news}
+                    stage_run.over(key, news.get("rows"), news["error"], num_workers=num_workers, **of_worker)
+                elif "lost" in news:
+                    why_lost[key] = news["lost"]
+                elif key in left:
+                    stage_run.report(key, news["rows"], news["said"])
     except BaseException:
         interrupted.set()  # Ray goes down under the groups
         raise
@@ -110,14 +128,17 @@ def train_together(stage_run: StageRun, cluster: Cluster, data: Any, folder: Fol
 
 
 def _trainer(
-    jobs: list[Job], stored_data: Any, told: Any, cluster: Cluster, num_workers: int, location: str
+    jobs: list[Job], stored_data: Any, told: Any, cluster: Cluster, num_workers: int, location: str, path: str
 ) -> TorchTrainer:
     def worker(config: dict[str, Any]) -> None:
         data = ray.get(config["data"])
         for job in config["jobs"]:
             _train(job, data, Folder(location), config["told"].put)
 
-    on_cores = {"CPU": 1 / math.ceil(num_workers / cluster.num_devices)}
+    share = {"CPU": cluster.cpus_per_training, "GPU": cluster.gpus_per_training}
+    if num_workers > 1:  # two of them cannot share a GPU
+        cores = 1 / math.ceil(num_workers / cluster.num_devices)
+        share = {"CPU": 1.0, "GPU": 1.0} if cluster.gpus_per_training else {"CPU": cores}
     return TorchTrainer(
         worker,
         train_loop_config={"jobs": jobs, "data": stored_data, "told": told},
@@ -125,11 +146,11 @@ def _trainer(
         scaling_config=train.ScalingConfig(
             num_workers=num_workers,
             use_gpu=cluster.gpus_per_training > 0,
-            resources_per_worker={"CPU": 1, "GPU": 1} if cluster.gpus_per_training else on_cores,
+            resources_per_worker={resource: number for resource, number in share.items() if number},
         ),
         run_config=train.RunConfig(
             name=f"{jobs[0].stage.name}-{time.time_ns()}",
-            storage_path=f"{location}/ray",
+            storage_path=path,
             # A lost group is started again by us, who know which training it was at.
             failure_config=train.FailureConfig(
                 max_failures=0,
@@ -150,8 +171,9 @@ def _name_interface() -> None:
 
 class _Backend(_TorchBackend):
     def on_start(self, worker_group: Any, backend_config: Any) -> None:
-        worker_group.execute(_name_interface)
-        super().on_start(worker_group, backend_config)
+        if len(worker_group) > 1:  # one alone needs no process group
+            worker_group.execute(_name_interface)
+            super().on_start(worker_group, backend_config)
 
 
 class _Config(TorchConfig):
@@ -166,43 +188,51 @@ def _train(job: Job, data: Any, folder: Folder, tell: Tell) -> None:
     An exception ends the whole group, which is then started again: here none can tell its own fault from the end of
     another worker.
     """
-    records, address, rank = Records(folder, job.stage.name), job.trial.address, train.get_context().get_world_rank()
+    records, address, context = Records(folder, job.stage.name), job.trial.address, train.get_context()
+    worker = Worker(
+        str(get_device()),
+        rank=context.get_world_rank(),
+        num_workers=context.get_world_size(),
+        prepare_model=lambda model: prepare_model(model, parallel_strategy_kwargs={"broadcast_buffers": False}),
+    )
     job.watch()
     try:
+        check_device(worker.device)
         check_reach(folder)
         found: list[Checkpoint | None] = [None]
-        if rank == 0 and not folder.exists(records.name(address)):
-            found = [records.load_checkpoint(address)]
+        if worker.rank == 0 and not folder.exists(records.name(address)):
+            found = [records.load_checkpoint(address, made_by(job, worker))]
         if distributed.is_initialized():
             distributed.broadcast_object_list(found, src=0)  # what one sees of a network's disk another may not yet
         if found[0] is not None:
-            _train_from(found[0], job, data, records, tell, rank=rank)
+            _train_from(found[0], job, data, records, tell, worker)
     except Unusable as error:
-        tell((job.trial.key, [], {"unusable": str(error)}))
+        tell((job.trial.key, {"unusable": str(error)}))
+        raise
+    except Exception as error:
+        if is_of_the_machine(error):
+            tell((job.trial.key, {"lost": f"{here(worker.device)}: {in_a_line(error)}"}))
         raise
     finally:
         unwatch()
 
 
-def _train_from(so_far: Checkpoint, job: Job, data: Any, records: Records, tell: Tell, *, rank: int) -> None:
-    torch.set_num_threads(1)
-    worker = Worker(
-        str(get_device()),
-        rank=rank,
-        num_workers=train.get_context().get_world_size(),
-        prepare_model=lambda model: prepare_model(model, parallel_strategy_kwargs={"broadcast_buffers": False}),
-    )
-    diverged = None
-    for epoch, diverged in job.epochs(data, records, so_far, worker):
-        if rank == 0 and diverged is None:
+def _train_from(so_far: Checkpoint, job: Job, data: Any, records: Records, tell: Tell, worker: Worker) -> None:
+    key, diverged = job.trial.key, None
+    parts: Parts = ()
+    news = News(lambda facts: tell((key, facts)), checkpointed=True)
+    for epoch, diverged in job.epochs(data, records, so_far, worker, news.said):
+        if worker.rank == 0 and diverged is None:
             so_far.state = epoch.state()
-            records.save_checkpoint(job.trial.address, so_far)
-            tell((job.trial.key, so_far.rows, None))
+            records.save_checkpoint(job.trial.address, so_far, made_by(job, worker))
+            if news.due(so_far.rows):
+                news.tell(so_far.rows)
         train.report({**epoch.metrics, "epoch": epoch.number})
         if diverged:
             break
-    if rank == 0:
+    if worker.rank == 0:
         if diverged is None and so_far.state is not None:
-            records.save_results(job.trial, so_far)
-        by = made(job.modules, worker.device)
-        tell((job.trial.key, so_far.rows, {"error": diverged, "made": by}))
+            parts = records.save_results(job.trial, so_far)
+        made_with = made(job.modules, worker.device)
+        ended = {"rows": so_far.rows, "error": diverged, "parts": parts, "made_with": made_with}
+        tell((key, {"ended": True, **ended}))

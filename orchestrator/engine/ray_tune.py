@@ -1,7 +1,13 @@
 """Runs trainings as Ray Tune trials; the only module that knows Ray Tune."""
 
+import functools
+import re
 import time
 import traceback
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Protocol
 
 import ray
@@ -12,14 +18,34 @@ from ray.tune.search import Searcher
 
 from orchestrator.engine.cluster import Cluster
 from orchestrator.engine.folder import Folder, Unusable
+from orchestrator.engine.machine import scratch
+from orchestrator.engine.nodes import Nodes
 from orchestrator.engine.provenance import made
-from orchestrator.engine.records import Records
+from orchestrator.engine.records import Checkpoint, Record, Records
 from orchestrator.engine.stage import Worker
 from orchestrator.engine.stage_run import StageRun
-from orchestrator.engine.worker import GRACE_SECONDS, Job, check_reach, unwatch
+from orchestrator.engine.worker import (
+    GRACE_SECONDS,
+    Job,
+    News,
+    Unfit,
+    check_device,
+    check_reach,
+    here,
+    in_a_line,
+    is_of_the_machine,
+    made_by,
+    unwatch,
+)
 
 CHECKPOINT_SECONDS = 10
-MOST_AT_ONCE = 1000
+LOOK_SECONDS = 1
+"""How often the watchdog looks."""
+IDLE_SECONDS = 0.02
+"""How often it is asked for a trial while none runs."""
+NUM_WRITERS = 8
+"""Records that are written at once: each write waits for a disk, or for S3."""
+MOST_AT_ONCE = 10**6
 """For Tune, whose limit cannot change: the real one is that of the nodes as they come and go."""
 COMPARED = "compared"
 """What trials report that may be stopped early."""
@@ -50,26 +76,28 @@ def run_trials(source: Source, cluster: Cluster, data: Any, folder: Folder) -> N
     checkpoints and inputs in the run folder.
     """
     share = {"cpu": cluster.cpus_per_training, "gpu": cluster.gpus_per_training}
-    tune.Tuner(
-        tune.with_resources(tune.with_parameters(_train, data=data, location=folder.absolute), share),
-        tune_config=tune.TuneConfig(
-            search_alg=_Feed(source, cluster),
-            scheduler=ASHAScheduler(metric=COMPARED, mode="min"),  # stops only trials that report it
-            num_samples=-1,
-            max_concurrent_trials=MOST_AT_ONCE,
-            reuse_actors=True,
-            trial_name_creator=_name,
-            trial_dirname_creator=lambda trial: f"{_name(trial)}-{trial.trial_id}",
-        ),
-        run_config=tune.RunConfig(
-            name=f"tune-{time.time_ns()}",
-            storage_path=f"{folder.absolute}/ray",
-            # No retries: the stage takes a lost training up again, which Tune does not where its worker was idle.
-            stop=_Halt(source),
-            callbacks=[_Watchdog()],
-            verbose=0,
-        ),
-    ).fit()
+    watchdog = _Watchdog()
+    with scratch() as path, ThreadPoolExecutor(NUM_WRITERS, "records") as writers:
+        tune.Tuner(
+            tune.with_resources(tune.with_parameters(_train, data=data, location=folder.absolute), share),
+            tune_config=tune.TuneConfig(
+                search_alg=_Feed(source, cluster, watchdog, writers),
+                scheduler=ASHAScheduler(metric=COMPARED, mode="min", max_t=10**9),  # stops only trials that report it
+                num_samples=-1,
+                max_concurrent_trials=MOST_AT_ONCE,
+                reuse_actors=True,
+                trial_name_creator=_name,
+                trial_dirname_creator=lambda trial: f"{_name(trial)}-{trial.trial_id}",
+            ),
+            run_config=tune.RunConfig(
+                name=f"tune-{time.time_ns()}",
+                storage_path=path,
+                # No retries: the stage takes a lost training up again; Tune does not where its worker was idle.
+                stop=_Halt(source),
+                callbacks=[watchdog],
+                verbose=0,
+            ),
+        ).fit()
 
 
 def _name(trial: TuneTrial) -> str:
@@ -78,45 +106,76 @@ def _name(trial: TuneTrial) -> str:
 
 
 class _Feed(Searcher):
-    """What Tune asks for the next trial and tells how it went."""
+    """What Tune asks for the next trial and tells how it went.
 
-    def __init__(self, source: Source, cluster: Cluster) -> None:
+    Records are written by threads; a trial counts as recorded once its record is written.
+    """
+
+    def __init__(self, source: Source, cluster: Cluster, watchdog: "_Watchdog", writers: ThreadPoolExecutor) -> None:
         super().__init__()
-        self._source, self._cluster = source, cluster
+        self._source, self._nodes, self._watchdog, self._writers = source, Nodes(cluster), watchdog, writers
         self._taken: dict[str, tuple[StageRun, str]] = {}
         """Of Tune's running trials, the stage and the trial's key."""
+        self._writing: dict[Future[None], tuple[StageRun, Record[Any]]] = {}
 
     def __reduce__(self) -> tuple[type, tuple[()]]:
         return Searcher, ()  # Tune pickles its searcher to restore it; ours is rebuilt from the records
 
     def suggest(self, trial_id: str) -> Any:
-        if len(self._taken) >= self._cluster.slots_now():
+        self._take_note_of_records()
+        if len(self._taken) >= self._nodes.slots:
             return None
         stage_run = self._source.next()
+        while stage_run is None and not self._taken and not self._source.exhausted:
+            time.sleep(IDLE_SECONDS)  # Tune would sleep for a second or two
+            self._take_note_of_records()
+            stage_run = self._source.next()
         if stage_run is None:
             return Searcher.FINISHED if self._source.exhausted else None
         job = stage_run.start()
         self._taken[trial_id] = stage_run, job.trial.key
         return {"job": job}
 
+    def _take_note_of_records(self) -> None:
+        for future in [future for future in self._writing if future.done()]:
+            stage_run, record = self._writing.pop(future)
+            with self._halting():
+                future.result()
+                stage_run.recorded(record)
+
+    @contextmanager
+    def _halting(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # Tune would take it for a fault of the trial
+            self._source.halt(error)
+
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        if result["rows"]:
-            stage_run, key = self._taken[trial_id]
-            stage_run.report(key, result["rows"])
+        stage_run, key = self._taken[trial_id]
+        stage_run.report(key, result["rows"], result["said"])
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         if result and result.get("unusable"):
             self._source.halt(Unusable(result["unusable"]))
-        if not self._source.halted:
-            try:
-                stage_run, key = self._taken.pop(trial_id)
-                if error:
-                    stage_run.lost(key)
-                else:
-                    last = result or {}
-                    stage_run.over(key, last.get("rows"), last.get("error"), made_with=last.get("made"))
-            except Exception as unwritten:  # Tune would take it for a fault of the trial
-                self._source.halt(unwritten)
+        if self._source.halted:
+            return
+        stage_run, key = self._taken.pop(trial_id)
+        with self._halting():
+            if error or result is None:
+                self._lost(stage_run, key, self._watchdog.last_heard(trial_id))
+                return
+            self._nodes.worked(result["node"])
+            stage_run.report(key, result["rows"])
+            told = {name: result[name] for name in ("parts", "checkpointed", "made_with") if name in result}
+            record, checkpointed = stage_run.ended(key, None, result.get("error"), **told)
+            save = functools.partial(stage_run.records.save, record, checkpointed=checkpointed)
+            self._writing[self._writers.submit(save)] = stage_run, record
+
+    def _lost(self, stage_run: StageRun, key: str, told: dict[str, Any]) -> None:
+        why, node = told.get("lost", ""), told["node"] if told.get("unfit") else ""
+        if node and self._nodes.failed(node):
+            why += "; no more trainings there"
+        stage_run.lost(key, why, node)
 
     def save(self, checkpoint_path: str) -> None:
         pass  # the records have it all
@@ -142,59 +201,88 @@ class _Watchdog(tune.Callback):
     """Ends a worker that has not even ended itself: one that was stopped, or whose node does not answer."""
 
     def __init__(self) -> None:
-        self._heard: dict[str, float] = {}
-        """When each trial was last heard of."""
+        self._running: dict[str, tuple[TuneTrial, float]] = {}
+        """By Tune's trial, when it was last heard of."""
+        self._looked = 0.0
 
     def on_trial_start(self, *args: Any, **info: Any) -> None:
-        self._heard[info["trial"].trial_id] = time.monotonic()
+        self._running[info["trial"].trial_id] = info["trial"], time.monotonic()
 
     on_trial_result = on_trial_start
 
-    def on_step_end(self, iteration: int, trials: list[TuneTrial], **info: Any) -> None:
+    def on_trial_complete(self, *args: Any, **info: Any) -> None:
+        self._running.pop(info["trial"].trial_id, None)
+
+    on_trial_error = on_trial_complete
+
+    def on_step_end(self, *args: Any, **info: Any) -> None:
         now = time.monotonic()
-        for trial in trials:
+        if now - self._looked < LOOK_SECONDS:
+            return
+        self._looked = now
+        for trial, heard in list(self._running.values()):
             actor, latest = trial.temporary_state.ray_actor, trial.config["job"].stuck_seconds + GRACE_SECONDS
-            if actor and trial.status == TuneTrial.RUNNING and now - self._heard.get(trial.trial_id, now) > latest:
-                self._heard[trial.trial_id] = now
+            if actor and trial.status == TuneTrial.RUNNING and now - heard > latest:
+                self._running[trial.trial_id] = trial, now
                 ray.kill(actor)
+
+    def last_heard(self, trial_id: str) -> dict[str, Any]:
+        """What a trial that was lost reported last, with why it was `lost`, as far as Ray knows."""
+        trial, _ = self._running.get(trial_id, (None, 0.0))
+        if trial is None or not trial.error_file:
+            return {}
+        return {"lost": why_ended(Path(trial.error_file).read_text()), **(trial.last_result or {})}
+
+
+def why_ended(text: str) -> str:
+    """Why Ray says that it has lost a worker, in a line for the user; empty where that tells him nothing."""
+    address = re.search(r"\bip: (\S+)", text)
+    where = f" {address[1]}" if address else ""
+    if "low on memory" in text:
+        return f"the node{where} ran out of memory, and Ray ended it: fewer at once need less (--resources.slots)"
+    return f"the node{where} was lost" if "node has died" in text else ""
 
 
 def _train(config: dict[str, Any], data: Any, location: str) -> None:
-    """In a worker: train, report every epoch with all before it, keep a checkpoint every few seconds.
+    """In a worker: train, tell the driver of epochs, keep a checkpoint every few seconds.
 
     An exception of the training is a result, not a fault of the machine: it would only happen again.
     """
-    import torch  # by workers only: the driver does without
-
-    device = "cuda" if ray.get_runtime_context().get_accelerator_ids().get("GPU") else "cpu"
-    torch.set_num_threads(1)
     job: Job = config["job"]
-    folder, trial = Folder(location), job.trial
+    context, folder, trial = ray.get_runtime_context(), Folder(location), job.trial
     records = Records(folder, job.stage.name)
-    rows: list[dict[str, float]] = []
-    by = {"made": made(job.modules, device)}
+    worker = Worker("cuda" if context.get_accelerator_ids().get("GPU") else "cpu")
+    so_far, news = Checkpoint(), News(tune.report, checkpointed=job.begun, node=context.get_node_id())
     try:
+        check_device(worker.device)
+        news.always["made_with"] = made(job.modules, worker.device)
         check_reach(folder)
-        so_far = records.load_checkpoint(trial.address)
-        rows, checkpointed = so_far.rows, time.perf_counter()
-        for epoch, diverged in job.epochs(data, records, so_far, Worker(device)):
+        if job.begun:
+            so_far = records.load_checkpoint(trial.address, made_by(job, worker))
+        saved = time.perf_counter()
+        for epoch, diverged in job.epochs(data, records, so_far, worker, news.said):
             if diverged:
-                tune.report({"rows": rows, "error": diverged, **by})
+                news.tell(so_far.rows, error=diverged)
                 return
+            facts: dict[str, Any] = {COMPARED: epoch.metrics[job.stage.metric]} if job.stops_weak_trials else {}
             if epoch.number == trial.epochs:
                 so_far.state = epoch.state()
-                records.save_results(trial, so_far)
-            elif time.perf_counter() - checkpointed > CHECKPOINT_SECONDS:
+                facts["parts"] = records.save_results(trial, so_far)
+            elif time.perf_counter() - saved > CHECKPOINT_SECONDS:
                 so_far.state = epoch.state()
-                records.save_checkpoint(trial.address, so_far)
-                checkpointed = time.perf_counter()
-            compared = {COMPARED: epoch.metrics[job.stage.metric]} if job.stops_weak_trials else {}
-            tune.report({**compared, "rows": rows, **by})
+                records.save_checkpoint(trial.address, so_far, made_by(job, worker))
+                saved, news.always["checkpointed"] = time.perf_counter(), True
+            if facts or news.due(so_far.rows):
+                news.tell(so_far.rows, **facts)
+        if news.due(so_far.rows, 0):
+            news.tell(so_far.rows)
     except Unusable as error:
-        tune.report({"rows": rows, "unusable": str(error)})
-    except (OSError, torch.AcceleratorError, torch.OutOfMemoryError):
-        raise  # the machine's fault: the training is taken up again by another worker
-    except Exception:
-        tune.report({"rows": rows, "error": traceback.format_exc(), **by})
+        news.tell(so_far.rows, unusable=str(error))
+    except Exception as error:
+        if is_of_the_machine(error):
+            unfit = isinstance(error, Unfit | ImportError)
+            news.tell(so_far.rows, lost=f"{here(worker.device)}: {in_a_line(error)}", unfit=unfit)
+            raise
+        news.tell(so_far.rows, error=traceback.format_exc())
     finally:
         unwatch()

@@ -27,6 +27,8 @@ Arrays = Mapping[str, NDArray[Any]]
 Outcome = Literal["complete", "pruned", "failed"]
 WEIGHTS, ARRAYS, CHECKPOINT = ".safetensors", ".arrays.safetensors", ".checkpoint"
 ENDINGS = (".json", WEIGHTS, ARRAYS, CHECKPOINT)
+Parts = tuple[tuple[str, str], ...]
+"""Files that a training left beside its record: their endings, WEIGHTS or ARRAYS, and digests of their contents."""
 
 
 NO_CHECKPOINT = (pickle.UnpicklingError, BadZipFile, RuntimeError, LookupError, TypeError, AttributeError, ValueError)
@@ -36,6 +38,12 @@ NO_CHECKPOINT = (pickle.UnpicklingError, BadZipFile, RuntimeError, LookupError, 
 def hashed(content: Any) -> str:
     """Short hash of plain values."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def digest_of(rows: Rows, parts: Parts) -> str:
+    """Of a training's outcome: what it measured, times aside, and the files that it left."""
+    measured = [{name: value for name, value in row.items() if name != "seconds"} for row in rows]
+    return hashed([measured, *(content for _, content in parts)])
 
 
 @dataclass(frozen=True)
@@ -186,20 +194,16 @@ class Records:
         addresses = sorted(self.addresses)
         return dict(zip(addresses, self.folder.each(self._look, addresses), strict=True))
 
-    def save(self, record: Record[Any]) -> None:
-        """Write a record, for good; the training's checkpoint goes."""
+    def save(self, record: Record[Any], *, checkpointed: bool = True) -> None:
+        """Write a record, for good; the training's checkpoint goes, where there may be one."""
         models = {name: getattr(record, name).model_dump(mode="json") for name in ("config", "made")}
         self.folder.write_json(self.name(record.address), vars(record) | models)
-        self.folder.delete(self.name(record.address, CHECKPOINT))
+        if checkpointed:
+            self.delete_checkpoint(record.address)
 
-    def parts(self, address: str) -> tuple[str, ...]:
-        """Endings of the files that a training left beside its record."""
-        return tuple(ending for ending in (WEIGHTS, ARRAYS) if self.folder.exists(self.name(address, ending)))
-
-    def digest(self, address: str, rows: Rows, parts: Collection[str]) -> str:
-        """Of a training's outcome: what it measured, times aside, and the files that it left."""
-        measured = [{name: value for name, value in row.items() if name != "seconds"} for row in rows]
-        return hashed([measured, *(digest(self.folder.read_sealed(self.name(address, part))) for part in parts)])
+    def delete_checkpoint(self, address: str) -> None:
+        """Have a training start anew."""
+        self.folder.delete(self.name(address, CHECKPOINT))
 
     def others(self, addresses: Collection[str]) -> list[str]:
         """Files of the stage that have none of these addresses."""
@@ -211,17 +215,18 @@ class Records:
         for ending in ENDINGS:
             self.folder.delete(self.name(address, ending))
 
-    def save_checkpoint(self, address: str, so_far: Checkpoint) -> None:
-        """Keep how far a training is."""
+    def save_checkpoint(self, address: str, so_far: Checkpoint, made_by: Mapping[str, Any] | None = None) -> None:
+        """Keep how far a training is, and `made_by` what: plain values that who goes on with it must share."""
         import torch
 
         content = io.BytesIO()
         arrays = {name: torch.from_numpy(array) for name, array in so_far.arrays.items()}
-        torch.save({"rows": so_far.rows, "state": so_far.state, "arrays": arrays}, content)
+        saved = {"made_by": dict(made_by or {}), "rows": so_far.rows, "state": so_far.state, "arrays": arrays}
+        torch.save(saved, content)
         self.folder.write_sealed(self.name(address, CHECKPOINT), content.getvalue())
 
-    def load_checkpoint(self, address: str) -> Checkpoint:
-        """Where a lost worker left off; the beginning, where there is nothing of this."""
+    def load_checkpoint(self, address: str, made_by: Mapping[str, Any] | None = None) -> Checkpoint:
+        """Where a lost worker left off; the beginning, where there is nothing of this, or it was made by another."""
         import torch
 
         # What cannot be unpickled is a stranger's.
@@ -231,38 +236,47 @@ class Records:
                 raise Damaged("packed more tightly than torch does it")
             content.seek(0)
             saved = torch.load(content, weights_only=True, map_location="cpu")
-            arrays = {name: tensor.numpy() for name, tensor in saved["arrays"].items()}
-            return Checkpoint(saved["rows"], saved["state"], arrays)
+            if saved["made_by"] == dict(made_by or {}):
+                arrays = {name: tensor.numpy() for name, tensor in saved["arrays"].items()}
+                return Checkpoint(saved["rows"], saved["state"], arrays)
         return Checkpoint()
 
-    def set_damaged_checkpoints_aside(self) -> None:
-        """Have a training whose checkpoint is damaged start anew, with a line that says so."""
-        for name in self.folder.list(f"records/{self.stage}", CHECKPOINT):
+    def checkpoints(self) -> frozenset[str]:
+        """Addresses of trainings that can go on; one whose checkpoint is damaged starts anew, with a line."""
+        names = self.folder.list(f"records/{self.stage}", CHECKPOINT)
+        for name in names:
             try:
                 self.folder.read_sealed(name)
             except Damaged:
                 self.folder.set_aside(name, "is damaged")
+        return frozenset(PurePosixPath(name).stem for name in names)
 
-    def save_results(self, trial: Trial[Any], done: Checkpoint) -> None:
-        """Keep the final weights of a training, where they are wanted, and the arrays that it gave."""
+    def save_results(self, trial: Trial[Any], done: Checkpoint) -> Parts:
+        """Keep the final weights of a training, where they are wanted, and the arrays that it gave: these files."""
+        parts: Parts = ()
         if trial.keep_weights:
             from safetensors.torch import save
 
             assert done.state is not None
             tensors = {name: tensor.contiguous().cpu() for name, tensor in done.state["model"].items()}
-            self.folder.write_sealed(self.name(trial.address, WEIGHTS), save(tensors))
+            content = save(tensors)
+            self.folder.write_sealed(self.name(trial.address, WEIGHTS), content)
+            parts += ((WEIGHTS, digest(content)),)
         if done.arrays:
-            self.save_arrays(trial.address, done.arrays)
+            parts += ((ARRAYS, self.save_arrays(trial.address, done.arrays)),)
+        return parts
 
     def weights(self, address: str) -> bytes:
         """The final weights of a training, as safetensors."""
         return self.folder.read_sealed(self.name(address, WEIGHTS))
 
-    def save_arrays(self, address: str, arrays: Arrays) -> None:
-        """Keep what a training gave beside metrics, or what the stage's trainings are given."""
+    def save_arrays(self, address: str, arrays: Arrays) -> str:
+        """Keep what a training gave beside metrics, or what the stage's trainings are given; the content's digest."""
         from safetensors.numpy import save
 
-        self.folder.write_sealed(self.name(address, ARRAYS), save(dict(arrays)))
+        content = save(dict(arrays))
+        self.folder.write_sealed(self.name(address, ARRAYS), content)
+        return digest(content)
 
     def arrays(self, address: str) -> dict[str, NDArray[Any]]:
         """What `save_arrays` kept."""

@@ -1,6 +1,7 @@
 """Which stage is done when: each as soon as what it needs is done, all trainings of a turn as one stream of trials.
 
-Trainings run in Ray; a stage's tables are written in a thread of this process while the others train.
+Trainings run in Ray; what a stage's trainings are given is computed, and its tables are written, in threads of this
+process while the others train.
 """
 
 import contextlib
@@ -66,10 +67,10 @@ class Scheduler:
             while not self.exhausted:
                 self._begin_ready()
                 training = self._training()
-                if not training:
+                if not any(stage_run.prepared for stage_run in training):
                     self._wait()
                 elif self._turn % 2:
-                    self._train_shared(training[0])
+                    self._train_shared(next(stage_run for stage_run in training if stage_run.prepared))
                 else:
                     self._train()
             self._raise_if_halted()
@@ -110,7 +111,7 @@ class Scheduler:
         if self.halted:
             return None
         self._begin_ready()
-        ready = [stage_run for stage_run in self._training() if stage_run.study.waiting]
+        ready = [stage_run for stage_run in self._training() if stage_run.prepared and stage_run.study.waiting]
         return max(ready, key=lambda it: (self._num_depending_on(it.name), it.longest), default=None)
 
     @property
@@ -167,6 +168,15 @@ class Scheduler:
             stage_run.begin(anew=name in self._plan.anew)
             if stage_run.study.num_missing and self._broken and not stage_run.stage.shared:
                 raise self._broken
+        except Exception as error:
+            self._give_up(stage_run, error)
+        else:
+            if not stage_run.prepared:
+                threading.Thread(target=self._prepare, args=(stage_run,), name=name, daemon=True).start()
+
+    def _prepare(self, stage_run: StageRun) -> None:
+        try:
+            stage_run.prepare()
         except Exception as error:
             self._give_up(stage_run, error)
 

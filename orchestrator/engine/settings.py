@@ -72,8 +72,9 @@ class Resources(Section):
 
     slots: int | None = Field(default=None, ge=1)
     """Trainings at once; by default as many as there are cores, or GPU shares where there are GPUs."""
-    gpus_per_training: float = Field(default=0.25, gt=0, le=1)
-    """Share of a GPU for each training, on machines that have GPUs."""
+    gpus_per_training: float | None = Field(default=None, gt=0, le=1)
+    """Share of a GPU for each training, on machines that have GPUs; by default as many share one as there are cores
+    for it, eight at most."""
     retries: int = Field(default=2, ge=0)
     """Times that a training is taken up again after its worker or node was lost."""
     stuck_minutes: float = Field(default=30, gt=0)

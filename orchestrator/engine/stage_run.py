@@ -8,7 +8,7 @@ import threading
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +17,13 @@ from orchestrator.engine.folder import digest
 from orchestrator.engine.manifest import Manifest, StageState, State
 from orchestrator.engine.progress import Progress, Standing, duration
 from orchestrator.engine.provenance import Made, distinct, made
-from orchestrator.engine.records import Outcome, Record, Rows
+from orchestrator.engine.records import Outcome, Parts, Record, Rows, digest_of
 from orchestrator.engine.results import as_frame, check_own
 from orchestrator.engine.settings import RunSettings, UserError
 from orchestrator.engine.stage import Model, Picture, Table
 from orchestrator.engine.study import Study
 from orchestrator.engine.tables import STAGES, as_parquet
+from orchestrator.engine.tally import Tally
 from orchestrator.engine.worker import Job
 
 if TYPE_CHECKING:
@@ -53,65 +54,82 @@ class StageRun:
         """Cost of the longest trial that waited at the start."""
         self._inputs = ""
         self._modules = book.suite.modules_of(self.stage)
+        self.prepared = False
+        """Whether trainings can start."""
         self._started, self._clock = datetime.now(UTC), time.monotonic()
-        self._rows: dict[str, Rows] = {}
-        """Epochs of the running trials."""
-        self._num_lost: Counter[str] = Counter()
-        self._num_epochs, self._trained = 0, 0.0
-        """Epochs of this session, and how many trainings these make, but for the first."""
-        self._first_epoch = 0.0  # when it was heard of
-        self._latest: float | None = None
+        self._tally = Tally(self.stage.metric)
+        self._num_lost: Counter[tuple[str, str]] = Counter()
+        """By trial and node."""
+        self._checkpointed: set[str] = set()
+        """Addresses of trials that an earlier worker may have left a checkpoint of."""
         self._files: dict[str, str] = {}
         self._captions: dict[str, str] = {}
 
     def begin(self, *, anew: bool) -> None:
-        """Find out what there is to train, and make what the trainings are given; `anew` forgets what is recorded."""
+        """Find out what there is to train; `anew` forgets what is recorded."""
         self._book.forget(self.name)
-        self.records.set_damaged_checkpoints_aside()
+        self._checkpointed = set(self.records.checkpoints())
         if anew:
             for trial in self._book.study(self.name).trials:
                 self.records.delete(trial.address)
             self._book.forget(self.name)
         self.study = self._book.study(self.name)
+        for record in self.study.records.values():
+            self._tally.recorded(record)
         self.longest = max((trial.cost for trial in self.study.waiting), default=0.0)
         self._progress.start(self.name, self.study.num_trials, self.standing())
-        if self.study.num_missing and self.context.inputs_address:
+        if self.study.num_missing:
             self._inputs = self.context.inputs_address
-            self.context.inputs  # noqa: B018  (computed here, for the workers to read)
+        self.prepared = not self._inputs
         self.enter("running")
         if not self.study.num_missing:
             self._when_trained(self)
 
+    def prepare(self) -> None:
+        """Make what the trainings are given, which may take a while; until it is there, none can start."""
+        if not self.prepared:
+            self.context.inputs  # noqa: B018  (computed here, for the workers to read)
+            self.prepared = True
+
     def start(self) -> Job:
         """Take the first waiting trial, for a worker to train."""
         trial = self.study.ask()
-        self._rows[trial.key] = []
+        self._tally.start(trial)
         self._progress.show(self.name, self.standing())
-        weak = self.stage.stops_weak_trials(self.own)
-        return Job(self.stage, trial, self._inputs, self.resources.stuck_seconds, self._modules, weak)
+        weak, begun = self.stage.stops_weak_trials(self.own), trial.address in self._checkpointed
+        return Job(self.stage, trial, self._inputs, self.resources.stuck_seconds, self._modules, weak, begun)
 
-    def report(self, key: str, rows: Rows) -> None:
-        """Take note of a running trial's epochs so far."""
-        if self._num_epochs:
-            self._trained += (len(rows) - len(self._rows[key])) / self.study.running[key].epochs
-        else:
-            self._first_epoch = time.monotonic()
-        self._rows[key] = rows
-        self._num_epochs += 1
-        self._latest = rows[-1].get(self.stage.metric, self._latest)
-        self._progress.show(self.name, self.standing())
+    def report(self, key: str, rows: Rows, said: Iterable[str] = ()) -> None:
+        """Take note of a running trial's epochs, of which some may be known, and of lines for the user."""
+        if self._tally.report(key, rows):
+            for line in said:  # Tune tells the last news twice
+                self._progress.say(f"{self.name}: {line}")
+            self._progress.show(self.name, self.standing())
 
-    def lost(self, key: str) -> None:
-        """A running trial's worker was lost: it waits again, unless that happened too often."""
-        self._num_lost[key] += 1
-        if self._num_lost[key] <= self.resources.retries:
-            del self._rows[key]
+    def lost(self, key: str, why: str = "", node: str = "") -> None:
+        """A running trial's worker was lost: it waits again, unless that happened too often on the same node.
+
+        A node that is at fault for good does not use up the retries on others.
+        """
+        trial, self._num_lost[key, node] = self.study.running[key], self._num_lost[key, node] + 1
+        if self._num_lost[key, node] <= self.resources.retries:
+            self._tally.end(key)
+            self._checkpointed.add(trial.address)
             self.study.give_back(key)
+            if why:
+                self._progress.say(f"{self.name}: {key} is taken up again: {why}")
         else:
-            error = f"its worker was lost {self._num_lost[key]} times; see {self._book.run.location}/ray"
-            self.over(key, None, error, lost=True)
+            number = sum(times for (lost, _), times in self._num_lost.items() if lost == key)
+            why = why or f"see {self._book.run.location}/ray"
+            self.over(key, None, f"its worker was lost {number} times; {why}", lost=True)
 
-    def over(
+    def over(self, key: str, rows: Rows | None, error: str | None, **more: Any) -> None:
+        """Record a trial that has ended, as `ended` describes it."""
+        record, checkpointed = self.ended(key, rows, error, **more)
+        self.records.save(record, checkpointed=checkpointed)
+        self.recorded(record)
+
+    def ended(
         self,
         key: str,
         rows: Rows | None,
@@ -120,15 +138,24 @@ class StageRun:
         made_with: Made | None = None,
         lost: bool = False,
         num_workers: int = 1,
-    ) -> None:
-        """Record a trial that has ended: its epochs, where they are not those reported, and why it failed, if it did.
+        parts: Parts = (),
+        checkpointed: bool = True,
+    ) -> tuple[Record[Any], bool]:
+        """The record of a running trial that has ended, to be saved, and whether it may have a checkpoint.
 
-        `made_with` is what its worker said, `lost` that the machine was at fault, `num_workers` how many shared it.
+        Args:
+            key: the trial's.
+            rows: its epochs, where they are not those reported.
+            error: why it failed, if it did.
+            made_with: what its worker said.
+            lost: whether the machine was at fault.
+            num_workers: how many shared the training.
+            parts: the files that it left.
+            checkpointed: whether this worker may have left a checkpoint.
         """
-        trial, reported = self.study.running[key], self._rows.pop(key)
-        rows = reported if rows is None else rows
+        trial, rows = self.study.running[key], self._tally.rows[key] if rows is None else rows
         state: Outcome = "failed" if error else "complete" if len(rows) == trial.epochs else "pruned"
-        parts = self.records.parts(trial.address) if state == "complete" else ()
+        parts = parts if state == "complete" else ()
         record = Record(
             key,
             trial.config,
@@ -138,36 +165,27 @@ class StageRun:
             error or None,
             lost=lost,
             num_workers=num_workers,
-            parts=parts,
-            digest=self.records.digest(trial.address, rows, parts),
+            parts=tuple(ending for ending, _ in parts),
+            digest=digest_of(rows, parts),
             made=made_with or Made(),
             world=trial.world,
             address=trial.address,
         )
-        self.records.save(record)
+        return record, checkpointed or trial.address in self._checkpointed
+
+    def recorded(self, record: Record[Any]) -> None:
+        """The record of a running trial is written."""
+        self._tally.end(record.key)
+        self._tally.recorded(record)
         self.study.tell(record)
-        value = rows[-1].get(self.stage.metric) if rows else None
-        self._progress.trained(self.name, key, state, value, record.error, self.standing())
+        value = record.epochs[-1].get(self.stage.metric) if record.epochs else None
+        self._progress.trained(self.name, record.key, record.state, value, record.error, self.standing())
         if not self.study.num_missing:
             self._when_trained(self)
 
     def standing(self) -> Standing:
         """How far the trainings are; may be asked for by any thread."""
-        records, running = list(self.study.records.values()), list(self.study.running.values())
-        states = Counter(record.state for record in records)
-        ended = [record.epochs[-1] for record in records if record.epochs and record.state != "failed"]
-        begun = sum(len(self._rows.get(trial.key, ())) / trial.epochs for trial in running)
-        left = self.study.num_trials - len(records) - begun
-        training_for = time.monotonic() - self._first_epoch
-        return Standing(
-            trainings={"waiting": self.study.num_missing - len(running), "running": len(running)}
-            | {state: states[state] for state in ("complete", "pruned", "failed")},
-            share=(len(records) + begun) / max(1, self.study.num_trials),
-            num_epochs=self._num_epochs,
-            latest=self._latest,
-            best=min((row[self.stage.metric] for row in ended if self.stage.metric in row), default=None),
-            seconds_left=left * training_for / self._trained if self._trained > 0 and left > 0 else None,
-        )
+        return self._tally.standing(self.study.num_trials)
 
     def enter(self, state: State, error: str | None = None) -> None:
         """Write how the stage is into the manifest and the table stages."""

@@ -45,6 +45,9 @@ class Study:
         """By the trials' keys."""
         self.waiting: list[Trial[Any]] = []
         self.running: dict[str, Trial[Any]] = {}
+        self._keys: set[str] = set()
+        self._told: list[Record[Any]] = []
+        """Records that the latest trial was made from."""
         self._make()
         if listed:  # the longest start first: slots then end together
             self.waiting.sort(key=lambda trial: -trial.cost)
@@ -83,11 +86,14 @@ class Study:
         """Make the trials that can be made by now; the recorded ones among them are done at once."""
         while len(self.trials) < self.num_trials:
             number = len(self.trials)
-            told = self.trials[: max(0, number - self._source.window + 1)]
-            if any(trial.key not in self.records for trial in told):
-                break
-            trial = self._addressed(self._source.suggest(number, [self.records[other.key] for other in told]))
-            assert all(trial.key != other.key for other in self.trials), f"two trials are called {trial.key}"
+            while len(self._told) <= number - self._source.window:
+                record = self.records.get(self.trials[len(self._told)].key)
+                if record is None:
+                    return
+                self._told.append(record)
+            trial = self._addressed(self._source.suggest(number, self._told))
+            assert trial.key not in self._keys, f"two trials are called {trial.key}"
+            self._keys.add(trial.key)
             self.trials.append(trial)
             record = self._find(trial)
             if record is not None:

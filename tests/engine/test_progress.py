@@ -2,12 +2,14 @@
 
 import io
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
 
 from orchestrator.engine import progress as progress_module
 from orchestrator.engine import stage_run as stage_run_module
+from orchestrator.engine import tally as tally_module
 from orchestrator.engine.progress import Progress, duration
 from orchestrator.engine.records import Trial
 from orchestrator.engine.stage_run import StageRun
@@ -26,7 +28,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    for module in (progress_module, stage_run_module):
+    for module in (progress_module, stage_run_module, tally_module):
         monkeypatch.setattr(module, "time", clock)
     return clock
 
@@ -115,3 +117,41 @@ def test_standing_of_a_stage_counts_trainings_and_their_epochs(tmp_path: Path) -
     now = stage_run.standing()
     assert now.trainings == {"waiting": 1, "running": 0, "complete": 2, "pruned": 0, "failed": 1}
     assert (now.num_epochs, now.best) == (2, 0.3 / 4)
+
+
+class Unwalked(dict[str, Any]):
+    """Of which one is found, but not all are gone through."""
+
+    def values(self) -> Any:
+        raise AssertionError("all of them are gone through")
+
+    __iter__ = items = values
+
+
+def test_a_report_does_not_go_through_all_trials(tmp_path: Path) -> None:
+    stage_run = _begun(tmp_path, "toy", 3, 4, _progress(terminal=False)[0])
+    stage_run.start()
+    stage_run.over("trial-0", _rows(0.4, 0.3, 0.2, 0.1), None)
+    stage_run.start()
+    stage_run.study.records, stage_run.study.running = (
+        Unwalked(stage_run.study.records),
+        Unwalked(stage_run.study.running),
+    )
+    stage_run.report("trial-1", _rows(0.5))
+    assert (stage_run.standing().best, stage_run.standing().share) == (0.1, (1 + 1 / 4) / 3)
+
+
+def test_epochs_that_are_told_twice_count_once_and_those_before_a_checkpoint_for_no_speed(
+    clock: Clock, tmp_path: Path
+) -> None:
+    stage_run = _begun(tmp_path, "toy", 2, 4, _progress(terminal=False)[0])
+    stage_run.start()
+    stage_run.report("trial-0", _rows(0.5, 0.4, 0.3))  # two of them from a checkpoint
+    assert stage_run.standing().num_epochs == 1
+    clock.now += 10
+    for _ in range(2):
+        stage_run.report("trial-0", _rows(0.5, 0.4, 0.3, 0.2)[2:])
+    now = stage_run.standing()
+    assert (now.num_epochs, now.share, now.seconds_left) == (2, 1 / 2, 40)
+    stage_run.lost("trial-0")
+    assert stage_run.standing().share == 0

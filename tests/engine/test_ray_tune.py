@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from orchestrator.engine.cluster import Cluster
 from orchestrator.engine.ray_tune import run_trials
 from orchestrator.engine.records import Outcome, Record, Trial
 from orchestrator.engine.results import Run
-from orchestrator.engine.settings import Section
+from orchestrator.engine.settings import Resources, Section
 from orchestrator.engine.stage import Worker
 from orchestrator.engine.study import Suggested
 from orchestrator.engine.suggestions import OptunaSuggestions
@@ -58,6 +59,8 @@ class Counting(Toy):
             if config.fault == "no memory" and not config.marker.exists():
                 config.marker.touch()
                 raise torch.OutOfMemoryError("CUDA out of memory")
+            if config.fault == "lacks a library" and not config.marker.exists():
+                raise ModuleNotFoundError("No module named 'paint'")
             if config.fault == "dies":
                 os.kill(os.getpid(), signal.SIGKILL)
             weights = {"weight": torch.full((2,), float(number))}
@@ -72,8 +75,10 @@ class Pruned(Counting):
         return True
 
 
-def run_all(cluster: Cluster, folder: Path, stage: Toy) -> dict[str, Record[Told]]:
-    stage_run, records = begun(folder, stage)
+def run_all(
+    cluster: Cluster, folder: Path, stage: Toy, resources: Resources | None = None
+) -> dict[str, Record[Told]]:
+    stage_run, records = begun(folder, stage, resources)
     if stage_run.study.num_missing:
         run_trials(OneStage(stage_run), cluster, NO_IMAGES, Run(folder))
     return records
@@ -117,6 +122,17 @@ def test_every_trial_is_recorded_once_whatever_becomes_of_its_worker(cluster: Cl
     again = Counting([trial for trial in trials if trial.key in {"killed", "well"}])
     assert run_all(cluster, tmp_path, again) == {key: records[key] for key in ("killed", "well")}
     assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == written, "nothing ran again"
+
+
+def test_training_that_its_machine_cannot_do_is_none_that_failed_by_itself(cluster: Cluster, tmp_path: Path) -> None:
+    told = Told(value=1.0, fault="lacks a library", marker=tmp_path / "has-it")
+    stage = Counting([Trial("only", told, 1, EPOCHS)], retries_failed=False)
+    record = run_all(cluster, tmp_path, stage, Resources(retries=0))["only"]
+    assert (record.state, record.lost) == ("failed", True)
+    where = f"{socket.gethostname()} (cpu)"
+    assert record.error == f"its worker was lost 1 times; {where}: ModuleNotFoundError: No module named 'paint'"
+    told.marker.touch()
+    assert run_all(cluster, tmp_path, stage)["only"].state == "complete", "the next command trains it again"
 
 
 def test_asha_prunes_weak_trials_and_records_how_far_they_came(cluster: Cluster, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from orchestrator.engine.records import ARRAYS, WEIGHTS, Checkpoint, Record, Rec
 from orchestrator.engine.results import Run
 from orchestrator.engine.settings import Section
 from orchestrator.engine.stage import Context
-from tests.engine.toy import Nothing, Toy, book, suite
+from tests.engine.toy import Nothing, Toy, begun, book, suite
 
 
 class Told(Section):
@@ -189,7 +189,7 @@ def test_a_damaged_record_is_set_aside_with_a_line_that_names_it_and_only_where_
     for of in (well, ill):
         for ending in (WEIGHTS, ARRAYS):
             run.write_sealed(f"records/toy/{of.address}{ending}", b"content")
-        record(run, of, parts=Records(run, "toy").parts(of.address))
+        record(run, of, parts=(WEIGHTS, ARRAYS))
     assert (find(run, ill) or well).address == ill.address
     _harm(run, ill.address, fault)
     before = {name: run.read(name) for name in files(run)}
@@ -230,3 +230,48 @@ def test_checkpoints_go_on_from_what_was_saved_and_go_with_the_record(run: Run) 
     assert json.loads(run.read(f"records/toy/{of.address}.json"))["key"] == "trial-000"
     records.delete(of.address)
     assert files(run) == []
+
+
+def test_nothing_is_asked_of_the_folder_where_the_worker_says_what_it_left(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asked(*arguments: object) -> Any:
+        raise AssertionError("it was told")
+
+    stage_run, _ = begun(Path(run.absolute), Toy([trial("only")], metric="val_mse"))
+    for question in ("exists", "read", "list", "delete"):
+        monkeypatch.setattr(Run, question, asked)
+    job = stage_run.start()
+    assert not job.begun, "nor has the worker to ask for a checkpoint"
+    parts = Records(run, "toy").save_results(job.trial, Checkpoint([], {"model": {}}, {"confusion": np.eye(2)}))
+    assert [ending for ending, _ in parts] == [ARRAYS]
+    record, checkpointed = stage_run.ended(
+        "only", [{"epoch": 1, "seconds": 0.5}], None, parts=parts, checkpointed=False
+    )
+    stage_run.records.save(record, checkpointed=checkpointed)
+    monkeypatch.undo()
+    assert (find(run, job.trial) or record).parts == (ARRAYS,)
+
+
+def test_worker_is_told_of_a_checkpoint_that_an_earlier_one_may_have_left(run: Run) -> None:
+    trials = [trial("left"), trial("fresh")]
+    stage_run, _ = begun(Path(run.absolute), Toy(trials))
+    Records(run, "toy").save_checkpoint(stage_run.study.trials[0].address, Checkpoint([], {"epoch": 1}))
+    stage_run, _ = begun(Path(run.absolute), Toy(trials))
+    assert [stage_run.start().begun for _ in trials] == [True, False]
+    stage_run.lost("fresh")
+    assert stage_run.start().begun
+    _, checkpointed = stage_run.ended("fresh", [], "out of paint", checkpointed=False)
+    assert checkpointed, "what the worker that was lost had left goes with the record"
+
+
+def test_losses_on_a_node_that_is_at_fault_do_not_use_up_the_retries_on_others(run: Run) -> None:
+    stage_run, records = begun(Path(run.absolute), Toy([trial("only")]))
+    for node in ("ill", "ill", "", "", "other"):
+        stage_run.start()
+        stage_run.lost("only", "host-1 (GPU 0): Unfit: no driver", node)
+        assert not records, "it waits again"
+    stage_run.start()
+    stage_run.lost("only", "host-1 (GPU 0): Unfit: no driver", "ill")
+    assert (records["only"].state, records["only"].lost) == ("failed", True)
+    assert records["only"].error == "its worker was lost 6 times; host-1 (GPU 0): Unfit: no driver"

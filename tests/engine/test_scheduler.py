@@ -244,6 +244,32 @@ def test_what_builds_on_a_record_that_is_trained_again_is_done_again_with_it(
     assert ray.trained == ["first", "second", "third"]
 
 
+class Given(Toy):
+    """Its trainings are given what takes long to make, or cannot be made."""
+
+    def made_of(self, context: Context[Nothing]) -> tuple[str, ...]:
+        return ("something",)
+
+    def inputs(self, context: Context[Nothing]) -> dict[str, Any]:
+        if self.name == "broken":
+            raise ValueError("nothing to give")
+        until = time.monotonic() + DEADLINE_SECONDS
+        while self.meanwhile not in self.seen:
+            assert time.monotonic() < until, "the trainings of others wait for it"
+            time.sleep(0.01)
+        return {"a": np.ones(1)}
+
+
+def test_what_trainings_are_given_is_made_while_others_train(tmp_path: Path, ray: InRaysPlace) -> None:
+    ready = Given(ONLY, name="given", meanwhile="beside", seen=ray.trained)
+    shared = Given(ONLY, name="games", meanwhile="given", seen=ray.trained, shared=True, needs=("given",))
+    broken = Given(ONLY, name="broken", needs=("given",))
+    done = do(tmp_path, suite(ready, training("beside"), shared, broken), "given", "beside", "games", "broken")
+    assert ray.trained == ["beside", "given", "games"]
+    assert states(done) == {"given": "done", "beside": "done", "games": "done", "broken": "failed"}
+    assert "ValueError: nothing to give" in (done["broken"].error or "")
+
+
 class Telling(Toy):
     """Trains nothing; gives a table and a figure of it."""
 

@@ -167,6 +167,52 @@ def test_trial_that_is_given_back_waits_before_all_others(suggested: bool) -> No
     assert keys(of.waiting) == ["trial-001", "trial-002", "trial-003"]
 
 
+class Counted(Trial[Any]):
+    """Counts how often any trial is looked at."""
+
+    looked_at = 0
+
+    def __getattribute__(self, name: str) -> Any:
+        Counted.looked_at += 1
+        return super().__getattribute__(name)
+
+
+class CountedRecords(Found):
+    """Counts how often any record is looked up."""
+
+    looked_up = 0
+
+    def get(self, *arguments: Any) -> Any:
+        self.looked_up += 1
+        return super().get(*arguments)
+
+    def __getitem__(self, key: str) -> Any:
+        self.looked_up += 1
+        return super().__getitem__(key)
+
+    def __contains__(self, key: object) -> bool:
+        self.looked_up += 1
+        return super().__contains__(key)
+
+
+@pytest.mark.parametrize("suggested", [False, True])
+def test_each_trial_costs_the_study_the_same_however_many_there_were(suggested: bool) -> None:
+    costs = []
+    for number in (100, 1_600):
+        Counted.looked_at = 0
+        trials = [Counted(f"trial-{n:03d}", Nothing(), n, 1) for n in range(number)]
+        of = Study(
+            Suggested(number, 4, lambda n, records, trials=trials: trials[n]) if suggested else trials,
+            find=lambda it: None,
+            addressed=lambda it: it,
+        )
+        of.records = CountedRecords()
+        while of.num_missing:
+            of.tell(record(of.ask()))
+        costs.append((Counted.looked_at + of.records.looked_up) / number)
+    assert costs[1] < 1.1 * costs[0]
+
+
 def test_two_trials_of_a_name_are_a_mistake_of_the_stage() -> None:
     with pytest.raises(AssertionError, match="two trials are called trial-001"):
         study([trial(1), trial(1)])

@@ -88,6 +88,7 @@ def begun(
         when_trained=lambda it: records.update(it.study.records),
     )
     stage_run.begin(anew=False)
+    stage_run.prepare()
     return stage_run, records
 
 

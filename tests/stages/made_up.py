@@ -48,6 +48,7 @@ def trained(
     progress = Progress(Console(file=io.StringIO()))
     stage_run = StageRun(name, book, manifest, progress, when_trained)
     stage_run.begin(anew=False)
+    stage_run.prepare()
     while stage_run.study.waiting:
         job = stage_run.start()
         if how is not None:
@@ -57,8 +58,8 @@ def trained(
         for epoch, _ in job.epochs(book.data, stage_run.records, so_far, Worker()):
             so_far.state = epoch.state()
         unwatch()
-        stage_run.records.save_results(job.trial, so_far)
-        stage_run.over(job.trial.key, so_far.rows, None)
+        parts = stage_run.records.save_results(job.trial, so_far)
+        stage_run.over(job.trial.key, so_far.rows, None, parts=parts)
     return manifest.stages[name]
 
 
@@ -67,7 +68,7 @@ def recorded(book: Book, name: str, how: Callable[[Trial[Any]], tuple[Rows, dict
     records = book.records(name)
     for trial in book.study(name).trials:
         rows, weights = how(trial)
-        records.save_results(trial, Checkpoint(rows, {"model": weights}))
-        rest: dict[str, Any] = {"parts": records.parts(trial.address), "address": trial.address}
+        parts = tuple(ending for ending, _ in records.save_results(trial, Checkpoint(rows, {"model": weights})))
+        rest: dict[str, Any] = {"parts": parts, "address": trial.address}
         records.save(Record(trial.key, trial.config, trial.seed, "complete", rows, **rest))
     book.forget(name)

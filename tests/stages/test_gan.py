@@ -302,6 +302,28 @@ def test_inception_distances_are_those_of_each_game_s_own_images(
     assert set(table["features"]) == {hashlib.sha256(safetensors.numpy.save(given)).hexdigest()[:16]}
 
 
+def test_features_are_taken_some_hundred_images_at_a_time_and_the_gaussian_is_that_of_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from orchestrator.stages.gan_inception import ImageSet, measure
+
+    monkeypatch.setattr(measure.inception, "inception", lambda weights: torch.nn.Identity())
+    monkeypatch.setattr(
+        measure.inception, "inception_features", lambda network, part: part.flatten(1)[:, :9].double()
+    )
+    whole, trial = images(0), Trial("test", ImageSet(images="test"), seed=1, epochs=3)
+    (all_at_once,) = measure.gaussian_of(trial, whole, Worker())
+    monkeypatch.setattr(measure, "IMAGES_AN_EPOCH", 3)
+    epochs = [(epoch.number, epoch.state(), epoch.arrays) for epoch in measure.gaussian_of(trial, whole, Worker())]
+    assert [(number, len(state["features"])) for number, state, _ in epochs] == [(1, 3), (2, 6), (3, 8)]
+    assert not epochs[0][2]
+    for _, state, _ in epochs[:2]:
+        *_, last = measure.gaussian_of(trial, whole, Worker(resume=state))
+        for name, array in all_at_once.arrays.items():
+            np.testing.assert_array_equal(epochs[-1][2][name], array)
+            np.testing.assert_array_equal(last.arrays[name], array, err_msg="resumed")
+
+
 def test_weights_given_later_play_no_game_again_and_other_weights_are_other_trainings(
     inception_weights: Path, tmp_path: Path
 ) -> None:

@@ -8,6 +8,7 @@ gan scores, against the test images, grey in all three channels.
 """
 
 import hashlib
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -28,6 +29,8 @@ REAL = ("test", "train")
 """Sets of real images: those that all others are held against, and as many training images, for the floor."""
 SECONDS_AN_IMAGE = 0.15
 """About what an image takes, on one core."""
+IMAGES_AN_EPOCH = 500
+"""After which a worker tells that it lives, and may keep a checkpoint."""
 
 
 class ImageSet(Section):
@@ -73,7 +76,7 @@ class Inception(Stage[Settings, ImageSet]):
 
     def trials(self, context: Context[Settings]) -> Iterator[Trial[ImageSet]]:
         """One for each set of images."""
-        number = context.section(Data).num_test
+        data = context.section(Data)
         sets = [(ImageSet(images=name), context.seed) for name in REAL]
         if context.planning:
             sets += [(ImageSet(images=str(n)), n) for n in range(len(context.own.losses) * context.own.num_seeds)]
@@ -81,7 +84,9 @@ class Inception(Stage[Settings, ImageSet]):
             gans = context.records("gan").items()
             sets += [(ImageSet(images=key, gan=record.config.gan), record.seed) for key, record in gans]
         for images, seed in sets:
-            yield Trial(images.images, images, seed, 1, number, SECONDS_AN_IMAGE * number)
+            number = min(data.num_test, data.num_train) if images.images == "train" else data.num_test
+            epochs = math.ceil(number / IMAGES_AN_EPOCH)
+            yield Trial(images.images, images, seed, epochs, number // epochs, SECONDS_AN_IMAGE * number)
 
     def made_of(self, context: Context[Settings]) -> Sequence[str]:
         """The network's weights, and the generators."""

@@ -3,6 +3,7 @@
 import hashlib
 import pickle
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,9 @@ from orchestrator.engine.settings import UserError
 from orchestrator.engine.stage import Context, Worker
 from orchestrator.stages.gan import Settings
 from orchestrator.stages.gan.scoring import weights_of
-from orchestrator.stages.gan_inception import ImageSet
+from orchestrator.stages.gan_inception import IMAGES_AN_EPOCH, ImageSet
 from trainables import inception
-from trainables.epoch import Epoch
+from trainables.epoch import Epoch, State
 from trainables.gan import build
 from trainables.gan_scores import gaussian, gaussian_distance
 from trainables.gan_training import generate, random_vectors
@@ -52,7 +53,11 @@ def networks(context: Context[Settings], path: Path) -> dict[str, NDArray[Any]]:
 
 
 def gaussian_of(trial: Trial[ImageSet], data: Any, worker: Worker) -> Iterator[Epoch]:
-    """The Gaussian that fits the features of one set of images, as the arrays mu and sigma."""
+    """The Gaussian that fits the features of one set of images, as the arrays mu and sigma of the last epoch.
+
+    An epoch is some hundreds of images: a core takes a minute for them, and a worker that is not heard of for long
+    counts as stuck.
+    """
     number, gan = len(data.test_images), trial.config.gan
     if gan is None:
         images = as_tensor({"test": data.test_images, "train": data.train_images}[trial.config.images][:number])
@@ -61,7 +66,16 @@ def gaussian_of(trial: Trial[ImageSet], data: Any, worker: Worker) -> Iterator[E
         generator.load_state_dict(weights_of(trial.config.images, worker.inputs))
         images = generate(generator, random_vectors(number, gan, trial.seed, 0, 2))
     network = inception.inception(weights_of("inception", worker.inputs)).to(worker.device)
-    yield Epoch(1, {}, lambda: {}, gaussian(inception.inception_features(network, images)))
+    first, features = (worker.resume["epoch"], [worker.resume["features"]]) if worker.resume else (0, [])
+    parts = images.split(IMAGES_AN_EPOCH)
+    for epoch, part in enumerate(parts[first:], first + 1):
+        features.append(inception.inception_features(network, part))
+        state = partial(_state, epoch, features)
+        yield Epoch(epoch, {}, state, gaussian(torch.cat(features)) if epoch == len(parts) else {})
+
+
+def _state(epoch: int, features: Sequence[Tensor]) -> State:
+    return {"epoch": epoch, "features": torch.cat(list(features))}
 
 
 def rows(context: Context[Settings], records: Sequence[Record[ImageSet]]) -> list[dict[str, Any]]:

@@ -1,0 +1,120 @@
+"""Milliseconds that a trial takes of the driver, by how many were before it: trials of no work, two at a time.
+
+`python -m benchmarks.driver_scale 1000 5000` for so many trials, each in a run of its own.
+"""
+
+import io
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from orchestrator.engine.book import Book
+from orchestrator.engine.cluster import Cluster, connect
+from orchestrator.engine.manifest import Manifest
+from orchestrator.engine.progress import Progress
+from orchestrator.engine.ray_tune import run_trials
+from orchestrator.engine.records import Record, Trial
+from orchestrator.engine.results import Run
+from orchestrator.engine.settings import Resources, RunSettings, Section
+from orchestrator.engine.stage import Context, Stage, Table, Worker
+from orchestrator.engine.stage_run import StageRun
+from orchestrator.engine.suite import Suite
+from trainables.epoch import Epoch
+
+
+class Settings(Section):
+    """How many trials there are."""
+
+    num_trials: int = 1000
+
+
+class Told(Section):
+    """Nothing."""
+
+
+class NoWork(Stage[Settings, Told]):
+    """Trials of one epoch that takes no time."""
+
+    name, settings, config, metric = "no_work", Settings, Told, "loss"
+
+    def trials(self, context: Context[Settings]) -> list[Trial[Told]]:
+        """As many as the settings say."""
+        return [Trial(f"trial-{number:06d}", Told(), number, 1) for number in range(context.own.num_trials)]
+
+    def train(self, trial: Trial[Told], data: Any, worker: Worker) -> Iterator[Epoch]:
+        """One epoch."""
+        yield Epoch(1, {"loss": 1.0}, lambda: {"epoch": 1, "model": {}})
+
+    def results(self, context: Context[Settings], records: Sequence[Record[Told]]) -> Iterator[Table]:
+        """No table."""
+        return iter(())
+
+
+class NoWorkSettings(RunSettings):
+    """Of a run of that stage alone."""
+
+    no_work: Settings = Settings()
+
+
+class Source:
+    """The stage's trials; keeps wall clock and the driver's own seconds of when each was recorded."""
+
+    halted = False
+
+    def __init__(self, run: Run, num_trials: int) -> None:
+        settings = NoWorkSettings(preset="bench", no_work=Settings(num_trials=num_trials))
+        nothing: Any = lambda *arguments: {}  # noqa: E731
+        suite = Suite([NoWork()], base=NoWorkSettings, presets={"bench": {}}, full="bench", data_checksum=str,
+                      load_data=nothing, epilogue=nothing)  # fmt: skip
+        manifest, progress = Manifest(name="bench"), Progress(Console(file=io.StringIO()))
+        run.write_manifest(manifest)
+        self.stage_run = StageRun("no_work", Book(suite, settings, run, set_aside=True), manifest, progress, print)
+        self.stage_run.begin(anew=False)
+        self.recorded = [(time.perf_counter(), time.process_time())]
+
+    def next(self) -> StageRun | None:
+        """The stage, while any of its trials waits."""
+        for _ in range(len(self.stage_run.study.records) + 1 - len(self.recorded)):
+            self.recorded.append((time.perf_counter(), time.process_time()))
+        return self.stage_run if self.stage_run.study.waiting else None
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether every trial is recorded."""
+        return not self.stage_run.study.num_missing
+
+    def halt(self, error: Exception) -> None:
+        """Nothing is left to do."""
+        raise error
+
+
+def measure(num_trials: int, cluster: Cluster, run: Run) -> str:
+    """Milliseconds a trial, tenth by tenth."""
+    source = Source(run, num_trials)
+    run_trials(source, cluster, None, run)
+    source.next()
+    step, times = num_trials // 10, source.recorded
+    lines = [f"{num_trials} trials: {times[-1][0] - times[0][0]:.0f} s", "  up to   wall ms   driver's ms"]
+    for last in range(step, num_trials + 1, step):
+        wall, own = (1000 * (times[last][kind] - times[last - step][kind]) / step for kind in (0, 1))
+        lines.append(f"{last:7d} {wall:9.1f} {own:13.1f}")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure each number of trials that is asked for."""
+    for number in [int(argument) for argument in sys.argv[1:]] or [1000]:
+        with tempfile.TemporaryDirectory() as folder:
+            log_file = Path(folder, "driver.log")
+            with connect("local", Resources(slots=2), log_file=log_file) as cluster:
+                lines = measure(number, cluster, Run(Path(folder, "run")))
+        print(lines, flush=True)
+
+
+if __name__ == "__main__":
+    main()
