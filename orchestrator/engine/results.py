@@ -18,7 +18,7 @@ from orchestrator.engine.tables import STAGES, to_arrow
 
 RESERVED = {"records", "quarantine", "ray", "manifest.json", "lock"}
 """What is the engine's own in a run folder."""
-MOST_CELLS = 10**8
+MOST_CELLS = 2 * 10**7
 """No table of a run has more."""
 
 if TYPE_CHECKING:
@@ -87,7 +87,8 @@ def check_table(content: bytes, schema: pa.Schema | None = None) -> None:
 
     described = pq.read_metadata(io.BytesIO(content))
     own = described.schema.to_arrow_schema()
-    if described.num_rows * described.num_columns > MOST_CELLS:
+    groups = map(described.row_group, range(described.num_row_groups))
+    if sum(group.column(place).num_values for group in groups for place in range(group.num_columns)) > MOST_CELLS:
         raise ValueError("it is too large")
     if len(set(own.names)) < len(own.names) or b"pandas" in (described.metadata or {}):  # tells pandas how to read it
         raise ValueError("no run has written it")
