@@ -49,14 +49,14 @@ class Run(Folder):
         """Write the manifest."""
         self.write_json("manifest.json", manifest.model_dump(mode="json"))
 
-    def table(self, name: str, schema: pa.Schema | None = None) -> pd.DataFrame:
+    def table(self, name: str) -> pd.DataFrame:
         """A result table; its `attrs` name the run it is from.
 
-        FileNotFoundError where none has written it yet, Damaged where it is none, or has another schema than this.
+        FileNotFoundError where none has written it yet, Damaged where it is none.
         """
         content = self.read(f"tables/{name}.parquet")
         try:
-            return as_frame(content, schema)
+            return as_frame(content)
         except NO_TABLE:
             raise Damaged(f"tables/{name}.parquet is no table of a run") from None
 
