@@ -10,9 +10,8 @@ import jinja2
 import pandas as pd
 
 from orchestrator.claims import judged
-from orchestrator.engine.folder import Damaged
 from orchestrator.engine.manifest import Manifest, StageState
-from orchestrator.engine.results import Run, as_frame
+from orchestrator.engine.results import NO_TABLE, Run, as_frame
 from orchestrator.engine.settings import RunSettings
 from orchestrator.engine.shown import shown_lines
 from orchestrator.engine.stage import Stage
@@ -114,14 +113,11 @@ def _tables(suite: Suite, run: Run, manifest: Manifest) -> dict[str, pd.DataFram
     schemas = {f"tables/{name}.parquet": stage.schemas[name] for stage in suite.stages for name in stage.schemas}
     written = [file for entry in manifest.stages.values() for file in entry.files.items()]
     files = {name: content for name, content in written if name in schemas}
-    differing, tables = run.differing(files), {}
+    contents, tables = run.as_written(files), {}
     for name in files:
-        stem = PurePosixPath(name).stem
         try:
-            if name in differing:
-                raise Damaged
-            tables[stem] = run.table(stem, schemas[name])
-        except (Damaged, FileNotFoundError):
+            tables[PurePosixPath(name).stem] = as_frame(contents[name], schemas[name])
+        except NO_TABLE:
             run.say(f"{name} is damaged or missing; the report does without it")
     return tables
 
@@ -144,11 +140,11 @@ def _figures(entry: StageState, run: Run) -> list[dict[str, str]]:
     """What a stage drew, as pixels; a file that is no longer that is left out."""
     drawn = [(name, kind) for name in entry.captions for kind in ("png", "gif")]
     files = {file: entry.files[file] for name, kind in drawn if (file := f"figures/{name}.{kind}") in entry.files}
-    differing = run.differing(files)
+    contents = run.as_written(files)
     return [
-        {"caption": entry.captions[name], "kind": kind, "content": base64.b64encode(run.read(file)).decode()}
+        {"caption": entry.captions[name], "kind": kind, "content": base64.b64encode(contents[file]).decode()}
         for name, kind in drawn
-        if (file := f"figures/{name}.{kind}") in files and file not in differing
+        if (file := f"figures/{name}.{kind}") in contents
     ]
 
 

@@ -201,6 +201,20 @@ class Folder:
         except (FileNotFoundError, IsADirectoryError, Damaged):
             return True
 
+    def as_written(self, files: Mapping[str, str]) -> dict[str, bytes]:
+        """Contents of those of these files, by name with their SHA-256, that are what was written."""
+        contents = zip(files, self.each(self._as_written, files.items()), strict=True)
+        return {name: content for name, content in contents if content is not None}
+
+    def _as_written(self, file: tuple[str, str]) -> bytes | None:
+        name, expected = file
+        try:
+            with self.reading(name):
+                content = self.files.read(_sound(name), _most(name))
+            return content if digest(content) == expected else None
+        except (FileNotFoundError, IsADirectoryError, Damaged):
+            return None
+
     def each(self, look: Callable[[Item], Found], items: Iterable[Item]) -> Iterable[Found]:
         """What is found by looking at each, in order; many at once where a look is a request."""
         return self.files.each(look, items)

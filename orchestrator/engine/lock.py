@@ -253,4 +253,5 @@ def _me() -> Holder:
 
 
 def _in_use(folder: Folder, who: str) -> UserError:
-    return UserError(f"{folder.location} is in use by {who}: wait for it or end it, or choose another --name")
+    lapses = "" if folder.is_local else f" (a killed one's lock lapses after {STALE_SECONDS} s)"
+    return UserError(f"{folder.location} is in use by {who}: wait for it or end it{lapses}, or choose another --name")

@@ -18,7 +18,7 @@ from orchestrator.engine.tables import STAGES, to_arrow
 
 RESERVED = {"records", "quarantine", "ray", "manifest.json", "lock"}
 """What is the engine's own in a run folder."""
-MOST_CELLS = 10**8
+MOST_CELLS = 2 * 10**7
 """No table of a run has more."""
 
 if TYPE_CHECKING:
@@ -49,14 +49,14 @@ class Run(Folder):
         """Write the manifest."""
         self.write_json("manifest.json", manifest.model_dump(mode="json"))
 
-    def table(self, name: str, schema: pa.Schema | None = None) -> pd.DataFrame:
+    def table(self, name: str) -> pd.DataFrame:
         """A result table; its `attrs` name the run it is from.
 
-        FileNotFoundError where none has written it yet, Damaged where it is none, or has another schema than this.
+        FileNotFoundError where none has written it yet, Damaged where it is none.
         """
         content = self.read(f"tables/{name}.parquet")
         try:
-            return as_frame(content, schema)
+            return as_frame(content)
         except NO_TABLE:
             raise Damaged(f"tables/{name}.parquet is no table of a run") from None
 
@@ -87,7 +87,8 @@ def check_table(content: bytes, schema: pa.Schema | None = None) -> None:
 
     described = pq.read_metadata(io.BytesIO(content))
     own = described.schema.to_arrow_schema()
-    if described.num_rows * described.num_columns > MOST_CELLS:
+    groups = map(described.row_group, range(described.num_row_groups))
+    if sum(group.column(place).num_values for group in groups for place in range(group.num_columns)) > MOST_CELLS:
         raise ValueError("it is too large")
     if len(set(own.names)) < len(own.names) or b"pandas" in (described.metadata or {}):  # tells pandas how to read it
         raise ValueError("no run has written it")

@@ -346,7 +346,8 @@ CRAFTED = {
     "attributes without a bottom": parquet(pa.table({"a": [1]}), PANDAS_ATTRS="[" * 10**6),
     "an index": parquet(pa.table({"a": [1]}), pandas='{"index_columns": ["nothing"]}'),
     "two columns of one name": parquet(pa.table([[1], [2]], names=["a", "a"])),
-    "a billion rows": parquet(pa.table({"a": pa.nulls(2**27, pa.int8())})),
+    "millions of rows": parquet(pa.table({"a": pa.nulls(2**25, pa.int8())})),
+    "a list without an end": parquet(pa.table({"a": [[None] * 2**25]})),
     "a pickle": pickle.dumps({}),
     "cut off": parquet(pa.table({"a": [1]}))[:-9],
 }
