@@ -1,8 +1,6 @@
 """What this machine has, and how many trainings that is room for; starts no Ray."""
 
-import os
-from pathlib import Path
-
+from orchestrator.engine import allowance
 from orchestrator.engine.settings import Resources
 
 
@@ -13,6 +11,5 @@ def slots_for(cpus: float, gpus: float, resources: Resources) -> int:
 
 
 def this_machine() -> tuple[int, int]:
-    """Cores and GPUs that a Ray of our own would have."""
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return cpus, len(list(Path("/proc/driver/nvidia/gpus").glob("*")))
+    """Cores and GPUs that a Ray of our own has: those that this process may use."""
+    return allowance.cores(), allowance.gpus()
