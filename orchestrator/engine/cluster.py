@@ -4,23 +4,22 @@ import contextlib
 import io
 import logging
 import os
-import platform
+import shlex
 import signal
-import socket
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import yaml
 
+from orchestrator.engine.address import find, has_token
 from orchestrator.engine.kuberay import kuberay_config
 from orchestrator.engine.machine import Machine, share_for, slots_for
-from orchestrator.engine.provenance import processor
+from orchestrator.engine.own_ray import RAYS, own_ray, reread_authentication
 from orchestrator.engine.settings import Resources, UserError
 
-PROBE_SECONDS = 5
 AUTOSCALER_FILE = Path("~/ray_bootstrap_config.yaml")
 """Where `ray up` leaves the cluster's configuration on its head, which is where jobs run."""
 
@@ -39,7 +38,10 @@ _DRIVER_ENVIRONMENT = {
 }
 _WORKER_ENVIRONMENT = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
-    "OMP_NUM_THREADS": "1",  # how many threads a sum is split among shows in its last digits
+    # How many threads a sum is split among shows in its last digits.
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
     # glibc gives the memory of every tensor back and faults it in again: a tenth of a training step, or more.
     "MALLOC_MMAP_THRESHOLD_": str(2**30),
     "MALLOC_TRIM_THRESHOLD_": str(2**32),
@@ -56,19 +58,28 @@ class Cluster:
     cpus_per_training: float
     gpus_per_training: float
     dashboard_url: str | None
-    hardware: dict[str, Any]
-    """For the manifest: nodes at the start, cores and GPUs with what the autoscaler adds, the driver's machine."""
     resources: Resources
     grows_to: Mapping[str, float]
     """CPU and GPU that the autoscaler adds up to, if there is one."""
     left_out: dict[str, list[Any]] = field(default_factory=dict)
     """Nodes on which nothing more is to run, each with what takes the trainings' place there."""
+    token: str = "ray get-auth-token"
+    """A command that prints what the dashboard asks for."""
+    logs: Path | None = None
+    """Where the processes of a Ray of our own write."""
 
     @property
     def num_devices(self) -> int:
         """GPUs by now, or cores where there are none."""
         kind = "gpus" if self.gpus_per_training else "cpus"
         return max(1, *(sum(int(getattr(it, kind)) for it in all_) for all_ in self._machines()))
+
+    @property
+    def num_nodes(self) -> int:
+        """Nodes by now."""
+        import ray
+
+        return sum(node["Alive"] for node in ray.nodes())
 
     @property
     def is_empty(self) -> bool:
@@ -92,7 +103,9 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def connect(address: str, resources: Resources, *, log_file: Path) -> Iterator[Cluster]:
+def connect(
+    address: str, resources: Resources, *, log_file: Path, say: Callable[[str], None] = lambda line: None
+) -> Iterator[Cluster]:
     """Ray for as long as the context lasts; a Ray of our own is shut down at its end.
 
     The address is auto (a cluster that `ray start` began on this machine or RAY_ADDRESS names, else one of our own),
@@ -101,35 +114,65 @@ def connect(address: str, resources: Resources, *, log_file: Path) -> Iterator[C
     """
     for name, value in _DRIVER_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    target = _find(address)
+    target, named = find(address, say)
     log_file.parent.mkdir(parents=True, exist_ok=True)
+    arguments = {"log_to_driver": False, "configure_logging": False, "runtime_env": _runtime_env()}
     with output_to(log_file), contextlib.ExitStack() as stack:
-        if target != "local" and _has_token():
-            os.environ.setdefault("RAY_AUTH_MODE", "token")  # `ray start` wants it wherever there is a token
-        import ray
-        from ray._private import ray_constants
-        from ray.exceptions import RayError
-
-        if target == "local":  # ports on the loopback address only, as anyway on Windows and macOS
-            os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"
-            ray_constants.ENABLE_RAY_CLUSTER = False
-        try:
-            context = ray.init(
-                address=target,
-                include_dashboard=True if target == "local" else None,
-                log_to_driver=False,
-                configure_logging=False,
-                runtime_env={"env_vars": _WORKER_ENVIRONMENT},
-            )
-        except (ConnectionError, RuntimeError, TimeoutError, ValueError, RayError) as error:
-            if target == "local":
-                raise
-            raise UserError(f"--address {address}: {' '.join(str(error).split())[:200]}; see {log_file}") from None
-        stack.callback(ray.shutdown)
+        if target == "local":
+            context, folder = stack.enter_context(own_ray(log_file, **arguments))
+            token, logs = f"cat {folder}/token", folder / RAYS / "session_latest" / "logs"
+        else:
+            context, token, logs = _joined(target, named, log_file, **arguments), "ray get-auth-token", None
+            stack.callback(_shut_down)
         with contextlib.suppress(ValueError):  # a thread other than the main one has no signals to see to
             signal.signal(signal.SIGTERM, signal.default_int_handler)  # ray.init put a handler of its own
-        config = _autoscaler() if target != "local" else None
-        yield _describe(context.dashboard_url, resources, grows_to(config) if config else {"CPU": 0.0, "GPU": 0.0})
+        added = {"CPU": 0.0, "GPU": 0.0} if target == "local" else _grows_to()
+        yield replace(_describe(context.dashboard_url, resources, added), token=token, logs=logs)
+
+
+def _runtime_env() -> dict[str, Any]:
+    """What Ray is to start workers with."""
+    quoted = shlex.quote(sys.executable)  # Ray hands it to bash as it stands, and where it has a space starts nothing
+    return {"env_vars": _WORKER_ENVIRONMENT} | ({"py_executable": quoted} if quoted != sys.executable else {})
+
+
+def _joined(target: str, named: str, log_file: Path, **arguments: Any) -> Any:
+    if has_token():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")  # `ray start` wants it wherever there is a token
+    import ray
+    from ray.exceptions import RayError
+
+    reread_authentication()
+    logged = log_file.stat().st_size
+    try:
+        return ray.init(address=target, **arguments)
+    except (ConnectionError, RuntimeError, TimeoutError, ValueError, RayError) as error:
+        with log_file.open("rb") as log:
+            log.seek(logged)
+            refused = b"Unauthenticated" in log.read() or "oken" in str(error)
+        mend = "it wants a token (InvalidAuthToken): put that of its head's ~/.ray/auth_token into yours"
+        reason = mend if refused else " ".join(str(error).split())[:200]
+        raise UserError(f"{named}: {reason}; see {log_file}") from None
+
+
+def _shut_down() -> None:
+    import ray
+
+    ray.shutdown()
+
+
+def _grows_to() -> dict[str, float]:
+    """CPU and GPU that the cluster's autoscaler adds up to, as Ray, KubeRay or the file of `ray up` has it."""
+    from ray._private.state import state
+
+    known = state.get_max_resources_from_cluster_config()  # None with Ray's own autoscalers (ray-project/ray#63012)
+    if known and max(known.values()) < sys.maxsize:
+        return {kind: float(known.get(kind, 0)) for kind in ("CPU", "GPU")}
+    if config := kuberay_config():
+        return grows_to(config)
+    with contextlib.suppress(OSError, RuntimeError):
+        return grows_to(yaml.safe_load(AUTOSCALER_FILE.expanduser().read_text()))
+    return {"CPU": 0.0, "GPU": 0.0}
 
 
 class _Log(io.TextIOWrapper):
@@ -144,7 +187,8 @@ class _Log(io.TextIOWrapper):
 @contextlib.contextmanager
 def output_to(log_file: Path) -> Iterator[None]:
     """Send what this process prints and logs, Ray's C++ part included, to a file instead of the terminal."""
-    with _Log(log_file.open("ab", buffering=0), write_through=True) as log:
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
+    with _Log(os.fdopen(os.open(log_file, flags, 0o666), "ab", buffering=0), write_through=True) as log:
         handler = logging.StreamHandler(log)
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         logger = logging.getLogger("ray")
@@ -161,75 +205,15 @@ def output_to(log_file: Path) -> Iterator[None]:
             logger.handlers = []
 
 
-def _has_token() -> bool:
-    named = os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")
-    return bool(named) or Path("~/.ray/auth_token").expanduser().exists()
-
-
-def check_address(address: str) -> None:
-    """See that something listens at an address that was given; else UserError."""
-    if address not in {"auto", "local"} and not _answers(address):
-        ask = "is the cluster up, and the port right? (--address local starts Ray on this machine)"
-        raise UserError(f"--address {address}: nothing answers there; {ask}")
-
-
-def _find(address: str) -> str:
-    """The address to give to Ray, once something is known to listen there."""
-    check_address(address)
-    if address != "auto":
-        return address
-    from ray._private.services import find_bootstrap_address
-
-    named = os.environ.get("RAY_ADDRESS") or "auto"
-    if named != "auto":
-        return _find(named)
-    started = find_bootstrap_address(None)
-    return started if started and _answers(started) else "local"
-
-
-def _answers(address: str) -> bool:
-    parts = urlsplit(address if "://" in address else f"//{address}")
-    if parts.scheme == "ray":
-        instead = "give host:port on one of the cluster's machines, or submit a job (docs/cluster.md)"
-        raise UserError(f"--address {address}: Ray's client cannot do this; {instead}")
-    host = port = None
-    with contextlib.suppress(ValueError):
-        host, port = parts.hostname, parts.port
-    if not host or not port:
-        raise UserError(f"--address {address!r} is none of auto, local, host:port")
-    import grpc
-
-    with contextlib.suppress(OSError, grpc.FutureTimeoutError):
-        socket.create_connection((host, port), timeout=PROBE_SECONDS).close()
-        if os.environ.get("RAY_USE_TLS") != "1":  # Ray waits for minutes for a port that is open but is not Ray's
-            with grpc.insecure_channel(f"{host}:{port}") as channel:
-                grpc.channel_ready_future(channel).result(timeout=PROBE_SECONDS)
-        return True
-    return False
-
-
 def _describe(dashboard_url: str | None, resources: Resources, added: Mapping[str, float]) -> Cluster:
-    import ray
-
-    total, there, grown = ray.cluster_resources(), list(nodes().values()), [Machine(added["CPU"], added["GPU"])]
+    there, grown = list(nodes().values()), [Machine(added["CPU"], added["GPU"])]
     share = share_for(there + grown, resources)
     slots = max(slots_for(all_, resources, share) for all_ in (there, grown))
-    cpus, gpus = (max(sum(getattr(it, kind) for it in all_) for all_ in (there, grown)) for kind in ("cpus", "gpus"))
-    accelerators = [key.removeprefix("accelerator_type:") for key in total if key.startswith("accelerator_type:")]
     return Cluster(
         slots=slots,
         cpus_per_training=share.cpus,
         gpus_per_training=share.gpus,
         dashboard_url=f"http://{dashboard_url}" if dashboard_url else None,
-        hardware={
-            "nodes": sum(node["Alive"] for node in ray.nodes()),
-            "cpus": int(cpus),
-            "gpus": int(gpus),
-            "accelerators": sorted(accelerators),
-            "slots": slots,
-            "driver": processor(),
-            "system": f"{platform.system()} {platform.machine()}",
-        },
         resources=resources,
         grows_to=added,
     )
@@ -241,12 +225,6 @@ def nodes() -> dict[str, Machine]:
 
     there = {node["NodeID"]: node["Resources"] for node in ray.nodes() if node["Alive"]}
     return {name: Machine(own.get("CPU", 0.0), own.get("GPU", 0.0)) for name, own in there.items()}
-
-
-def _autoscaler() -> dict[str, Any] | None:
-    """The configuration of what starts and ends the cluster's nodes, if there is one."""
-    file = AUTOSCALER_FILE.expanduser()
-    return kuberay_config() or (yaml.safe_load(file.read_text()) if file.exists() else None)
 
 
 def grows_to(config: Mapping[str, Any]) -> dict[str, float]:

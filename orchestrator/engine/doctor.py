@@ -1,14 +1,14 @@
 """Whether every node can do its part: `python -m orchestrator.run doctor`, and before each run on several nodes."""
 
 import contextlib
-import getpass
+import os
 import shutil
 import socket
 import tempfile
 import uuid
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from orchestrator.engine.book import Book
@@ -17,9 +17,12 @@ from orchestrator.engine.progress import Progress
 from orchestrator.engine.provenance import versions
 from orchestrator.engine.results import Run
 from orchestrator.engine.settings import UserError
+from orchestrator.engine.waiting import why_not
 from orchestrator.engine.worker import UNSEEN
 
 SHARED_MEMORY = "/dev/shm"
+SHARE = 0.01
+"""Of a GPU, to look at it."""
 MIN_SHARED_GIGABYTES = 0.5
 """The images take .06 GB in each node's object store, weights and arrays less."""
 TIMEOUT_SECONDS = 120
@@ -35,14 +38,20 @@ class Node:
     versions: dict[str, str]
     """Of python, ray and torch, or "not installed"."""
     gpus: int
+    device: str | None
+    """Name of the GPU that it was given; None where it has none, or all are in use."""
+    unusable: str | None
+    """Why torch cannot use that GPU; None where it can."""
     shared_gigabytes: float | None
     """Free in shared memory; None where there is no such folder."""
     storage: str | None
     """Why it cannot use the run folder; None where it can."""
+    id: str = ""
+    """Ray's name for it."""
 
 
 def look(location: str, probe: str, gpus: int) -> Node:
-    """On a node: its versions, and whether it reads the driver's probe in the run folder and can leave its own."""
+    """On a node: its versions, its GPU, and whether it reads the driver's probe in the run folder, leaves its own."""
     shared = None
     with contextlib.suppress(OSError):
         shared = shutil.disk_usage(SHARED_MEMORY).free / 1e9
@@ -55,29 +64,49 @@ def look(location: str, probe: str, gpus: int) -> Node:
         storage = UNSEEN
     except (OSError, UserError) as error:
         storage = f"cannot use the run folder: {error}"
-    return Node(socket.gethostname(), versions(COMPARED), gpus, shared, storage)
+    looks = gpus and os.environ.get("CUDA_VISIBLE_DEVICES")  # which Ray sets where it gives a share of a GPU
+    device, unusable = _device() if looks else (None, None)
+    return Node(socket.gethostname(), versions(COMPARED), gpus, device, unusable, shared, storage)
 
 
-def examine(run: Run) -> list[Node]:
+def _device() -> tuple[str | None, str | None]:
+    """The GPU's name, or why torch cannot use it."""
+    try:
+        import torch
+
+        (torch.ones(1, device="cuda") + 1).item()
+        return torch.cuda.get_device_name(), None
+    except Exception as error:  # of any class, from the import on; it is handed on
+        return None, " ".join(str(error).split())[:150] or type(error).__name__
+
+
+def examine(run: Run, cluster: Cluster) -> list[Node]:
     """Have every node of the cluster look; the driver's is the first. UserError where one does not answer."""
     import ray
-    from ray.exceptions import RayError
+    from ray._private.state import available_resources_per_node
+    from ray.exceptions import GetTimeoutError, RayError
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     probe = f"probe-{uuid.uuid4()}"
     run.write(f"{probe}/driver", b"")
     own = ray.get_runtime_context().get_node_id()
     nodes = sorted((node for node in ray.nodes() if node["Alive"]), key=lambda node: node["NodeID"] != own)
-    looking, seen = [], []
+    looking, free = [], available_resources_per_node()
+    seen: list[Node] = []
     for node in nodes:
         there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-        task = ray.remote(look).options(num_cpus=0, scheduling_strategy=there)
+        # The GPU that a training would get; where others use all of it, the rest is looked at.
+        share = SHARE if free.get(node["NodeID"], {}).get("GPU", 0) >= SHARE else 0
+        task = ray.remote(look).options(num_cpus=0, num_gpus=share, scheduling_strategy=there)
         looking.append(task.remote(run.absolute, probe, int(node["Resources"].get("GPU", 0))))
     try:
         for result in looking:
-            seen.append(ray.get(result, timeout=TIMEOUT_SECONDS))
+            seen.append(replace(ray.get(result, timeout=TIMEOUT_SECONDS), id=nodes[len(seen)]["NodeID"]))
     except RayError as error:
         host, reason = nodes[len(seen)]["NodeManagerHostname"], " ".join(str(error).split())[:200]
+        if isinstance(error, GetTimeoutError):
+            why = why_not(cluster) if cluster.logs else "none starts there, or all are busy"
+            reason = f"no worker has answered for {TIMEOUT_SECONDS} s ({why})"
         raise UserError(f"node {host} cannot run a task: {reason}") from None
     finally:
         run.delete_folder(probe)
@@ -95,42 +124,76 @@ def complaints(nodes: Sequence[Node]) -> Iterator[str]:
                 yield f"{node.host} has {name} {own}, the driver {expected}: {mend}"
         if node.storage:
             yield f"{node.host} {node.storage} (--runs-dir)"
+        if node.unusable:
+            mend = "update its driver, or start its container with GPUs, or its Ray with --num-gpus=0"
+            yield f"{node.host}: torch cannot use its GPU ({node.unusable}): {mend}"
+
+
+def warnings(nodes: Sequence[Node]) -> Iterator[str]:
+    """What is less than nodes should have, though all is done without."""
+    for node in nodes:
         if node.shared_gigabytes is not None and node.shared_gigabytes < MIN_SHARED_GIGABYTES:
-            left = f"{node.shared_gigabytes:.1f} GB of shared memory left, {MIN_SHARED_GIGABYTES} are needed"
+            left = f"{node.shared_gigabytes:.1f} GB of shared memory left, {MIN_SHARED_GIGABYTES} are advised"
             yield f"{node.host} has {left}: start its container with --shm-size"
 
 
-def check(run: Run) -> list[Node]:
-    """The nodes, all of which can do their part; else UserError."""
-    nodes = examine(run)
+def refuse(nodes: Sequence[Node], say: Callable[[str], None]) -> None:
+    """See that all nodes can do their part; else UserError."""
     if wrong := list(complaints(nodes)):
         raise UserError("; ".join(wrong))
-    return nodes
+    for line in warnings(nodes):
+        say(line)
 
 
 def connected(stack: ExitStack, book: Book, progress: Progress) -> Cluster:
     """Ray until the stack is left, with nodes that can all do their part; what it says goes to a file.
 
-    UserError where nothing answers at the address, or a node cannot do its part.
+    A node whose GPU is no good is left out where there are others. UserError where nothing answers at the address, or
+    a node cannot do its part.
     """
+    cluster = _connected(stack, book, progress)
+    if cluster.num_nodes > 1 or cluster.gpus_per_training:
+        nodes = examine(book.run, cluster)
+        bad = [node for node in nodes if node.unusable]
+        if any(node.gpus and not node.unusable for node in nodes):
+            for node in bad:
+                leave_out(node.id)
+                progress.say(f"{''.join(complaints([node]))}; it is left out")
+            nodes = [node for node in nodes if node not in bad]
+        refuse(nodes, progress.say)
+    return cluster
+
+
+def leave_out(node_id: str) -> None:
+    """Keep trainings off a node until this process disconnects, by taking all that it has."""
+    import ray
+    from ray.util import placement_group
+
+    (has,) = (node["Resources"] for node in ray.nodes() if node["NodeID"] == node_id)
+    taken = {kind: has[kind] for kind in ("CPU", "GPU") if has.get(kind)}
+    placement_group([taken], bundle_label_selector=[{"ray.io/node-id": node_id}])
+
+
+def _connected(stack: ExitStack, book: Book, progress: Progress) -> Cluster:
     settings, run = book.settings, book.run
-    progress.say("Ray: connecting")
     log_file = Path(run.absolute, "ray", "driver.log")
     if not run.is_local:
-        log_file = Path(tempfile.gettempdir(), f"{getpass.getuser()}-{settings.run_name}-ray-driver.log")
-    cluster = stack.enter_context(connect(settings.address, settings.resources, log_file=log_file))
+        log_file = Path(tempfile.mkdtemp(prefix=f"{settings.run_name}-"), "driver.log")
+    progress.say(f"Ray: connecting; what it says goes to {log_file}")
+    ray = connect(settings.address, settings.resources, log_file=log_file, say=progress.say)
+    cluster = stack.enter_context(ray)
     for stage in book.stages.values():
         wanted = stage.num_workers(stage.own(settings))
         if wanted and cluster.gpus_per_training and wanted > cluster.num_devices:
             flag = f"--{stage.path}.num-workers"
             raise UserError(f"{flag} {wanted}: each takes a GPU, and there are {cluster.num_devices}")
-    if cluster.hardware["nodes"] > 1:
-        check(run)
-    where = f"; dashboard {cluster.dashboard_url} (its token: ray get-auth-token)" if cluster.dashboard_url else ""
+    where = f"; dashboard {cluster.dashboard_url} (its token: {cluster.token})" if cluster.dashboard_url else ""
     progress.say(f"Ray: {cluster.slots} trainings at once{where}")
     if cluster.is_empty:
-        waits = "the autoscaler starts some, which takes minutes (ray status: which)"
-        progress.say(f"Ray: no machine is there yet that trains; {waits}")
+        grows = (
+            "the autoscaler starts some, which takes minutes" if any(cluster.grows_to.values()) else "one must join"
+        )
+        progress.say(f"Ray: no machine is there yet that trains; {grows} (ray status: which)")
     return cluster
 
 
@@ -139,13 +202,17 @@ def print_examination(book: Book, names: Collection[str]) -> int:
     run = book.run
     run.check_space(book.settings.resources.free_gigabytes * 1e9)
     with ExitStack() as stack:
-        cluster = connected(stack, book, stack.enter_context(Progress()))
-        nodes = check(run)
+        progress = stack.enter_context(Progress())
+        cluster = _connected(stack, book, progress)
+        nodes = examine(run, cluster)
+        refuse(nodes, progress.say)
     print(f"{'node':<24} {'python':<10} {'ray':<10} {'torch':<12} {'GPUs':>4} {'shared memory':>14}")
     for node in nodes:
         python, ray, torch = (node.versions.get(name, "") for name in ("python", *COMPARED))
         columns = f"{python:<10} {ray:<10} {torch:<12} {node.gpus:>4} {node.shared_gigabytes or 0:>11.1f} GB"
-        print(f"{node.host:<24} {columns}")
+        print(f"{node.host:<24} {columns}  {node.device or ''}".rstrip())
+    if any(cluster.grows_to.values()):
+        print("nodes that join later are looked at by their first training")
     free = run.free_bytes()
     space = f"; {free / 1e9:.0f} GB free" if free is not None else ""
     print(f"run folder {run.location}: every node reads and writes it{space}\n")

@@ -6,8 +6,9 @@ from contextlib import ExitStack
 
 from threadpoolctl import threadpool_limits
 
+from orchestrator.engine.address import check_address
 from orchestrator.engine.book import Book
-from orchestrator.engine.cluster import Cluster, check_address
+from orchestrator.engine.cluster import Cluster
 from orchestrator.engine.doctor import connected
 from orchestrator.engine.folder import digest
 from orchestrator.engine.lock import locked
@@ -21,6 +22,7 @@ from orchestrator.engine.scheduler import Scheduler
 from orchestrator.engine.settings import UserError
 from orchestrator.engine.shown import shown
 from orchestrator.engine.stage_run import told, write_stages
+from orchestrator.engine.waiting import watched
 
 
 def run(book: Book, names: Iterable[str]) -> int:
@@ -112,6 +114,7 @@ def execute(plan: Plan) -> Manifest:
         def connected_and_published() -> Cluster:
             cluster = connected(stack, book, progress)
             stack.enter_context(published(scheduler.runs, settings.run_name))
+            stack.enter_context(watched(cluster, scheduler.is_training, progress.say))
             return cluster
 
         scheduler = Scheduler(plan, manifest, progress, connected_and_published)

@@ -2,12 +2,11 @@
 
 import contextlib
 import math
-import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
+from orchestrator.engine import allowance
 from orchestrator.engine.settings import Resources
 
 MOST_ON_A_GPU = 8
@@ -58,9 +57,8 @@ def _floor(share: float) -> float:
 
 
 def this_machine() -> Machine:
-    """What a Ray of our own would have."""
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return Machine(cpus, len(list(Path("/proc/driver/nvidia/gpus").glob("*"))))
+    """What a Ray of our own has: the cores and GPUs that this process may use."""
+    return Machine(allowance.cores(), allowance.gpus())
 
 
 @contextlib.contextmanager

@@ -135,6 +135,10 @@ class Scheduler:
         if self._halted is not None:
             raise self._halted
 
+    def is_training(self) -> bool:
+        """Whether any trial is with a worker, or waits for one to start."""
+        return any(stage_run.study.running for stage_run in list(self.runs.values()))
+
     def _training(self) -> list[StageRun]:
         """Stages of this turn with trainings left."""
         own = (run for name, run in self.runs.items() if self._turns[name] == self._turn)

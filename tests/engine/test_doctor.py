@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from orchestrator.engine.cluster import Cluster
-from orchestrator.engine.doctor import Node, complaints, examine, look
+from orchestrator.engine.doctor import Node, complaints, examine, look, warnings
 from orchestrator.engine.results import Run
 from tests.command import orchestrate
 
-WELL = Node("here", {"python": "3.12.1", "ray": "2.60.0", "torch": "2.15.0"}, 0, 8.0, None)
+WELL = Node("here", {"python": "3.12.1", "ray": "2.60.0", "torch": "2.15.0"}, 0, None, None, 8.0, None)
 
 
 @pytest.mark.parametrize(
@@ -18,7 +18,7 @@ WELL = Node("here", {"python": "3.12.1", "ray": "2.60.0", "torch": "2.15.0"}, 0,
     [
         ({"versions": WELL.versions | {"ray": "2.59.0"}}, "there has ray 2.59.0, the driver 2.60.0: install"),
         ({"versions": {"python": "3.12.1", "ray": "2.60.0"}}, "there has torch not installed, the driver 2.15.0"),
-        ({"shared_gigabytes": 0.064}, "there has 0.1 GB of shared memory left, 0.5 are needed"),
+        ({"unusable": "Found no NVIDIA driver"}, "there: torch cannot use its GPU (Found no NVIDIA driver): update"),
         ({"storage": "does not see the run folder"}, "there does not see the run folder (--runs-dir)"),
     ],
 )
@@ -26,6 +26,25 @@ def test_node_that_cannot_do_its_part_is_named_with_the_mend(change: dict[str, o
     assert list(complaints([WELL, replace(WELL, host="other")])) == []
     (line,) = complaints([WELL, replace(WELL, host="there", **change)])
     assert said in line
+
+
+def test_little_shared_memory_is_a_warning_since_all_is_done_without() -> None:
+    little = replace(WELL, host="there", shared_gigabytes=0.064)
+    assert list(complaints([WELL, little])) == []
+    (line,) = warnings([WELL, little])
+    assert "there has 0.1 GB of shared memory left, 0.5 are advised: start its container with --shm-size" in line
+
+
+def test_gpu_that_torch_cannot_use_is_told_by_the_node_that_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Run(tmp_path).write("probe/driver", b"")
+    assert look(str(tmp_path), "probe", 1).unusable is None, "all of it is in use"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "99")  # as Ray sets it where it counts GPUs
+    node = look(str(tmp_path), "probe", 1)
+    assert node.device is None
+    assert node.unusable
+    assert "\n" not in node.unusable
 
 
 def test_node_that_does_not_see_the_drivers_folder_says_so(tmp_path: Path) -> None:
@@ -37,7 +56,7 @@ def test_node_that_does_not_see_the_drivers_folder_says_so(tmp_path: Path) -> No
 
 
 def test_examination_leaves_nothing_in_the_run_folder(cluster: Cluster, tmp_path: Path) -> None:
-    (node,) = examine(Run(tmp_path))
+    (node,) = examine(Run(tmp_path), cluster)
     assert list(complaints([node])) == []
     assert set(node.versions) == {"python", "ray", "torch"}
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

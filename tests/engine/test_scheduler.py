@@ -27,7 +27,7 @@ from orchestrator.engine.suite import Suite
 from orchestrator.engine.tables import INT, column, schema
 from tests.engine.toy import Nothing, Toy, book, suite
 
-NO_CLUSTER = Cluster(2, 1.0, 0.0, None, {}, Resources(), {})
+NO_CLUSTER = Cluster(2, 1.0, 0.0, None, Resources(), {})
 ONLY = [Trial("only", Nothing(), seed=1, epochs=1, cost=1.0)]
 DEADLINE_SECONDS = 20
 

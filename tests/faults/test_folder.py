@@ -5,6 +5,8 @@ import os
 import pickle
 import re
 import shutil
+import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -183,7 +185,11 @@ def test_every_port_is_open_to_this_machine_only_and_no_token_is_kept(tmp_path: 
     with subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True) as driver:
         assert driver.stderr is not None
         lines = iter(driver.stderr)
-        url = next(match[0] for line in lines if (match := re.search(r"http://[\d.]+:\d+", line)))
+        said = r"(http://[\d.]+:\d+) \(its token: cat (\S+)\)"
+        url, file = next(match.groups() for line in lines if (match := re.search(said, line)))
+        token = Path(file).read_bytes()
+        assert stat.S_IMODE(Path(file).stat().st_mode) == 0o600
+        assert stat.S_IMODE(Path(file).parent.stat().st_mode) == 0o700
         assert any("complete" in line for line in lines)
         own = [psutil.Process(driver.pid), *psutil.Process(driver.pid).children(recursive=True)]
         listening = [
@@ -194,10 +200,14 @@ def test_every_port_is_open_to_this_machine_only_and_no_token_is_kept(tmp_path: 
         ]
         with pytest.raises(urllib.error.HTTPError, match="401"):
             urllib.request.urlopen(f"{url}/api/v0/nodes", timeout=10)
-        driver.kill()
+        known = urllib.request.Request(f"{url}/api/v0/nodes", headers={"Authorization": f"Bearer {token.decode()}"})
+        urllib.request.urlopen(known, timeout=10).close()
+        driver.send_signal(signal.SIGINT)
+        assert driver.wait(timeout=30) == 130
+    assert not Path(file).parent.exists(), "and with it whatever Ray wrote"
+    assert list((tmp_path / "smoke" / "ray" / "logs").glob("raylet*")), "but for its logs"
     assert len(listening) > 5
     assert {address.ip for address in listening} <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
-    token = Path("~/.ray/auth_token").expanduser().read_bytes().strip()
     kept = [path for path in (tmp_path / "smoke").rglob("*") if path.is_file()]
     assert kept
     assert not [path for path in kept if token in path.read_bytes()]

@@ -17,6 +17,7 @@ import pytest
 from orchestrator.engine.compare import differences
 from orchestrator.engine.results import Run
 from tests.command import REPOSITORY, Smoke, orchestrate
+from tests.orchestrator.copies import copy_of
 
 NUM_KILLS = int(os.environ.get("FAULTS_KILLS", "3"))
 """`make test-faults` has 20."""
@@ -27,7 +28,9 @@ SMOKE = ("all", "--preset", "smoke", "--address", "local", "--runs-dir")
 def started(*arguments: str | Path) -> Iterator[subprocess.Popen[bytes]]:
     """The command, on its way."""
     command = [sys.executable, "-m", "orchestrator.run", *map(str, arguments)]
-    process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
     try:
         yield process
     finally:
@@ -159,3 +162,19 @@ def test_terminated_driver_ends_like_an_interrupted_one(tmp_path: Path) -> None:
         os.kill(driver.pid, signal.SIGTERM)
         assert driver.wait(timeout=30) == 130
         assert gone(theirs, within_seconds=20)
+
+
+def test_game_interrupted_from_a_terminal_ends_the_run_like_any_training(smoke: Smoke, tmp_path: Path) -> None:
+    copy = copy_of(smoke, tmp_path)
+    manifest = copy.read_json("manifest.json")
+    del manifest["stages"]["gan"]
+    copy.write_json("manifest.json", manifest)
+    for path in (tmp_path / "smoke" / "records" / "gan").glob("*-seed-*"):
+        path.unlink()
+    with started("gan", *SMOKE[1:], tmp_path) as driver:
+        _wait_for(tmp_path, "gan/*.checkpoint", driver)
+        theirs = descendants(driver)
+        os.killpg(driver.pid, signal.SIGINT)  # Ctrl-C goes to all that the terminal's command has started
+        assert driver.wait(timeout=30) == 130
+        assert gone(theirs, within_seconds=20)
+    assert not list((tmp_path / "smoke" / "records" / "gan").glob("*.json")), "nothing counts as failed"

@@ -1,0 +1,72 @@
+"""Where a running Ray is: the address that a person gave, or that Ray left on this machine."""
+
+import contextlib
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from orchestrator.engine.settings import UserError
+
+PROBE_SECONDS = 5
+_NO_PROXY = [("grpc.enable_http_proxy", 0)]
+
+
+def has_token() -> bool:
+    """Whether this account has a token that Ray finds."""
+    if os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH"):
+        return True
+    with contextlib.suppress(OSError, RuntimeError):  # there may be no home
+        return Path("~/.ray/auth_token").expanduser().exists()
+    return False
+
+
+def check_address(address: str, named: str = "") -> None:
+    """See that something listens at an address that was given; else UserError, which says how it was `named`."""
+    named = named or f"--address {address}"
+    if address not in {"auto", "local"} and not _answers(address, named):
+        ask = "is the cluster up, and the port right? (--address local starts Ray on this machine)"
+        raise UserError(f"{named}: nothing answers there; {ask}")
+
+
+def find(address: str, say: Callable[[str], None]) -> tuple[str, str]:
+    """The address to give to Ray, once something is known to listen there, and how it was named."""
+    named = f"--address {address}"
+    if address == "auto" and os.environ.get("RAY_ADDRESS", "auto") not in {"", "auto"}:
+        address = os.environ["RAY_ADDRESS"]
+        named = f"RAY_ADDRESS={address}"
+    check_address(address, named)
+    if address != "auto":
+        return address, named
+    from ray._private.services import find_bootstrap_address
+
+    started = find_bootstrap_address(None)
+    if started and _answers(started, named):
+        return started, f"{named} ({started})"
+    if started:
+        say(f"Ray: {started}, where `ray start` began one, does not answer (`ray stop` forgets it); starting our own")
+    return "local", named
+
+
+def _answers(address: str, named: str) -> bool:
+    parts = urlsplit(address if "://" in address else f"//{address}")
+    if parts.scheme == "ray":
+        instead = "give host:port on one of the cluster's machines, or submit a job (docs/cluster.md)"
+        raise UserError(f"{named}: Ray's client cannot do this; {instead}")
+    if parts.scheme:
+        raise UserError(f"{named} is the address of a dashboard or of something else; Ray's is host:port")
+    host = port = None
+    with contextlib.suppress(ValueError):
+        host, port = parts.hostname, parts.port
+    if not host or not port:
+        raise UserError(f"{named} is none of auto, local, host:port")
+    import grpc
+
+    with contextlib.suppress(OSError, grpc.FutureTimeoutError):
+        socket.create_connection((host, port), timeout=PROBE_SECONDS).close()
+        if os.environ.get("RAY_USE_TLS") != "1":  # Ray waits for minutes for a port that is open but is not Ray's
+            with grpc.insecure_channel(f"{host}:{port}", options=_NO_PROXY) as channel:
+                grpc.channel_ready_future(channel).result(timeout=PROBE_SECONDS)
+        return True
+    return False

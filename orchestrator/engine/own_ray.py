@@ -1,0 +1,149 @@
+"""A Ray of our own: on the cores and in the memory that this process may use, private, and gone at the end."""
+
+import contextlib
+import fcntl
+import os
+import re
+import secrets
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from orchestrator.engine import allowance
+from orchestrator.engine.machine import this_machine
+from orchestrator.engine.settings import UserError
+
+PREFIX = "fm-ray-"
+RAYS = "r"
+"""Ray's folder in the private one: Ray opens its own to everybody."""
+MOST_BYTES = 21
+"""Of where the private folder lies: a socket's whole path may have 107 bytes, on macOS 103, and Ray adds 64."""
+ATTEMPTS = 3
+"""Ray gives its own processes 15 seconds to start, on a busy machine too little (ray-project/ray#65983)."""
+_OBJECT_STORE_SHARE, _LEAST_OBJECT_STORE = 0.3, 2**28
+_SECONDS_TO_BEGIN = 60
+_IN_THE_WAY = ("RAY_AUTH_TOKEN", "RAY_JOB_CONFIG_JSON", "RAY_OVERRIDE_RESOURCES")
+"""Variables that speak of another Ray, or would have this one count other cores than there are."""
+
+
+@contextlib.contextmanager
+def own_ray(log_file: Path, **arguments: Any) -> Iterator[tuple[Any, Path]]:
+    """Start Ray until the context is left: what `ray.init` returns, and a folder that has all of it.
+
+    Only this user enters that folder; the file `token` in it has what the dashboard asks for. It is removed at the
+    end, and what Ray's processes have logged is kept beside the log file. UserError where Ray does not start.
+    """
+    with _private_folder() as folder, contextlib.ExitStack() as stack:
+        stack.enter_context(_environment(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=str(folder / "token")))
+        import ray
+        from ray._private import ray_constants
+
+        # Ports on the loopback address only, as anyway on Windows and macOS.
+        os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"
+        ray_constants.ENABLE_RAY_CLUSTER = False
+        reread_authentication()
+        stack.callback(_keep_logs, folder, log_file.parent / "logs")
+        stack.callback(ray.shutdown, wait_for_processes=True)
+        yield _started(folder, log_file, **arguments), folder
+
+
+def _started(folder: Path, log_file: Path, **arguments: Any) -> Any:
+    import ray
+
+    cores = int(this_machine().cpus)
+    store = int(max(_LEAST_OBJECT_STORE, _OBJECT_STORE_SHARE * allowance.memory_bytes()))
+    for attempt in range(ATTEMPTS):
+        try:
+            return ray.init(
+                address="local",
+                include_dashboard=True,
+                num_cpus=cores,
+                num_gpus=0 if os.environ.get("CUDA_VISIBLE_DEVICES") == "-1" else None,
+                object_store_memory=store if allowance.memory_bytes() < _physical_bytes() else None,
+                _temp_dir=str(folder / RAYS),
+                **arguments,
+            )
+        except Exception as error:  # whatever it is, Ray raises the bare class where a process of its own is late
+            ray.shutdown()
+            if attempt == ATTEMPTS - 1:
+                reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+                raise UserError(f"Ray does not start on this machine: {reason}; see {log_file.parent}") from error
+    raise AssertionError
+
+
+def reread_authentication() -> None:
+    """Have Ray look again at what the environment says of tokens: it does so by itself only when it is imported."""
+    from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]
+
+    Config.initialize("")
+    AuthenticationTokenLoader.instance().reset_cache()
+
+
+def _physical_bytes() -> float:
+    return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+
+
+@contextlib.contextmanager
+def _environment(**variables: str) -> Iterator[None]:
+    """Variables for Ray's processes, without those in the way, until the context is left."""
+    names = (*variables, *_IN_THE_WAY)
+    before = {name: os.environ.pop(name, None) for name in names}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+        reread_authentication()
+
+
+@contextlib.contextmanager
+def _private_folder() -> Iterator[Path]:
+    """A folder with a new token in it that no other user enters, removed at the end; so are those of killed runs."""
+    folder = _made()
+    with open(os.open(folder / "token", os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as token:
+        fcntl.flock(token, fcntl.LOCK_EX)  # says that this process lives, also to those of other containers
+        token.write(secrets.token_hex(32))
+        token.flush()
+        try:
+            _remove_left(folder.parent)
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _made() -> Path:
+    for place in (os.environ.get("RAY_TMPDIR"), _default_place(), "/tmp", "/var/tmp", "/dev/shm"):
+        if place and len(os.fsencode(place)) <= MOST_BYTES and re.fullmatch(r"/[\w./-]*", place):
+            with contextlib.suppress(OSError):
+                return Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))
+    raise UserError("there is no folder for temporary files with a short name: set RAY_TMPDIR to one, /tmp say")
+
+
+def _default_place() -> str | None:
+    with contextlib.suppress(OSError):
+        return tempfile.gettempdir()
+    return None
+
+
+def _remove_left(place: Path) -> None:
+    for folder in place.glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError), (folder / "token").open() as token:
+            if time.time() - os.fstat(token.fileno()).st_mtime > _SECONDS_TO_BEGIN:
+                fcntl.flock(token, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _keep_logs(folder: Path, kept: Path) -> None:
+    """What Ray's processes wrote last, in place of what those of the run before did."""
+    shutil.rmtree(kept, ignore_errors=True)
+    with contextlib.suppress(OSError):  # of a full disk say, which must not hide the reason why the run ends
+        kept.mkdir()
+        for file in folder.glob(f"{RAYS}/session_2*/logs/*"):
+            if file.is_file() and file.stat().st_size:
+                shutil.copyfile(file, kept / file.name)

@@ -1,0 +1,134 @@
+"""Tells why no training begins, where none does: a run waits with a word, or not at all."""
+
+import contextlib
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from orchestrator.engine.beat import every
+from orchestrator.engine.cluster import Cluster
+from orchestrator.engine.progress import duration
+from orchestrator.engine.settings import UserError
+
+LOOK_SECONDS = 5
+SAY_SECONDS = 60
+OWN_SECONDS, MOST_SECONDS = 110, 600
+"""A Ray of our own that has started no worker by then starts none: the first where its workers are known to end by
+themselves, the other where they may only be slow. How long other Rays take is not ours to say."""
+CRASHED = "crashed during start"
+_WORKERS = ("ImplicitFunc", "RayTrainWorker")
+"""Ray Tune's and Ray Train's, as Ray names them."""
+
+
+class Watch:
+    """Looks every few seconds whether trainings that are to run have workers."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        wanted: Callable[[], bool],
+        say: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._cluster, self._wanted, self._say, self._clock = cluster, wanted, say, clock
+        self._since = self._said = clock()
+        self.why: UserError | None = None
+        """Why nothing can be trained, once that is known."""
+
+    def look(self, num_workers: int, reason: Callable[[], str]) -> None:
+        """Take note of how many workers live; where none does for long, say the reason."""
+        now = self._clock()
+        if num_workers or not self._wanted():
+            self._since = self._said = now
+            return
+        latest = OWN_SECONDS if self._cluster.logs and crashed(self._cluster.logs) else MOST_SECONDS
+        if self._cluster.logs and now - self._since >= latest:
+            self.why = UserError(f"Ray starts no worker on this machine: {reason()}")
+        elif now - self._said >= SAY_SECONDS:
+            self._said = now
+            self._say(f"waiting for workers, {duration(now - self._since)}: {reason()}")
+
+
+@contextlib.contextmanager
+def watched(cluster: Cluster, wanted: Callable[[], bool], say: Callable[[str], None]) -> Iterator[None]:
+    """Watch until the context is left: with UserError where a Ray of our own starts no worker for what is wanted."""
+    import ray
+    from ray._private import state
+    from ray.exceptions import RayError
+
+    watch, job = Watch(cluster, wanted, say), ray.get_runtime_context().get_job_id()
+
+    def look() -> None:
+        if watch.why:
+            return
+        with contextlib.suppress(RayError, ConnectionError, RuntimeError):  # that Ray is lost is told by others
+            alive = state.actors(job_id=ray.JobID(bytes.fromhex(job)), actor_state_name="ALIVE").values()
+            workers = sum(actor["ActorClassName"].endswith(_WORKERS) for actor in alive)
+            watch.look(workers, lambda: why_not(cluster))
+        if watch.why:  # like an interruption, which reaches whatever the main thread is at
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
+
+    try:
+        with every(LOOK_SECONDS, look):
+            yield
+    except KeyboardInterrupt:
+        if watch.why:
+            raise watch.why from None
+        raise
+
+
+def why_not(cluster: Cluster) -> str:
+    """Why no worker starts: from the logs of a Ray of our own, else what the autoscaler could not have."""
+    if cluster.logs:
+        return logged(cluster.logs)
+    import ray
+    from ray.autoscaler.v2.sdk import get_cluster_status
+
+    status = get_cluster_status(ray.get_runtime_context().gcs_address)
+    if status.failed_launches:
+        return refused(status.failed_launches)
+    coming = Counter(node.ray_node_type_name for node in status.pending_nodes)
+    for launch in status.pending_launches:
+        coming[launch.ray_node_type_name] += launch.count
+    if coming:
+        return ", ".join(f"{number} of {kind} on the way" for kind, number in coming.items())
+    kind, share = (
+        ("GPU", cluster.gpus_per_training) if cluster.gpus_per_training else ("CPU", cluster.cpus_per_training)
+    )
+    free, total = status.available_resources().get(kind, 0.0), status.total_resources().get(kind, 0.0)
+    return f"a training takes {share:g} {kind}, and of the cluster's {total:g} there are {free:g} free (ray status)"
+
+
+def crashed(logs: Path) -> bool:
+    """Whether the processes of workers have ended before they were workers, by Ray's logs."""
+    return any(CRASHED in file.read_text(errors="replace") for file in logs.glob("raylet.out"))
+
+
+def refused(launches: Iterable[Any]) -> str:
+    """Launches that failed, by the kind of node and what the cloud said, with the mend."""
+    times: Counter[tuple[str, str]] = Counter()
+    for launch in launches:
+        said = " ".join((launch.details or "refused").split())[:150]
+        times[launch.ray_node_type_name, said] += launch.count
+    (kind, said), number = times.most_common(1)[0]
+    return f"{kind}: {said}, {number} times: set its max_workers to 0 and `ray up` again"
+
+
+def logged(logs: Path) -> str:
+    """What Ray's processes wrote of a worker that did not start: the last line of the file that tells most."""
+    for pattern, marks in (
+        ("raylet.err", ("",)),
+        ("runtime_env_*.log", ("ERROR", "Traceback", "Error:")),
+        ("worker-*.err", ("Error",)),
+        ("raylet.out", ("not registered", " E ", " C ")),
+        ("gcs_server.out", (" E ", " C ")),
+    ):
+        for file in sorted(logs.glob(pattern), key=lambda it: it.stat().st_mtime, reverse=True):
+            lines = [line.strip() for line in file.read_text(errors="replace").splitlines()]
+            if said := [line for line in lines if line and any(mark in line for mark in marks)]:
+                return f"{said[-1][-300:]} ({file.name})"
+    return "Ray's logs say nothing of it"

@@ -1,0 +1,330 @@
+"""Where a run runs: its part of a machine, a Ray of its own there, one that is found, and the wait for workers."""
+
+import contextlib
+import fcntl
+import os
+import stat
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from ray.autoscaler.v2.schema import LaunchRequest
+
+from orchestrator.engine import allowance, own_ray
+from orchestrator.engine.address import check_address, find, has_token
+from orchestrator.engine.cluster import Cluster, _runtime_env
+from orchestrator.engine.machine import this_machine
+from orchestrator.engine.settings import Resources, UserError
+from orchestrator.engine.waiting import MOST_SECONDS, OWN_SECONDS, SAY_SECONDS, Watch, logged, refused
+
+CPUS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _groups(root: Path, own: str, **files: str) -> tuple[Path, Path]:
+    """A made-up /sys/fs/cgroup and /proc/self/cgroup; a file's name has __ where its path has a slash."""
+    for name, content in files.items():
+        path = root / name.replace("__", "/").replace("_dot_", ".")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    (root / "own").write_text(own)
+    return root, root / "own"
+
+
+@pytest.mark.parametrize(
+    ("own", "files", "expected"),
+    [
+        ("0::/", {}, CPUS),
+        ("0::/", {"cpu_dot_max": "max 100000\n"}, CPUS),
+        ("0::/", {"cpu_dot_max": "50000 100000\n"}, 1),  # half a core
+        ("0::/", {"cpu_dot_max": "99900000 100000\n"}, CPUS),
+        ("0::/slurm/job", {"slurm__cpu_dot_max": "150000 100000\n", "slurm__job__cpu_dot_max": "max 100000\n"}, 1),
+        ("4:cpu,cpuacct:/", {"cpu__cpu_dot_cfs_quota_us": "-1\n", "cpu__cpu_dot_cfs_period_us": "100000\n"}, CPUS),
+        # As docker shows it: the path is the host's, the folder the container's.
+        (
+            "9:memory:/docker/a\n4:cpu,cpuacct:/docker/a",
+            {"cpu__cpu_dot_cfs_quota_us": "90000\n", "cpu__cpu_dot_cfs_period_us": "100000\n"},
+            1,
+        ),
+        ("0::/", {"cpu_dot_max": "nonsense"}, CPUS),
+    ],
+)
+def test_cores_are_those_that_affinity_and_control_groups_leave_and_one_at_least(
+    tmp_path: Path, own: str, files: dict[str, str], expected: int
+) -> None:
+    assert allowance.cores(*_groups(tmp_path, own, **files)) == expected
+
+
+def test_cores_are_those_of_the_affinity(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {3, 5, 7}, raising=False)
+    assert allowance.cores(Path("/nowhere"), Path("/nowhere")) == 3
+    assert this_machine().cpus <= 3, "which is what plan prints"
+
+
+def test_memory_is_what_the_tightest_control_group_leaves(tmp_path: Path) -> None:
+    files = {"memory_dot_max": "max\n", "a__memory_dot_max": "4000000000\n", "a__b__memory_dot_max": "8000000000\n"}
+    assert allowance.memory_bytes(*_groups(tmp_path, "0::/a/b", **files)) == 4e9
+    old = {"memory__job__memory_dot_limit_in_bytes": "2000000000\n"}
+    assert allowance.memory_bytes(*_groups(tmp_path / "v1", "9:memory:/job", **old)) == 2e9
+    assert allowance.memory_bytes(Path("/nowhere"), Path("/nowhere")) == float("inf")
+
+
+@pytest.mark.parametrize(("visible", "expected"), [(None, 2), ("", 0), ("-1", 0), ("1", 1), ("0,1,2", 2)])
+def test_gpus_are_those_that_are_visible(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, visible: str | None, expected: int
+) -> None:
+    for name in ("0000:01:00.0", "0000:02:00.0"):
+        (tmp_path / name).mkdir()
+    monkeypatch.setattr(allowance, "GPUS", tmp_path)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert allowance.gpus() == expected
+
+
+def test_python_in_a_folder_with_a_space_is_quoted_for_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.executable", "/home/me/my projects/.venv/bin/python")
+    assert _runtime_env()["py_executable"] == "'/home/me/my projects/.venv/bin/python'"
+    monkeypatch.setattr("sys.executable", "/usr/bin/python3")
+    assert "py_executable" not in _runtime_env()
+
+
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder with a short name, for Ray's."""
+    with own_ray._private_folder() as folder:
+        monkeypatch.setenv("RAY_TMPDIR", str(folder))
+        yield folder
+
+
+def test_folder_of_our_own_ray_is_private_and_gone_at_the_end(short: Path) -> None:
+    with own_ray._private_folder() as folder:
+        assert folder.parent == short
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        assert stat.S_IMODE((folder / "token").stat().st_mode) == 0o600
+        assert len((folder / "token").read_text()) == 64
+    with pytest.raises(KeyboardInterrupt), own_ray._private_folder() as folder:
+        raise KeyboardInterrupt
+    assert list(short.iterdir()) == [short / "token"]
+
+
+@pytest.mark.parametrize(
+    "place", ["{tmp}/a-folder-of-a-job-with-a-long-name/1355700", "{tmp} x", "/nowhere", "/proc"]
+)
+def test_folder_of_our_own_ray_has_a_short_name_wherever_temporary_files_lie(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    place = place.format(tmp=tmp_path)
+    if str(tmp_path) in place:
+        Path(place).mkdir(parents=True)
+    monkeypatch.setenv("RAY_TMPDIR", place)
+    with own_ray._private_folder() as folder:
+        assert not folder.is_relative_to(place)
+        assert (
+            len(
+                str(folder / own_ray.RAYS / "session_2026-01-01_00-00-00_000000_4194304" / "sockets" / "plasma_store")
+            )
+            <= 103
+        )
+
+
+def test_what_a_killed_run_left_is_removed_and_what_a_running_one_uses_is_not(short: Path) -> None:
+    left, used = short / "fm-ray-left", short / "fm-ray-used"
+    for folder in (left, used):
+        folder.mkdir()
+        (folder / "token").touch()
+        os.utime(folder / "token", (0, 0))
+    with (used / "token").open() as token:
+        fcntl.flock(token, fcntl.LOCK_EX)
+        with own_ray._private_folder():
+            assert not left.exists()
+            assert used.exists()
+
+
+def test_what_ray_s_processes_wrote_is_kept_in_place_of_what_the_last_ones_did(tmp_path: Path) -> None:
+    logs, kept = tmp_path / own_ray.RAYS / "session_2026-01-01" / "logs", tmp_path / "kept"
+    logs.mkdir(parents=True)
+    for name, content in {"worker-1.err": "Timeout!", "worker-2.err": ""}.items():
+        (logs / name).write_text(content)
+        logs.chmod(0o777)  # as Ray makes it
+    kept.mkdir()
+    (kept / "old").touch()
+    own_ray._keep_logs(tmp_path, kept)
+    assert [path.name for path in kept.iterdir()] == ["worker-1.err"]
+    assert not stat.S_IMODE(kept.stat().st_mode) & stat.S_IWOTH
+    own_ray._keep_logs(tmp_path, tmp_path / "file" / "kept")
+
+
+def test_environment_is_as_it_was_when_our_own_ray_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "another cluster's")
+    monkeypatch.delenv("RAY_AUTH_TOKEN_PATH", raising=False)
+    with own_ray._environment(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH="/a/token"):
+        assert "RAY_AUTH_TOKEN" not in os.environ, "which Ray would read first"
+        assert os.environ["RAY_AUTH_TOKEN_PATH"] == "/a/token"
+    assert os.environ["RAY_AUTH_TOKEN"] == "another cluster's"
+    assert "RAY_AUTH_TOKEN_PATH" not in os.environ
+
+
+@pytest.mark.parametrize("num_failures", [2, 3])
+def test_ray_that_does_not_start_is_started_again_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, num_failures: int
+) -> None:
+    given: list[dict[str, Any]] = []
+
+    def init(**arguments: Any) -> str:
+        given.append(arguments)
+        if len(given) <= num_failures:
+            raise Exception("The current node timed out during startup.")  # as Ray does
+        return "ray"
+
+    monkeypatch.setattr("ray.init", init)
+    monkeypatch.setattr("ray.shutdown", lambda **arguments: None)
+    monkeypatch.setattr(allowance, "memory_bytes", lambda: 2e9)
+    with contextlib.ExitStack() as stack:
+        if num_failures == 3:
+            with pytest.raises(UserError, match=r"Ray does not start on this machine: .*timed out during startup"):
+                stack.enter_context(own_ray.own_ray(tmp_path / "driver.log"))
+        else:
+            context, folder = stack.enter_context(own_ray.own_ray(tmp_path / "driver.log"))
+            assert context == "ray"
+            assert given[-1]["_temp_dir"] == str(folder / own_ray.RAYS)
+    assert len(given) == 3
+    assert given[0]["num_cpus"] == this_machine().cpus
+    assert given[0]["object_store_memory"] == 600_000_000, "a share of what its control group leaves"
+
+
+def test_ray_looks_for_tokens_again_although_it_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ray._raylet import AuthenticationMode, get_authentication_mode
+
+    for mode, expected in (("token", AuthenticationMode.TOKEN), ("disabled", AuthenticationMode.DISABLED)):
+        monkeypatch.setenv("RAY_AUTH_MODE", mode)
+        own_ray.reread_authentication()
+        assert get_authentication_mode() == expected
+
+
+def test_account_without_a_home_has_no_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HOME", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", lambda uid: {}[uid])
+    assert not has_token()
+
+
+@contextlib.contextmanager
+def _grpc_server() -> Iterator[str]:
+    server = grpc.server(ThreadPoolExecutor(1))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        server.stop(None)
+
+
+def test_proxy_does_not_stand_between_a_run_and_its_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("no_proxy", "NO_PROXY", "no_grpc_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("grpc_proxy", "http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    with _grpc_server() as address:
+        check_address(address)
+
+
+def test_address_of_the_environment_is_named_as_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
+    with pytest.raises(UserError, match=r"^RAY_ADDRESS=127.0.0.1:9: nothing answers there"):
+        find("auto", print)
+    monkeypatch.setenv("RAY_ADDRESS", "http://127.0.0.1:8265")  # as `ray job submit` wants it
+    with pytest.raises(UserError, match=r"^RAY_ADDRESS=http://127.0.0.1:8265 is the address of a dashboard"):
+        find("auto", print)
+    assert find("local", print)[0] == "local", "whatever the environment says"
+
+
+def test_cluster_that_was_started_here_and_does_not_answer_is_told_of(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    (tmp_path / "ray").mkdir()
+    (tmp_path / "ray" / "ray_current_cluster").write_text("127.0.0.1:9")
+    said: list[str] = []
+    assert find("auto", said.append)[0] == "local"
+    assert "127.0.0.1:9, where `ray start` began one, does not answer" in said[0]
+    with _grpc_server() as address:
+        (tmp_path / "ray" / "ray_current_cluster").write_text(address)
+        assert find("auto", said.append) == (address, f"--address auto ({address})")
+    assert len(said) == 1
+
+
+OURS = Cluster(2, 1.0, 0.0, None, Resources(), {}, logs=Path("/nowhere"))
+"""Of whose workers nothing is logged."""
+
+
+class _Watched:
+    """A watch with a clock that is set by hand, and what it said."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.now, self.wanted, self.said, self.reason = 0.0, True, list[str](), "no room"
+        self.watch = Watch(cluster, lambda: self.wanted, self.said.append, lambda: self.now)
+
+    def at(self, seconds: float, num_workers: int = 0) -> None:
+        self.now = seconds
+        self.watch.look(num_workers, lambda: self.reason)
+
+
+def test_wait_for_workers_is_told_of_every_minute_and_begins_anew_with_each() -> None:
+    on_cluster = _Watched(replace(OURS, logs=None))
+    for seconds in range(0, 1000, 5):
+        on_cluster.at(seconds, num_workers=int(100 < seconds < 700))
+    assert [line.split(":")[0] for line in on_cluster.said] == [
+        "waiting for workers, 60 s",
+        *[f"waiting for workers, {when}" for when in ("60 s", "2 min", "3 min", "4 min", "5 min")],
+    ]
+    assert on_cluster.watch.why is None, "there it is for others to say how long that may take"
+    on_cluster.wanted = False
+    on_cluster.at(5000)
+    assert len(on_cluster.said) == 6
+
+
+def test_ray_of_our_own_whose_workers_crash_ends_the_run_within_two_minutes(tmp_path: Path) -> None:
+    (tmp_path / "raylet.out").write_text(
+        "workers have not registered. The process is dead, probably it crashed during start."
+    )
+    ours = _Watched(replace(OURS, logs=tmp_path))
+    for seconds in range(0, OWN_SECONDS + 1, 5):
+        ours.at(seconds)
+    assert str(ours.watch.why) == "Ray starts no worker on this machine: no room"
+    assert len(ours.said) == OWN_SECONDS // SAY_SECONDS
+    assert OWN_SECONDS <= 120
+
+
+def test_worker_that_may_only_be_slow_is_waited_for_ten_minutes() -> None:
+    slow = _Watched(OURS)
+    for seconds in range(0, MOST_SECONDS, 5):
+        slow.at(seconds)
+    assert slow.watch.why is None
+    assert len(slow.said) == 9
+    slow.at(MOST_SECONDS)
+    assert slow.watch.why is not None
+
+
+def test_launches_that_failed_are_told_by_kind_with_the_mend() -> None:
+    def failed(kind: str, details: str | None, count: int) -> LaunchRequest:
+        return LaunchRequest("g5.xlarge", kind, count, LaunchRequest.Status.FAILED, 1, 2, details)
+
+    launches = [failed("gpu_spot", "InsufficientInstanceCapacity", 4)] * 3 + [failed("other", None, 1)]
+    expected = "gpu_spot: InsufficientInstanceCapacity, 12 times: set its max_workers to 0 and `ray up` again"
+    assert refused(launches) == expected
+
+
+def test_reason_is_what_ray_s_processes_wrote_last(tmp_path: Path) -> None:
+    assert logged(tmp_path) == "Ray's logs say nothing of it"
+    (tmp_path / "raylet.out").write_text("[2026 E 1] late\n[2026 E 1] workers have not registered\n[2026 I 1] fine\n")
+    assert logged(tmp_path) == "[2026 E 1] workers have not registered (raylet.out)"
+    (tmp_path / "worker-1.err").write_text("Traceback\nModuleNotFoundError: No module named 'ray'\n")
+    (tmp_path / "worker-2.err").write_text("")
+    assert logged(tmp_path) == "ModuleNotFoundError: No module named 'ray' (worker-1.err)"
+    (tmp_path / "raylet.err").write_text("bash: line 1: my: No such file or directory\n\n")
+    assert logged(tmp_path) == "bash: line 1: my: No such file or directory (raylet.err)"

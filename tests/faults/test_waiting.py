@@ -1,0 +1,27 @@
+"""Where no worker can start, a run ends with Ray's reason, and nothing counts as failed; through real Ray."""
+
+from pathlib import Path
+
+import pytest
+
+from orchestrator.engine import cluster, waiting
+from orchestrator.engine.execute import run
+from orchestrator.engine.records import Trial
+from orchestrator.engine.settings import UserError
+from tests.engine.toy import Nothing, Toy, book, suite
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_run_whose_workers_cannot_start_ends_with_ray_s_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared: bool
+) -> None:
+    monkeypatch.setenv("RAY_worker_register_timeout_seconds", "2")
+    monkeypatch.setattr(waiting, "OWN_SECONDS", 6)
+    monkeypatch.setattr(waiting, "LOOK_SECONDS", 1)
+    monkeypatch.setattr(cluster, "_runtime_env", lambda: {"py_executable": "/nowhere/my projects/python"})
+    toy = Toy([Trial("trial", Nothing(), 1, 1, cost=1)], shared=shared, config=Nothing)
+    of_toy = book(suite(toy), tmp_path / "toy", address="local")
+    with pytest.raises(UserError, match=r"Ray starts no worker on this machine: .*/nowhere/my: No such file"):
+        run(of_toy, ["toy"])
+    assert not list(tmp_path.rglob("records/**/*.json"))
+    assert any("No such file" in path.read_text() for path in (tmp_path / "toy" / "ray" / "logs").iterdir())
