@@ -9,14 +9,13 @@ and the test images they are the floor.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 
 from numpy.typing import NDArray
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from orchestrator.engine.records import Record, Trial
-from orchestrator.engine.settings import Scale, Section
+from orchestrator.engine.settings import LocalPath, Scale, Section
 from orchestrator.engine.stage import Context, Model, Picture, Stage, Table, Tables, Worker
 from orchestrator.engine.tables import EPOCH, EPOCHS, ERROR, SECONDS, SEED, STATE, schema
 from orchestrator.stages.columns import CLASS_ENTROPY, GAN_MEANS, LOSS, boolean, category, integer, real, text
@@ -68,7 +67,7 @@ class Settings(GanRecipe, Section):
     """Seeds of each, counted from the run's."""
     num_workers: int | None = Field(default=None, ge=1)
     """Workers that share each training; by default two on cores, one on GPUs."""
-    inception_weights: Path | None = None
+    inception_weights: LocalPath | None = None
     """File with torch-fidelity's weights of Inception-v3, for Frechet distances that compare with published ones."""
     search: GanSearch = GanSearch()
 
