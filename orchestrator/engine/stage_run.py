@@ -8,19 +8,21 @@ import threading
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.engine.book import Book
 from orchestrator.engine.folder import digest
+from orchestrator.engine.imports import import_all
 from orchestrator.engine.manifest import Manifest, StageState, State
 from orchestrator.engine.progress import Progress, Standing, duration
 from orchestrator.engine.provenance import Made, distinct, made
 from orchestrator.engine.records import Outcome, Record, Rows
 from orchestrator.engine.results import as_frame, check_own
 from orchestrator.engine.settings import RunSettings, UserError
-from orchestrator.engine.stage import Model, Picture, Table
+from orchestrator.engine.stage import Model, Picture, Table, Tables
 from orchestrator.engine.study import Study
 from orchestrator.engine.tables import STAGES, as_parquet
 from orchestrator.engine.worker import Job
@@ -63,6 +65,7 @@ class StageRun:
         self._latest: float | None = None
         self._files: dict[str, str] = {}
         self._captions: dict[str, str] = {}
+        self._warnings: list[str] = []
 
     def begin(self, *, anew: bool) -> None:
         """Find out what there is to train, and make what the trainings are given; `anew` forgets what is recorded."""
@@ -77,6 +80,7 @@ class StageRun:
         self._progress.start(self.name, self.study.num_trials, self.standing())
         if self.study.num_missing and self.context.inputs_address:
             self._inputs = self.context.inputs_address
+            import_all(self.stage)
             self.context.inputs  # noqa: B018  (computed here, for the workers to read)
         self.enter("running")
         if not self.study.num_missing:
@@ -185,6 +189,7 @@ class StageRun:
             records=tuple(trial.address for trial in self.study.trials),
             files=self._files,
             captions=self._captions,
+            warnings=tuple(self._warnings),
         )
         with _ENTERING:
             self._manifest.stages[self.name] = entry
@@ -196,6 +201,7 @@ class StageRun:
     def finish(self) -> None:
         """All is trained: write the stage's results, then its figures, unless a table failed."""
         records, fingerprint, tables = self.study.in_order(), self._book.fingerprints[self.name], {}
+        import_all(self.stage)
         try:
             for part in self.stage.results(self.context, records):
                 if isinstance(part, Table):
@@ -211,11 +217,10 @@ class StageRun:
                     self._write(part.name, part.content)
             missing = self.stage.schemas.keys() - tables.keys()
             assert not missing, f"the stage gave no table {', '.join(missing)}"
-            for picture in self.stage.figures(self.context, tables):
-                self._write_picture(picture)
         except Exception as error:
             self.crash(error)
         else:
+            self._draw(tables)
             lost = [record.key for record in records if record.lost]
             why = f"their workers were lost: {', '.join(lost)}" if lost else self.stage.failure(records)
             self.enter("failed" if why else "done", why)
@@ -231,8 +236,25 @@ class StageRun:
         self._book.run.write(name, content)
         self._files[name] = digest(content)
 
+    def _draw(self, tables: Tables) -> None:
+        """Write the figures; one that fails is a warning, and the next command draws it again."""
+        with self._warning_of("figures"):
+            for picture in self.stage.figures(self.context, tables):
+                with self._warning_of(f"figures/{picture.name}"):
+                    self._write_picture(picture)
+
+    @contextmanager
+    def _warning_of(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except UserError:
+            raise
+        except Exception as error:
+            self._warnings.append(f"{what}: {' '.join(f'{type(error).__name__}: {error}'.split())[:300]}")
+            self._progress.say(f"{self.name}: could not draw {self._warnings[-1]}")
+
     def _write_picture(self, picture: Picture) -> None:
-        with _DRAWING:
+        with _DRAWING, matplotlib_as_published():
             drawn = picture.draw()
             files = {"gif": drawn} if isinstance(drawn, bytes) else rendered(picture.name, drawn)
         for suffix, content in files.items():
@@ -252,6 +274,15 @@ def write_stages(book: Book, manifest: Manifest) -> None:
     name, content = "tables/stages.parquet", as_parquet(STAGES, rows, manifest.attributes("stages", ""))
     if any(book.run.differing({name: digest(content)})):
         book.run.write(name, content)
+
+
+@contextmanager
+def matplotlib_as_published() -> Iterator[None]:
+    """matplotlib with its own defaults, whatever the user's matplotlibrc says."""
+    from matplotlib import rc_context, rcParamsDefault
+
+    with rc_context({name: value for name, value in rcParamsDefault.items() if name != "backend"}):
+        yield
 
 
 def rendered(name: str, figure: Figure) -> dict[str, bytes]:

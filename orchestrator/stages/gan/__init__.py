@@ -149,6 +149,9 @@ class Gan(Stage[Settings, ScoredGan]):
     def needs(self, own: Settings) -> tuple[str, ...]:
         return ("classify", "gan_search") if own.search.on else ("classify",)
 
+    def reads_only(self, context: Context[Settings]) -> Mapping[str, Sequence[str]]:
+        return {"classify": (scoring_key(context),)}
+
     def num_workers(self, own: Settings) -> int | None:
         return own.num_workers
 
@@ -220,11 +223,16 @@ def best_of(records: Collection[Record[ScoredGan]], metric: str) -> dict[Loss, R
     return best
 
 
-def scoring_record(context: Context[Any]) -> Record[ClassifierSettings]:
-    """The training of the classifier of raw images whose features distances are taken in."""
+def scoring_key(context: Context[Any]) -> str:
+    """Name of that training of classify whose classifier gives the features."""
     from orchestrator.stages.classify import key_of
 
-    return context.records("classify")[key_of("raw", "cnn", context.seed)]
+    return key_of("raw", "cnn", context.seed)
+
+
+def scoring_record(context: Context[Any]) -> Record[ClassifierSettings]:
+    """The training of the classifier of raw images whose features distances are taken in."""
+    return context.records("classify")[scoring_key(context)]
 
 
 def scored_trial(
