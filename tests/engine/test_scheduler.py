@@ -446,7 +446,7 @@ def test_disk_that_takes_no_figure_ends_the_run(tmp_path: Path) -> None:
 RING = """
 import time
 time.sleep(0.3)
-import {other}
+import {other}.deep
 """
 STAGE = """
 from orchestrator.engine.stage import Stage, Table
@@ -460,7 +460,7 @@ class Ring(Stage):
 
     def results(self, context, records):
         if self.name == "one":
-            import ring_one
+            import ring_one.deep
         else:
             from ring_stages import other
             other.work()
@@ -468,19 +468,25 @@ class Ring(Stage):
 """
 WORK = """
 def work():
-    import ring_two
+    import ring_two.deep
 """
 
 
 def test_stages_that_end_together_import_what_they_need_one_after_the_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two modules import each other; a thread begins at each of them. Python fails one of these."""
-    (tmp_path / "ring_one.py").write_text(RING.format(other="ring_two"))
-    (tmp_path / "ring_two.py").write_text(RING.format(other="ring_one"))
-    (tmp_path / "ring_stages").mkdir()
-    (tmp_path / "ring_stages" / "__init__.py").write_text(STAGE)
-    (tmp_path / "ring_stages" / "other.py").write_text(WORK)
+    """Two packages import modules of each other; a thread begins at each of them. Python fails one of these."""
+    modules = {
+        "ring_one/__init__.py": RING.format(other="ring_two"),
+        "ring_one/deep.py": "",
+        "ring_two/__init__.py": RING.format(other="ring_one"),
+        "ring_two/deep.py": "",
+        "ring_stages/__init__.py": STAGE,
+        "ring_stages/other.py": WORK,
+    }
+    for name, source in modules.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(source)
     monkeypatch.syspath_prepend(tmp_path)
     from ring_stages import Ring  # type: ignore[import-not-found]
 
