@@ -51,8 +51,10 @@ class Section(BaseModel):
 
 def local_path(path: str) -> str:
     """A path on this machine with ~ and ~user spelled out; ValueError where that is not to be had."""
-    if not path.isprintable():
-        raise ValueError(f"{path!r} has characters that cannot be printed")
+    if re.search(r"[\0-\x1f\x7f]", path):
+        raise ValueError(f"{path!r} has characters that no name of a folder has")
+    if re.search(r"[\ud800-\udfff]", path):
+        raise ValueError(f"{path!r} is not UTF-8; with LC_ALL=C.UTF-8 it may be")
     expanded = os.path.expanduser(path)
     if expanded.startswith("~"):
         raise ValueError(f"whose home is {path!r}? there is no such user; write the folder in full")
@@ -72,7 +74,7 @@ def folder_of_runs(text: str) -> str:
         raise ValueError("an address with a key in it would be written into logs; give keys in the environment")
     if not scheme:
         return local_path(text)
-    if not re.fullmatch(r"s3://[^/?#\s]+(/[^?#]*)?", text) or not text.isprintable():
+    if not re.fullmatch(r"s3://[^/?#\s]+(/[^?#]*)?", text):
         raise ValueError(f"{text!r}: runs are kept in a folder, or under an address like s3://bucket/prefix")
     return text
 

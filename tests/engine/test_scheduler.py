@@ -1,6 +1,9 @@
 """Which stage is done when, and what becomes of stages that fail. Ray is not here: something else takes its place."""
 
 import io
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -25,6 +28,7 @@ from orchestrator.engine.stage_run import StageRun
 from orchestrator.engine.study import Suggested
 from orchestrator.engine.suite import Suite
 from orchestrator.engine.tables import INT, column, schema
+from tests.command import REPOSITORY
 from tests.engine.toy import Nothing, Toy, book, suite
 
 NO_CLUSTER = Cluster(2, 1.0, 0.0, None, {}, Resources(), {})
@@ -431,6 +435,61 @@ def test_figure_that_fails_is_a_warning_and_the_next_command_draws_it(tmp_path: 
     assert ray.trained == ["after"]
 
 
+class Drawing(Telling):
+    """Draws a figure with text, in the program's style."""
+
+    def figures(self, context: Context[Nothing], tables: Tables) -> Iterator[Picture]:
+        from orchestrator.figures.images import image_grid
+
+        yield Picture("grid", "A grid.", image_grid, np.zeros((1, 2, 28, 28)), ["row"], ["a", "b"], "A $x_1$ title")
+
+
+DRAW = """
+import sys
+from pathlib import Path
+from orchestrator.run import main
+from tests.engine.test_scheduler import Drawing, do, suite
+main(["status"])
+do(Path("drawn"), suite(Drawing()), "toy")
+import matplotlib
+assert matplotlib.rcParams["text.usetex"], "the user's file is read"
+"""
+FOREIGN = """
+text.usetex: True
+axes.facecolor: black
+axes.grid: False
+font.family: serif
+font.size: 30
+image.interpolation: bilinear
+savefig.dpi: 17
+savefig.bbox: tight
+savefig.transparent: True
+svg.fonttype: none
+svg.hashsalt: theirs
+mathtext.fontset: cm
+"""
+
+
+def test_figures_are_the_same_bytes_whatever_the_environment_brings(tmp_path: Path) -> None:
+    drawn = do(tmp_path / "here", suite(Drawing()), "toy")["toy"]
+    (tmp_path / "matplotlibrc").write_text(FOREIGN)
+    brought = {
+        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+        "MPLCONFIGDIR": "/proc/none",
+        "SOURCE_DATE_EPOCH": "0",
+        "LC_ALL": "C",
+        "PYTHONPATH": str(REPOSITORY),
+    }
+    done = subprocess.run([sys.executable, "-c", DRAW], cwd=tmp_path, env=os.environ | brought, capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()
+    manifest = Run(tmp_path / "drawn").manifest()
+    assert manifest is not None
+    assert (manifest.stages["toy"].warnings, drawn.warnings) == ((), ())
+    pictures = {name: sha256 for name, sha256 in drawn.files.items() if name.startswith("figures/")}
+    assert pictures.items() <= manifest.stages["toy"].files.items()
+    assert len(pictures) == 2
+
+
 def test_what_makes_figures_may_fail_as_a_whole(tmp_path: Path) -> None:
     entry = do(tmp_path, suite(Sketching(ink=True, draws=False)), "toy")["toy"]
     assert (entry.state, entry.warnings) == ("done", ("figures: ImportError: no pencil",))
@@ -450,6 +509,7 @@ import {other}.deep
 """
 STAGE = """
 from orchestrator.engine.stage import Stage, Table
+from tests.command import REPOSITORY
 from tests.engine.toy import Nothing
 
 class Ring(Stage):

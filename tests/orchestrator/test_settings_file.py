@@ -87,8 +87,8 @@ def test_setting_is_what_was_typed(tmp_path: Path, name: str, typed: str, meant:
         ("capacity: {ablations: 2}", "capacity.ablations"),
         ("force: search", "force: Input should be a valid tuple (got search)"),
         ("kfold: {orders: []}", "name at least one"),
-        ('data_dir: "a\\0b"', "data_dir: 'a\\x00b' has characters that cannot be printed"),
-        ('runs_dir: "a\\nb"', "runs_dir: 'a\\nb' has characters that cannot be printed"),
+        ('data_dir: "a\\0b"', "data_dir: 'a\\x00b' has characters that no name of a folder has"),
+        ('runs_dir: "a\\nb"', "runs_dir: 'a\\nb' has characters that no name of a folder has"),
     ],
 )
 def test_what_the_setting_cannot_make_of_it_is_told_as_it_was_typed(tmp_path: Path, content: str, said: str) -> None:
@@ -206,7 +206,8 @@ def test_folder_with_a_colon_in_its_name_is_a_folder(tmp_path: Path) -> None:
         (["--preset", "smoke", "--preset=paper"], "--preset is given 2 times: smoke, paper"),
         (["--config", "a.yaml", "--config=b.yaml"], "--config is given 2 times: a.yaml, b.yaml"),
         (["--config", "/dev/zero"], "--config /dev/zero: is longer than"),
-        (["--runs-dir", "\udcff"], "has characters that cannot be printed"),
+        (["--runs-dir", "\udcff"], "is not UTF-8"),
+        (["--runs-dir", "a\tb"], "has characters that no name of a folder has"),
         (["--search.space.learning-rate", "1e-4", "inf"], "learning_rate cannot be inf"),
         (["--autoencoder.weight-decay", "1e400"], "weight_decay cannot be inf"),
         (["--search.num-trials", str(10**12)], "num_trials cannot be 1000000000000"),
