@@ -254,10 +254,7 @@ class StageRun:
             self._progress.say(f"{self.name}: could not draw {self._warnings[-1]}")
 
     def _write_picture(self, picture: Picture) -> None:
-        with _DRAWING, matplotlib_as_published():
-            drawn = picture.draw()
-            files = {"gif": drawn} if isinstance(drawn, bytes) else rendered(picture.name, drawn)
-        for suffix, content in files.items():
+        for suffix, content in drawn(picture).items():
             self._write(f"figures/{picture.name}.{suffix}", content)
         self._captions[picture.name] = picture.caption
 
@@ -276,13 +273,14 @@ def write_stages(book: Book, manifest: Manifest) -> None:
         book.run.write(name, content)
 
 
-@contextmanager
-def matplotlib_as_published() -> Iterator[None]:
-    """matplotlib with its own defaults, whatever the user's matplotlibrc says."""
+def drawn(picture: Picture) -> dict[str, bytes]:
+    """A picture's files by suffix; the same on every machine, whatever the user's matplotlibrc says."""
     from matplotlib import rc_context, rcParamsDefault
 
-    with rc_context({name: value for name, value in rcParamsDefault.items() if name != "backend"}):
-        yield
+    defaults: Any = {name: value for name, value in rcParamsDefault.items() if name != "backend"}
+    with _DRAWING, rc_context(defaults):
+        content = picture.draw()
+        return {"gif": content} if isinstance(content, bytes) else rendered(picture.name, content)
 
 
 def rendered(name: str, figure: Figure) -> dict[str, bytes]:
