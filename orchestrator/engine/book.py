@@ -70,9 +70,9 @@ class Book:
 
     def lacking(self, name: str, reader: str) -> str:
         """What another stage lacks of one that has failed, for people; empty where it can do without."""
-        if self._read(name, reader) is not None and self.provides(name, reader):
-            return ""
         keys, records = self._read(name, reader), self.study(name).records
+        if keys is not None and self.provides(name, reader):
+            return ""
         failed = [key for key, record in records.items() if record.state == "failed" and key in (keys or records)]
         return f"{name}'s {', '.join(failed)}" if failed else name
 

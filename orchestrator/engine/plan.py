@@ -71,8 +71,8 @@ def damage(run: Run, manifest: Manifest | None) -> dict[str, list[str]]:
 
     None of these, where all that it lacks are figures that could not be drawn.
     """
-    entries = {stage: entry for stage, entry in (manifest.stages if manifest else {}).items() if entry.state == "done"}
-    damaged = {stage: run.differing(entry.files) for stage, entry in entries.items()}
+    entries = manifest.stages if manifest else {}
+    damaged = {stage: run.differing(it.files) for stage, it in entries.items() if it.state == "done"}
     return {stage: files for stage, files in damaged.items() if files or entries[stage].warnings}
 
 

@@ -28,6 +28,8 @@ class Scale:
 
     what: str
     """What is counted, in words that follow the number: "epochs a fold"."""
+    also: tuple[str, ...] = ()
+    """Stages that it makes smaller too, although their own settings are a part of those that it is among."""
 
 
 class Section(BaseModel):
@@ -94,12 +96,15 @@ def merged(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str,
     return dict(settings) | dict(changes) | nested
 
 
-def reduced(mine: BaseModel, full: BaseModel) -> list[str]:
-    """What of a section is less than in another, in words: "2 instead of 20 epochs a fold"."""
+def reduced(mine: BaseModel, full: BaseModel, also: str = "") -> list[str]:
+    """What of a section is less than in another, in words: "2 instead of 20 epochs a fold".
+
+    With `also` only what makes this stage smaller too.
+    """
     lines = []
     for name, field in type(mine).model_fields.items():
         for scale in field.metadata:
-            if isinstance(scale, Scale):
+            if isinstance(scale, Scale) and (not also or also in scale.also):
                 pair = getattr(mine, name), getattr(full, name)
                 less, more = (len(value) if isinstance(value, tuple) else value for value in pair)
                 if less < more:

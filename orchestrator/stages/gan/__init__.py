@@ -61,7 +61,10 @@ class Settings(GanRecipe, Section):
 
     epochs: Annotated[int, Field(ge=1), Scale("epochs a GAN")] = GanRecipe.model_fields["epochs"].default
     """Epochs of each."""
-    losses: Annotated[Distinct[Loss], Scale("losses of the generator")] = ("minimax", "non_saturating")
+    losses: Annotated[Distinct[Loss], Scale("losses of the generator", also=("gan_search",))] = (
+        "minimax",
+        "non_saturating",
+    )
     """Which losses, each a GAN of its own."""
     num_seeds: Annotated[int, Field(ge=1), Scale("seeds of each GAN")] = 3
     """Seeds of each, counted from the run's."""
