@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from matplotlib.figure import Figure
 from rich.console import Console
 
 from orchestrator.engine.cluster import Cluster
+from orchestrator.engine.execute import run
 from orchestrator.engine.manifest import Manifest, StageState
 from orchestrator.engine.plan import Plan, damage
 from orchestrator.engine.progress import Progress
@@ -556,6 +558,24 @@ def test_stages_that_end_together_import_what_they_need_one_after_the_other(
     assert {name: (entry.state, entry.error) for name, entry in done.items()} == dict.fromkeys(
         ("one", "two"), ("done", None)
     )
+
+
+def test_run_whose_folder_was_renamed_goes_on_under_its_new_name(tmp_path: Path, ray: InRaysPlace) -> None:
+    of = replace(suite(Telling()), epilogue=lambda *told: {"page": told[2].name.encode()})
+
+    def commanded(name: str) -> bytes:
+        of_run = book(of, tmp_path / name, name=name, resources={"free_gigabytes": 0})
+        assert run(of_run, ["toy"]) == 0
+        return of_run.run.read("page")
+
+    assert commanded("before") == b"before"
+    (tmp_path / "before").rename(tmp_path / "after")
+    table = (tmp_path / "after" / "tables" / "told.parquet").stat()
+    assert commanded("after") == b"after"
+    assert (tmp_path / "after" / "tables" / "told.parquet").stat() == table, "nothing is done again"
+    manifest = Run(tmp_path / "after").manifest()
+    assert manifest is not None
+    assert manifest.name == "after"
 
 
 def test_data_that_cannot_be_had_end_the_run_before_ray_is_looked_for(tmp_path: Path, ray: InRaysPlace) -> None:
