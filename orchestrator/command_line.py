@@ -3,17 +3,15 @@
 import contextlib
 import io
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from difflib import get_close_matches
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import tyro
-import yaml
 from pydantic import Field, ValidationError, create_model
 
 from orchestrator.engine.settings import RunSettings, UserError, merged
 from orchestrator.engine.suite import Suite
+from orchestrator.settings_file import read_settings, similar
 
 HELP = """Run the paper's experiments; everything finished is kept, and the same command goes on where it stopped.
 
@@ -30,14 +28,13 @@ def parse(arguments: list[str], suite: Suite) -> tuple[RunSettings, tuple[str, .
 
     UserError for an unknown setting, a value out of range, or a file that is not YAML; SystemExit after --help.
     """
-    preset = _early("--preset", arguments) or next(iter(suite.presets))
+    preset, path = _early("--preset", arguments), _early("--config", arguments)
+    preset = next(iter(suite.presets)) if preset is None else preset
     if preset not in suite.presets:
         raise UserError(f"--preset: {preset!r} is none of {', '.join(suite.presets)}")
     default = suite.preset(preset).model_dump()
-    path = _early("--config", arguments)
     if path is not None:
-        content = _read_yaml(Path(path))
-        default = merged(default, _checked(default, content, where=path))
+        default = merged(default, read_settings(path, default))
     words = (tyro.conf.Positional[tuple[str, ...]], Field(("all",), description=WORDS))
     kind: Any = create_model("CommandLine", __base__=suite.settings, __doc__=HELP, stages=words)
     try:
@@ -45,6 +42,9 @@ def parse(arguments: list[str], suite: Suite) -> tuple[RunSettings, tuple[str, .
     except ValidationError as error:
         raise UserError(f"{path}: {_first_error(error)}") from None
     parsed = _tyro(arguments, kind, command_line)
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        if not argument or re.fullmatch(r"--[\w.-]+=", argument):
+            raise UserError(f"{argument.rstrip('=') or before}: nothing is given after it")
     return suite.settings.model_validate(parsed.model_dump(exclude={"stages"})), parsed.stages
 
 
@@ -65,49 +65,15 @@ def stage_names(
 
 def _early(flag: str, arguments: list[str]) -> str | None:
     """The value of a flag that decides the defaults of all others; tyro sees it again later."""
-    value = None
+    values = []
     for position, argument in enumerate(arguments):
         if argument == flag and position + 1 < len(arguments):
-            value = arguments[position + 1]
+            values.append(arguments[position + 1])
         elif argument.startswith(flag + "="):
-            value = argument.partition("=")[2]
-    return value
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"--config {path}: {error.strerror or error}") from None
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
-        raise UserError(f"--config {path} is not YAML: {' '.join(str(error).split())[:200]}") from None
-    if content is None:
-        return {}
-    if not isinstance(content, dict):
-        raise UserError(f"--config {path}: expected settings as 'name: value', found a {type(content).__name__}")
-    return content
-
-
-def _checked(known: Mapping[str, Any], change: Mapping[Any, Any], where: str, prefix: str = "") -> dict[str, Any]:
-    """What a file changes, its names seen to be settings, with underscores."""
-    checked = {}
-    for raw_key, value in change.items():
-        key = str(raw_key).replace("-", "_")
-        if key not in known or (not prefix and key in {"config", "preset"}):
-            rule = "is given on the command line only" if key in known else f"is unknown{similar(key, known)}"
-            raise UserError(f"{where}: the setting {prefix}{raw_key} {rule}")
-        if isinstance(known[key], dict):
-            if not isinstance(value, dict):
-                raise UserError(f"{where}: {prefix}{key} is a section; write its settings below it, indented")
-            value = _checked(known[key], value, where, f"{prefix}{key}.")
-        checked[key] = value
-    return checked
-
-
-def similar(name: str, known: Iterable[str]) -> str:
-    """A hint at the known name that was probably meant; empty where none is near."""
-    close = get_close_matches(name, list(known), n=1)
-    return f"; did you mean {close[0]}?" if close else ""
+            values.append(argument.partition("=")[2])
+    if len(values) > 1:
+        raise UserError(f"{flag} is given {len(values)} times: {', '.join(values)}; leave one")
+    return values[0] if values else None
 
 
 def _first_error(error: ValidationError) -> str:
@@ -115,8 +81,9 @@ def _first_error(error: ValidationError) -> str:
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
     rule = str(first["msg"]).removeprefix("Value error, ")
-    got = "" if first["type"] in {"value_error", "missing"} else f" (got {first['input']!r})"
-    return f"{where}: {rule}{got}" if where else rule
+    got = "nothing" if first["input"] is None else str(first["input"])
+    told = first["type"] in {"value_error", "missing"}
+    return f"{where}: {rule}" + ("" if told else f" (got {got[:100]})") if where else rule
 
 
 def _tyro(arguments: list[str], kind: Any, default: Any) -> Any:

@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.metadata import entry_points
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from orchestrator.engine.settings import RunSettings, UserError
+from orchestrator.engine.settings import LocalPath, RunSettings, UserError
 from orchestrator.engine.stage import Stage
 from orchestrator.engine.suite import Suite
 from orchestrator.stages.capacity import Capacity
@@ -59,7 +58,7 @@ class PaperSettings(RunSettings):
 
     preset: Literal["laptop", "paper", "smoke"] = "laptop"
     """Scale: laptop (a first look, minutes), paper (full scale), smoke (tests)."""
-    data_dir: Path | None = None
+    data_dir: LocalPath | None = None
     """Folder with the four FashionMNIST files; by default they are found or fetched."""
     data: Data = Data()
     autoencoder: Autoencoders = Autoencoders()

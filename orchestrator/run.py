@@ -1,9 +1,13 @@
 """The command line: `python -m orchestrator.run [STAGE ...]`, and the commands beside that."""
 
+import io
 import os
+import re
+import select
 import shlex
 import signal
 import sys
+from typing import TextIO
 
 from orchestrator.command_line import parse, stage_names
 from orchestrator.engine.book import Book
@@ -26,13 +30,35 @@ COMMANDS = {
 }
 LOOKING = {"plan", "status"}
 """Commands that leave a run folder as it is."""
-INTERRUPTED = 130
+INTERRUPTED, BROKEN_PIPE = 130, 141
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run what the arguments ask for; the exit status: 0 done, 1 failed, 2 the user's mistake, 130 interrupted."""
-    arguments = sys.argv[1:] if arguments is None else arguments
+    """Run what the arguments ask for; the exit status: 0 done, 1 failed, 2 the user's mistake, 130 interrupted.
+
+    141, as shells have it, where whatever reads the output has gone.
+    """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    os.environ["MPLBACKEND"] = "agg"  # a notebook's is not to be had here
+    if not re.fullmatch(r"[1-9]\d{1,3}", os.environ.get("COLUMNS", "80")):
+        del os.environ["COLUMNS"]  # no width of a terminal; in one column the help would never end
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        try:
+            return _status(sys.argv[1:] if arguments is None else arguments)
+        finally:  # also of --help
+            sys.stdout.flush()
+    except BrokenPipeError:
+        if not any(map(_reader_is_gone, (sys.stdout, sys.stderr))):
+            raise
+        for stream in (sys.stdout, sys.stderr):  # what they still hold goes nowhere
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        return BROKEN_PIPE
+
+
+def _status(arguments: list[str]) -> int:
     try:
         settings, words = parse(arguments, suite())
         if words[:1] == ("compare",):
@@ -50,7 +76,23 @@ def main(arguments: list[str] | None = None) -> int:
         return INTERRUPTED
 
 
+def _reader_is_gone(stream: TextIO) -> bool:
+    watched = select.poll()
+    watched.register(stream, 0)
+    return any(event & select.POLLERR for _, event in watched.poll(0))
+
+
+def open_closed_streams() -> None:
+    """Have streams that are closed (>&-) lead nowhere; else a file that is opened would take one's number."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            number = os.open(os.devnull, os.O_RDWR)  # the lowest that is free
+            os.set_inheritable(number, True)
+            setattr(sys, name, open(number, mode))  # noqa: SIM115
+
+
 if __name__ == "__main__":
+    open_closed_streams()
     status = main()
     if status == INTERRUPTED:  # without waiting for what threads still compute; every file is whole or not there
         sys.stdout.flush()

@@ -13,7 +13,7 @@ from glob import glob
 from math import prod
 from pathlib import Path
 from subprocess import DEVNULL, TimeoutExpired, run
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 from typing import NamedTuple
 
 import numpy as np
@@ -33,6 +33,10 @@ class _Idx(NamedTuple):
     @property
     def name(self) -> str:
         return f"{self.stem}-idx{len(self.shape)}-ubyte"
+
+    @property
+    def names(self) -> set[str]:  # some programs unpack it with a dot, as train-images.idx3-ubyte
+        return {name + end for name in (self.name, self.name.replace("-idx", ".idx")) for end in ("", ".gz")}
 
     @property
     def header(self) -> bytes:
@@ -94,8 +98,14 @@ class FashionMnist:
 
 def user_cache_dir() -> Path:
     """Folder in which fetched images are kept, unpacked: the project's part of the XDG cache."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "fashion-mnist-orchestrator"
+    given, home = os.environ.get("XDG_CACHE_HOME", ""), os.path.expanduser("~")
+    base = given if os.path.isabs(given) else f"{home}/.cache" if os.path.isabs(home) else None
+    return Path(base, "fashion-mnist-orchestrator") if base else temporary_cache_dir()
+
+
+def temporary_cache_dir() -> Path:
+    """What stands in for the cache of a user without a home that can be written."""
+    return Path(gettempdir()) / f"fashion-mnist-orchestrator-{os.getuid()}"
 
 
 def _to_stderr(line: str) -> None:
@@ -118,7 +128,7 @@ def load(
     Raises:
         DataError: `data_dir` lacks a file or holds a bad one, or no source has the images.
     """
-    contents, _ = _find(data_dir, cache_dir or user_cache_dir(), announce)
+    contents, _ = _find(data_dir, cache_dir, announce)
     train_images, train_labels, test_images, test_labels = (
         np.frombuffer(content, np.uint8, offset=len(file.header)).reshape(file.shape)
         for file, content in zip(_FILES, contents, strict=True)
@@ -126,19 +136,35 @@ def load(
     return FashionMnist(train_images, train_labels, test_images, test_labels, CHECKSUM)
 
 
-def _find(data_dir: Path | None, cache: Path, announce: Announce) -> tuple[list[bytes], str]:
+def _find(data_dir: Path | None, cache: Path | None, announce: Announce) -> tuple[list[bytes], str]:
     if data_dir is not None:
         try:
             return _read_folder(data_dir, max_depth=_MAX_DEPTH), str(data_dir)
         except DataError as error:
             raise DataError(f"{error}; {_MEND}") from None
-    for folder in (cache, _DEBIAN_FOLDER):
+    for folder in (*([cache] if cache else [user_cache_dir(), temporary_cache_dir()]), _DEBIAN_FOLDER):
         if any(_candidates(folder, max_depth=0).values()):
             try:
                 return _read_folder(folder, max_depth=0), str(folder)
             except DataError as error:
                 announce(f"FashionMNIST: {error}; passing over {folder}")
-    return _fetch(cache, announce)
+    return _fetch(cache or _writable_cache(announce), announce)
+
+
+def _writable_cache(announce: Announce) -> Path:
+    """The user's cache or, where that cannot be written, a folder of the user's own among the temporary ones."""
+    failures, mend = [], "XDG_CACHE_HOME may name another folder"
+    for cache in dict.fromkeys((user_cache_dir(), temporary_cache_dir())):
+        try:
+            cache.mkdir(0o700, parents=True, exist_ok=True)
+            if cache == temporary_cache_dir() and (cache.is_symlink() or cache.stat().st_uid != os.getuid()):
+                raise PermissionError(0, "it is another user's")
+            with TemporaryDirectory(prefix=".fetching-", dir=cache):
+                return cache
+        except OSError as error:
+            failures.append(f"{cache} cannot be written ({error.strerror})")
+            announce(f"FashionMNIST: {failures[-1]}; {mend}")
+    raise DataError(f"{' and '.join(failures)}; {mend}")
 
 
 def _candidates(folder: Path, max_depth: int) -> dict[_Idx, list[Path]]:
@@ -146,7 +172,7 @@ def _candidates(folder: Path, max_depth: int) -> dict[_Idx, list[Path]]:
     patterns = [f"{'*/' * depth}*-ubyte*" for depth in range(max_depth + 1)]
     found = (folder / name for pattern in patterns for name in sorted(glob(pattern, root_dir=folder)))
     paths = [path for path in found if not os.path.isdir(path)]
-    return {file: [path for path in paths if path.name in (file.name, f"{file.name}.gz")] for file in _FILES}
+    return {file: [path for path in paths if path.name in file.names] for file in _FILES}
 
 
 def _read_folder(folder: Path, max_depth: int) -> list[bytes]:
@@ -188,9 +214,13 @@ def _verified(file: _Idx, path: Path) -> bytes:
 
 
 def _read(path: Path, limit_bytes: int) -> bytes:
+    if path.exists() and not path.is_file():
+        raise DataError(f"{path} is no file but a pipe, a socket or a device")
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
-            return stream.read(limit_bytes)
+        with path.open("rb") as file:
+            packed = path.suffix == ".gz" or file.peek(2)[:2] == b"\x1f\x8b"
+            with gzip.open(file) if packed else file as stream:
+                return stream.read(limit_bytes)
     except EOFError:
         raise DataError(f"{path} is truncated: its gzip stream breaks off") from None
     except (gzip.BadGzipFile, zlib.error) as error:
@@ -259,7 +289,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m trainables.fashion_mnist", description=main.__doc__)
     parser.add_argument("--data-dir", type=Path, help="folder with the four idx files, unpacked or .gz")
     try:
-        _, source = _find(parser.parse_args().data_dir, user_cache_dir(), _to_stderr)
+        _, source = _find(parser.parse_args().data_dir, None, _to_stderr)
     except DataError as error:
         parser.exit(2, f"error: {error}\n")
     print(f"FashionMNIST: 60000 training and 10000 test images from {source}")

@@ -1,6 +1,7 @@
 """The book of all stages' trials and records, with some settings, in a run folder."""
 
 import threading
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -60,10 +61,23 @@ class Book:
             self._studies[name] = Study(stage.trials(context), find, addressed)
         return self._studies[name]
 
-    def is_complete(self, name: str) -> bool:
-        """Whether all of a stage's trials are recorded, and well enough for others to build on them."""
-        study = self.study(name)
-        return not study.num_missing and self.stages[name].failure(study.in_order()) is None
+    def provides(self, name: str, reader: str) -> bool:
+        """Whether all of a stage's trials that another one reads are recorded, and well enough to build on them."""
+        study, keys = self.study(name), self._read(name, reader)
+        if keys is None:
+            return not study.num_missing and self.stages[name].failure(study.in_order()) is None
+        return all(key in study.records and study.records[key].state == "complete" for key in keys)
+
+    def lacking(self, name: str, reader: str) -> str:
+        """What another stage lacks of one that has failed, for people; empty where it can do without."""
+        keys, records = self._read(name, reader), self.study(name).records
+        if keys is not None and self.provides(name, reader):
+            return ""
+        failed = [key for key, record in records.items() if record.state == "failed" and key in (keys or records)]
+        return f"{name}'s {', '.join(failed)}" if failed else name
+
+    def _read(self, name: str, reader: str) -> Sequence[str] | None:
+        return self.stages[reader].reads_only(self.context(reader)).get(name)
 
     def was_done(self, name: str, manifest: Manifest | None) -> bool:
         """Whether a manifest has the stage as done with just these settings."""

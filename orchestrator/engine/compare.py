@@ -8,7 +8,7 @@ from typing import Any
 
 from orchestrator.engine.folder import Damaged
 from orchestrator.engine.results import NO_TABLE, Run, check_table
-from orchestrator.engine.settings import UserError
+from orchestrator.engine.settings import UserError, folder_of_runs
 from orchestrator.engine.shown import shown
 
 MOST_LETTERS = 500
@@ -24,7 +24,11 @@ def print_differences(runs_dir: str, names: Sequence[str]) -> int:
     """Print what differs between two runs, by name or folder; 1 where anything does, else 0."""
     if len(names) != 2:
         raise UserError("compare takes two names of runs, or their folders")
-    one, other = (Run(name if "/" in name else f"{runs_dir.rstrip('/')}/{name}") for name in names)
+    try:
+        places = [folder_of_runs(name) if "/" in name else f"{runs_dir.rstrip('/')}/{name}" for name in names]
+    except ValueError as error:
+        raise UserError(f"compare: {error}") from None
+    one, other = map(Run, places)
     lines = list(differences(one, other))
     lines += _made_with(one, other) if lines else ()
     equal = f"{one.location} and {other.location} are equal, times aside"

@@ -135,9 +135,10 @@ def described(manifest: Manifest | None, book: Book) -> Manifest:
 
 def write_report(book: Book, manifest: Manifest) -> None:
     """Write the report of what a run has found so far, unless it stands as it should."""
+    manifest.name = book.settings.run_name  # its folder may have been renamed, or copied
     stages = {name: entry.model_dump(mode="json") for name, entry in manifest.stages.items()}
     lines = mixture_of(book, manifest)
-    made_of = hashed([stages, manifest.settings, lines])
+    made_of = hashed([manifest.name, stages, manifest.settings, lines])
     if made_of == manifest.report_of and not any(book.run.differing(manifest.report)):
         return
     files = book.suite.epilogue(book.suite, book.run, manifest, lines)

@@ -38,6 +38,8 @@ class StageState(BaseModel):
     """What it wrote: tables, figures, models, by name, with their SHA-256."""
     captions: dict[str, str] = {}
     """Of its figures, by name, in the report's order."""
+    warnings: tuple[str, ...] = ()
+    """Figures that could not be drawn, and why: "figures/NAME: reason"."""
 
     @property
     def why(self) -> str:

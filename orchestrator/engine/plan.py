@@ -67,10 +67,13 @@ class Plan:
 
 
 def damage(run: Run, manifest: Manifest | None) -> dict[str, list[str]]:
-    """Of each stage that is done, the files that are missing or are not what it wrote."""
-    entries = (manifest.stages if manifest else {}).items()
-    damaged = {stage: run.differing(entry.files) for stage, entry in entries if entry.state == "done"}
-    return {stage: files for stage, files in damaged.items() if files}
+    """Of each stage that is done and lacks something, the files that are missing or are not what it wrote.
+
+    None of these, where all that it lacks are figures that could not be drawn.
+    """
+    entries = manifest.stages if manifest else {}
+    damaged = {stage: run.differing(it.files) for stage, it in entries.items() if it.state == "done"}
+    return {stage: files for stage, files in damaged.items() if files or entries[stage].warnings}
 
 
 def unused_files(book: Book, manifest: Manifest | None) -> list[str]:
@@ -129,7 +132,7 @@ def print_plan(book: Book, names: Iterable[str]) -> int:
                 own_seconds = STAGE_SECONDS + rounds * mean(trial.cost for trial in trials) / SPEED[kind]
                 seconds, missing = seconds + own_seconds, missing + own_missing
         state = "to do" if stage in plan.to_do else "done"
-        print(f"{stage.name:<13} {state:<10} {cells}   {duration(own_seconds) if own_seconds else '–'}")
+        print(f"{stage.name:<13} {state:<10} {cells}   {duration(own_seconds) if own_seconds else '-'}")
     trainings = "1 training" if missing == 1 else f"{missing} trainings"
     print(f"\nabout {duration(seconds)} in all, {trainings} to do; nothing was started")
     return 0
@@ -157,7 +160,7 @@ def print_status(book: Book, names: Iterable[str]) -> int:
         if entry:
             state = "unfinished" if entry.state == "running" and not busy else entry.state
             seconds = f"{entry.seconds:.0f}"
-            note = entry.why
+            note = entry.why or "; ".join(entry.warnings)
         if entry and state == "done" and not book.was_done(name, plan.manifest):
             note = "made with other settings"
         study = book.study(name)

@@ -80,7 +80,9 @@ class Progress:
     def start(self, stage: str, num_trainings: int, standing: Standing) -> None:
         """A stage begins, some of whose trainings may be recorded."""
         if self._plain:
-            self.say(f"{stage}: started" + (f", {num_trainings} trainings" if num_trainings else ""))
+            counted = f", {num_trainings} trainings" if num_trainings else ""
+            recorded = ", all recorded" if num_trainings and not standing.trainings["waiting"] else ""
+            self.say(f"{stage}: started{counted}{recorded}")
         self.show(stage, standing)
 
     def show(self, stage: str, standing: Standing) -> None:
@@ -116,7 +118,8 @@ class Progress:
 def _own_stderr() -> TextIO:
     """A stream to where stderr goes now; later it is redirected to Ray's log."""
     try:
-        return os.fdopen(os.dup(sys.stderr.fileno()), "w", buffering=1, encoding=sys.stderr.encoding)
+        where, errors = os.dup(sys.stderr.fileno()), "backslashreplace"
+        return os.fdopen(where, "w", buffering=1, encoding=sys.stderr.encoding, errors=errors)
     except OSError:  # not a file, in a notebook say
         return sys.stderr
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-from pathlib import PurePosixPath
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -64,6 +65,19 @@ class Run(Folder):
         """Every table that there is, by name."""
         names = (PurePosixPath(path).stem for path in self.list("tables", ".parquet"))
         return {name: self.table(name) for name in names}
+
+
+def pooled(locations: Iterable[str | Path], name: str) -> pd.DataFrame:
+    """A table of several runs as one; its first column, `run`, has the location that a row is from."""
+    import pandas as pd
+
+    frames = [Run(location).table(name).assign(run=str(location)) for location in locations]
+    for column in {column for frame in frames for column in frame.select_dtypes("category")}:
+        known = [frame[column].astype("category").cat.categories for frame in frames if column in frame]
+        kind = pd.CategoricalDtype(list(dict.fromkeys(value for categories in known for value in categories)))
+        frames = [frame.astype({column: kind}) if column in frame else frame for frame in frames]
+    table = pd.concat(frames, ignore_index=True).astype({"run": "category"})
+    return table[["run", *table.columns.drop("run")]]
 
 
 def as_frame(content: bytes, schema: pa.Schema | None = None) -> pd.DataFrame:

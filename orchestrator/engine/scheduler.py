@@ -165,8 +165,9 @@ class Scheduler:
     def _begin(self, name: str) -> None:
         stage_run = self.runs[name] = StageRun(name, self._book, self._manifest, self._progress, self._finish)
         failed = [need for need in self._book.needs(name) if self._manifest.stages[need].state != "done"]
-        if failed:
-            self._end(stage_run, lambda: stage_run.enter("blocked", f"needs {', '.join(failed)}, which failed"))
+        lacking = ", ".join(filter(None, (self._book.lacking(need, name) for need in failed)))
+        if lacking:
+            self._end(stage_run, lambda: stage_run.enter("blocked", f"needs {lacking}, which failed"))
             return
         try:
             stage_run.begin(anew=name in self._plan.anew)

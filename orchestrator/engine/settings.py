@@ -1,5 +1,6 @@
 """Settings that refuse unknown names and bad values, wherever they come from."""
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,8 +8,10 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
+LARGEST, MOST = 2**32, 100_000
+"""No number of the settings is larger, and none that counts what a run does; what a finger slipped on is refused."""
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -19,18 +22,63 @@ class UserError(Exception):
         super().__init__(" ".join(message.split()))
 
 
-class Section(BaseModel):
-    """Frozen settings that refuse unknown names. Defaults are the paper's scale; a field's docstring is its help."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
 @dataclass(frozen=True)
 class Scale:
     """Marks a setting that makes a run smaller than the paper's: where it is less, or a list of it shorter."""
 
     what: str
     """What is counted, in words that follow the number: "epochs a fold"."""
+    also: tuple[str, ...] = ()
+    """Stages that it makes smaller too, although their own settings are a part of those that it is among."""
+
+
+class Section(BaseModel):
+    """Frozen settings that refuse unknown names, and numbers that nobody means.
+
+    Defaults are the paper's scale; a field's docstring is its help.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, coerce_numbers_to_str=True)
+
+    @field_validator("*")
+    @classmethod
+    def _sensible(cls, value: Any, info: ValidationInfo) -> Any:
+        name = str(info.field_name)
+        counts = any(isinstance(it, Scale) for it in cls.model_fields[name].metadata)
+        for number in value if isinstance(value, tuple) else (value,):
+            if isinstance(number, int | float) and not abs(number) <= (MOST if counts else LARGEST):
+                raise ValueError(f"{name} cannot be {number}")
+        return value
+
+
+def local_path(path: str) -> str:
+    """A path on this machine with ~ and ~user spelled out; ValueError where that is not to be had."""
+    if re.search(r"[\0-\x1f\x7f]", path):
+        raise ValueError(f"{path!r} has characters that no name of a folder has")
+    if re.search(r"[\ud800-\udfff]", path):
+        raise ValueError(f"{path!r} is not UTF-8; with LC_ALL=C.UTF-8 it may be")
+    expanded = os.path.expanduser(path)
+    if expanded.startswith("~"):
+        raise ValueError(f"whose home is {path!r}? there is no such user; write the folder in full")
+    return expanded
+
+
+LocalPath = Annotated[Path, AfterValidator(lambda path: Path(local_path(str(path))))]
+"""A path on this machine."""
+
+
+def folder_of_runs(text: str) -> str:
+    """Where runs are, a local folder or an s3:// address; ValueError where it is neither."""
+    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*):/|[sS]3:", text)
+    if not text.strip() or text.rstrip("/").endswith(":"):
+        raise ValueError(f"{text!r} is neither a folder nor an address like s3://bucket/prefix")
+    if "@" in urlsplit(text).netloc:
+        raise ValueError("an address with a key in it would be written into logs; give keys in the environment")
+    if not scheme:
+        return local_path(text)
+    if not re.fullmatch(r"s3://[^/?#\s]+(/[^?#]*)?", text):
+        raise ValueError(f"{text!r}: runs are kept in a folder, or under an address like s3://bucket/prefix")
+    return text
 
 
 def changed(settings: Model, **changes: Any) -> Model:
@@ -48,23 +96,20 @@ def merged(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str,
     return dict(settings) | dict(changes) | nested
 
 
-def reduced(mine: BaseModel, full: BaseModel) -> list[str]:
-    """What of a section is less than in another, in words: "2 instead of 20 epochs a fold"."""
+def reduced(mine: BaseModel, full: BaseModel, also: str = "") -> list[str]:
+    """What of a section is less than in another, in words: "2 instead of 20 epochs a fold".
+
+    With `also` only what makes this stage smaller too.
+    """
     lines = []
     for name, field in type(mine).model_fields.items():
         for scale in field.metadata:
-            if isinstance(scale, Scale):
+            if isinstance(scale, Scale) and (not also or also in scale.also):
                 pair = getattr(mine, name), getattr(full, name)
                 less, more = (len(value) if isinstance(value, tuple) else value for value in pair)
                 if less < more:
                     lines.append(f"{f'{less:,} instead of {more:,}' if more is not True else 'no'} {scale.what}")
     return lines
-
-
-def check_distinct(name: str, values: tuple[Any, ...]) -> None:
-    """See that a list names something, and nothing twice; ValueError where it does not."""
-    if not values or len(set(values)) < len(values):
-        raise ValueError(f"{name}: name at least one, and none twice (got {', '.join(map(str, values)) or 'none'})")
 
 
 class Resources(Section):
@@ -97,7 +142,7 @@ class RunSettings(Section):
     """Name of the run and of its folder; by default the preset's."""
     runs_dir: str = "runs"
     """Where run folders live: a local folder or an s3:// address."""
-    config: Path | None = None
+    config: LocalPath | None = None
     """YAML file of settings; flags on the command line win over it."""
     address: str = "auto"
     """Ray cluster: auto (a running one, or one of our own), local (always our own), or host:port."""
@@ -119,14 +164,7 @@ class RunSettings(Section):
             )
         return name
 
-    @field_validator("runs_dir")
-    @classmethod
-    def _runs_dir(cls, runs_dir: str) -> str:
-        if not runs_dir.strip() or runs_dir.rstrip("/").endswith(":"):
-            raise ValueError(f"{runs_dir!r} is neither a folder nor an address like s3://bucket/prefix")
-        if "@" in urlsplit(runs_dir).netloc:
-            raise ValueError("an address with a key in it would be written into logs; give keys in the environment")
-        return runs_dir
+    _runs_dir = field_validator("runs_dir")(folder_of_runs)
 
     @property
     def run_name(self) -> str:

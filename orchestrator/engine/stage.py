@@ -136,6 +136,10 @@ class Stage(Generic[Own, Config]):
         """Stages whose records it reads."""
         return ()
 
+    def reads_only(self, context: Context[Own]) -> Mapping[str, Sequence[str]]:
+        """Keys of the records that it reads, of stages of which it does not read all: others may fail."""
+        return {}
+
     def stops_weak_trials(self, own: Own) -> bool:
         """Whether trials that look worse than their peers are stopped early (ASHA)."""
         return False
@@ -212,12 +216,13 @@ class Context(Generic[Own]):
     @property
     def planning(self) -> bool:
         """Whether records that the stage needs are missing, so that only how much there is to do can be told."""
-        return not all(self._book.is_complete(name) for name in self._book.needs(self.stage.name))
+        return not all(self._book.provides(need, self.stage.name) for need in self._book.needs(self.stage.name))
 
     def records(self, stage: str) -> dict[str, Record[Any]]:
-        """Records of a stage that this one needs, by key, in the order of its trials."""
+        """Records that this stage reads of one that it needs, by key, in the order of its trials."""
         assert stage in self._book.needs(self.stage.name), f"{self.stage.name} does not say that it needs {stage}"
-        return {record.key: record for record in self._book.study(stage).in_order()}
+        records = {record.key: record for record in self._book.study(stage).in_order()}
+        return {key: records[key] for key in self.stage.reads_only(self).get(stage, records)}
 
     @property
     def own_records(self) -> list[Record[Any]]:

@@ -8,19 +8,21 @@ import threading
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.engine.book import Book
 from orchestrator.engine.folder import digest
+from orchestrator.engine.imports import import_all
 from orchestrator.engine.manifest import Manifest, StageState, State
 from orchestrator.engine.progress import Progress, Standing, duration
 from orchestrator.engine.provenance import Made, distinct, made
 from orchestrator.engine.records import Outcome, Parts, Record, Rows, digest_of
 from orchestrator.engine.results import as_frame, check_own
 from orchestrator.engine.settings import RunSettings, UserError
-from orchestrator.engine.stage import Model, Picture, Table
+from orchestrator.engine.stage import Model, Picture, Table, Tables
 from orchestrator.engine.study import Study
 from orchestrator.engine.tables import STAGES, as_parquet
 from orchestrator.engine.tally import Tally
@@ -64,6 +66,7 @@ class StageRun:
         """Addresses of trials that an earlier worker may have left a checkpoint of."""
         self._files: dict[str, str] = {}
         self._captions: dict[str, str] = {}
+        self._warnings: list[str] = []
 
     def begin(self, *, anew: bool) -> None:
         """Find out what there is to train; `anew` forgets what is recorded."""
@@ -88,6 +91,7 @@ class StageRun:
     def prepare(self) -> None:
         """Make what the trainings are given, which may take a while; until it is there, none can start."""
         if not self.prepared:
+            import_all(self.stage)
             self.context.inputs  # noqa: B018  (computed here, for the workers to read)
             self.prepared = True
 
@@ -203,6 +207,7 @@ class StageRun:
             records=tuple(trial.address for trial in self.study.trials),
             files=self._files,
             captions=self._captions,
+            warnings=tuple(self._warnings),
         )
         with _ENTERING:
             self._manifest.stages[self.name] = entry
@@ -214,6 +219,7 @@ class StageRun:
     def finish(self) -> None:
         """All is trained: write the stage's results, then its figures, unless a table failed."""
         records, fingerprint, tables = self.study.in_order(), self._book.fingerprints[self.name], {}
+        import_all(self.stage)
         try:
             for part in self.stage.results(self.context, records):
                 if isinstance(part, Table):
@@ -229,11 +235,10 @@ class StageRun:
                     self._write(part.name, part.content)
             missing = self.stage.schemas.keys() - tables.keys()
             assert not missing, f"the stage gave no table {', '.join(missing)}"
-            for picture in self.stage.figures(self.context, tables):
-                self._write_picture(picture)
         except Exception as error:
             self.crash(error)
         else:
+            self._draw(tables)
             lost = [record.key for record in records if record.lost]
             why = f"their workers were lost: {', '.join(lost)}" if lost else self.stage.failure(records)
             self.enter("failed" if why else "done", why)
@@ -249,11 +254,25 @@ class StageRun:
         self._book.run.write(name, content)
         self._files[name] = digest(content)
 
+    def _draw(self, tables: Tables) -> None:
+        """Write the figures; one that fails is a warning, and the next command draws it again."""
+        with self._warning_of("figures"):
+            for picture in self.stage.figures(self.context, tables):
+                with self._warning_of(f"figures/{picture.name}"):
+                    self._write_picture(picture)
+
+    @contextmanager
+    def _warning_of(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except UserError:
+            raise
+        except Exception as error:
+            self._warnings.append(f"{what}: {' '.join(f'{type(error).__name__}: {error}'.split())[:300]}")
+            self._progress.say(f"{self.name}: could not draw {self._warnings[-1]}")
+
     def _write_picture(self, picture: Picture) -> None:
-        with _DRAWING:
-            drawn = picture.draw()
-            files = {"gif": drawn} if isinstance(drawn, bytes) else rendered(picture.name, drawn)
-        for suffix, content in files.items():
+        for suffix, content in drawn(picture).items():
             self._write(f"figures/{picture.name}.{suffix}", content)
         self._captions[picture.name] = picture.caption
 
@@ -270,6 +289,16 @@ def write_stages(book: Book, manifest: Manifest) -> None:
     name, content = "tables/stages.parquet", as_parquet(STAGES, rows, manifest.attributes("stages", ""))
     if any(book.run.differing({name: digest(content)})):
         book.run.write(name, content)
+
+
+def drawn(picture: Picture) -> dict[str, bytes]:
+    """A picture's files by suffix; the same on every machine, whatever the user's matplotlibrc says."""
+    from matplotlib import rc_context, rcParamsDefault
+
+    defaults: Any = {name: value for name, value in rcParamsDefault.items() if name != "backend"}
+    with _DRAWING, rc_context(defaults):
+        content = picture.draw()
+        return {"gif": content} if isinstance(content, bytes) else rendered(picture.name, content)
 
 
 def rendered(name: str, figure: Figure) -> dict[str, bytes]:

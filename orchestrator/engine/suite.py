@@ -78,8 +78,8 @@ class Suite:
             holds_own = type(getattr(settings, stage.path.split(".")[0]))
             lines = [line for name in stage.needs(stage.own(settings)) for line in less[name]]
             for kind in stage.reads:
-                if kind is not holds_own:
-                    lines += reduced(section(kind, settings), section(kind, full))
+                also = stage.name if kind is holds_own else ""
+                lines += reduced(section(kind, settings), section(kind, full), also)
             lines += reduced(stage.own(settings), stage.own(full))
             less[stage.name] = list(dict.fromkeys(lines))
         return less

@@ -73,6 +73,22 @@ def test_without_a_terminal_there_is_a_line_per_training_and_a_heartbeat(clock: 
     ]
 
 
+def test_stage_that_has_all_its_records_says_so_when_it_starts(tmp_path: Path) -> None:
+    before = _begun(tmp_path, "search", 1, 1, _progress(terminal=False)[0])
+    before.start()
+    before.over("trial-0", _rows(0.5), None)
+    progress, stream = _progress(terminal=False)
+    _begun(tmp_path, "search", 1, 1, progress)
+    assert stream.getvalue() == "search: started, 1 trainings, all recorded\n"
+
+
+def test_what_stderr_cannot_encode_is_written_in_another_way(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with (tmp_path / "stderr").open("w", encoding="ascii") as stderr:
+        monkeypatch.setattr("sys.stderr", stderr)
+        Progress().say("ü \N{EN DASH}")
+    assert (tmp_path / "stderr").read_text() == "\\xfc \\u2013\n"
+
+
 def test_in_a_terminal_there_is_a_bar_per_stage_with_best_value_and_trials_running(tmp_path: Path) -> None:
     progress, stream = _progress(terminal=True)
     with progress:

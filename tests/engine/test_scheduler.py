@@ -1,8 +1,12 @@
 """Which stage is done when, and what becomes of stages that fail. Ray is not here: something else takes its place."""
 
 import io
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +16,9 @@ from matplotlib.figure import Figure
 from rich.console import Console
 
 from orchestrator.engine.cluster import Cluster
+from orchestrator.engine.execute import run
 from orchestrator.engine.manifest import Manifest, StageState
-from orchestrator.engine.plan import Plan
+from orchestrator.engine.plan import Plan, damage
 from orchestrator.engine.progress import Progress
 from orchestrator.engine.ray_tune import Source
 from orchestrator.engine.records import Record, Trial
@@ -25,6 +30,7 @@ from orchestrator.engine.stage_run import StageRun
 from orchestrator.engine.study import Suggested
 from orchestrator.engine.suite import Suite
 from orchestrator.engine.tables import INT, column, schema
+from tests.command import REPOSITORY
 from tests.engine.toy import Nothing, Toy, book, suite
 
 NO_CLUSTER = Cluster(2, 1.0, 0.0, None, Resources(), {})
@@ -84,6 +90,10 @@ def ray(monkeypatch: pytest.MonkeyPatch) -> InRaysPlace:
     return ray
 
 
+def quiet() -> Progress:
+    return Progress(Console(file=io.StringIO()))
+
+
 def do(
     folder: Path, of: Suite, *names: str, connect: Callable[[], Cluster] = lambda: NO_CLUSTER, **changes: Any
 ) -> dict[str, StageState]:
@@ -91,8 +101,7 @@ def do(
     of_run = book(of, folder, **changes)
     manifest = of_run.run.manifest()
     plan = Plan.make(of_run, names, manifest)
-    progress = Progress(Console(file=io.StringIO()))
-    Scheduler(plan, manifest or Manifest(name="toy"), progress, connect).run()
+    Scheduler(plan, manifest or Manifest(name="toy"), quiet(), connect).run()
     written = Run(folder).manifest()
     assert written is not None
     return written.stages
@@ -373,6 +382,238 @@ def test_stage_with_a_failed_training_has_its_tables_and_figures_and_blocks_what
     assert {"tables/told.parquet", "figures/plot.png"} <= done["toy"].files.keys()
     assert done["after"].state == "blocked"
     assert ray.trained == ["toy"]
+
+
+class Reading(Toy):
+    """Reads one record of the stage before it, and gives it on."""
+
+    def reads_only(self, context: Context[Nothing]) -> dict[str, tuple[str, ...]]:
+        return {"models": ("good",)}
+
+    def made_of(self, context: Context[Nothing]) -> Sequence[str]:
+        return [record.address for record in context.records("models").values()]
+
+
+MODELS = [Trial(key, Nothing(), seed=1, epochs=1, cost=1.0) for key in ("good", "ill", "other")]
+
+
+def test_model_that_diverged_blocks_what_reads_it_and_nothing_else(tmp_path: Path, ray: InRaysPlace) -> None:
+    ray.fails = {"ill"}
+    stages = (
+        Toy(MODELS, name="models"),
+        Reading(ONLY, needs=("models",), name="reads_good"),
+        training("reads_all", "models"),
+        training("after", "reads_good"),
+    )
+    done = do(tmp_path, suite(*stages), "after", "reads_all")
+    assert states(done) == {"models": "failed", "reads_good": "done", "reads_all": "blocked", "after": "done"}
+    assert done["models"].error == "of 3 trainings failed: ill"
+    assert done["reads_all"].error == "needs models's ill, which failed"
+
+    trained = len(ray.started)
+    ray.fails.clear()
+    assert set(states(do(tmp_path, suite(*stages), "after", "reads_all")).values()) == {"done"}
+    assert ray.started[trained:] == ["ill", "only"], "the ill one and what it blocked; nothing else is trained again"
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_stage_whose_only_model_failed_is_blocked(tmp_path: Path, ray: InRaysPlace, lost: bool) -> None:
+    ray.fails, ray.loses = ({"other"}, {"good"}) if lost else ({"good", "other"}, set())
+    stages = Toy(MODELS, name="models"), Reading(ONLY, needs=("models",), name="reads_good")
+    done = do(tmp_path, suite(*stages), "reads_good")
+    assert done["reads_good"].state == "blocked"
+    assert done["reads_good"].error == "needs models's good, which failed"
+    assert "only" not in ray.started
+
+
+def test_stage_reads_what_it_says_and_no_other_record(tmp_path: Path, ray: InRaysPlace) -> None:
+    of = suite(Toy(MODELS, name="models"), Reading(ONLY, needs=("models",), name="reads_good"))
+    do(tmp_path, of, "reads_good")
+    context = book(of, tmp_path).context("reads_good")
+    assert not context.planning
+    assert list(context.records("models")) == ["good"]
+
+
+def _unable() -> Figure:
+    raise ValueError("no\nink")
+
+
+class Sketching(Telling):
+    """Its second figure fails, as long as there is no ink; or what makes the figures does."""
+
+    ink = False
+    draws = True
+
+    def figures(self, context: Context[Nothing], tables: Tables) -> Iterator[Picture]:
+        yield Picture("first", "One.", Figure)
+        yield Picture("second", "Two.", Figure if self.ink else _unable)
+        if not self.draws:
+            raise ImportError("no pencil")
+        yield Picture("third", "Three.", Figure)
+
+
+def test_figure_that_fails_is_a_warning_and_the_next_command_draws_it(tmp_path: Path, ray: InRaysPlace) -> None:
+    ill = suite(Sketching(), training("after", "toy"))
+    done = do(tmp_path, ill, "after")
+    assert states(done) == {"toy": "done", "after": "done"}
+    assert done["toy"].warnings == ("figures/second: ValueError: no ink",)
+    assert list(done["toy"].captions) == ["first", "third"]
+    assert "figures/second.png" not in done["toy"].files
+    manifest = Run(tmp_path).manifest()
+    assert damage(Run(tmp_path), manifest) == {"toy": []}
+    (row, _) = Run(tmp_path).table("stages").to_dict("records")
+    assert row["state"] == "done"
+
+    well = book(suite(Sketching(ink=True), training("after", "toy")), tmp_path)
+    plan = Plan.make(well, ["after"], manifest, damage(well.run, manifest))
+    assert [stage.name for stage in plan.to_do] == ["toy"]
+    Scheduler(plan, manifest or Manifest(name="toy"), quiet(), lambda: NO_CLUSTER).run()
+    after = Run(tmp_path).manifest()
+    assert after is not None
+    assert (after.stages["toy"].warnings, list(after.stages["toy"].captions)) == ((), ["first", "second", "third"])
+    assert damage(well.run, after) == {}
+    assert ray.trained == ["after"]
+
+
+class Drawing(Telling):
+    """Draws a figure with text, in the program's style."""
+
+    def figures(self, context: Context[Nothing], tables: Tables) -> Iterator[Picture]:
+        from orchestrator.figures.images import image_grid
+
+        yield Picture("grid", "A grid.", image_grid, np.zeros((1, 2, 28, 28)), ["row"], ["a", "b"], "A $x_1$ title")
+
+
+DRAW = """
+from pathlib import Path
+import numpy as np
+from orchestrator.run import main
+from orchestrator.engine.stage_run import drawn
+from orchestrator.engine.stage import Picture
+main(["status"])
+import matplotlib
+from orchestrator.figures.images import image_grid
+assert matplotlib.rcParams["text.usetex"], "the user's file is read"
+picture = Picture("grid", "A grid.", image_grid, np.zeros((1, 2, 28, 28)), ["row"], ["a", "b"], "A $x_1$ title")
+for suffix, content in drawn(picture).items():
+    Path(f"grid.{suffix}").write_bytes(content)
+"""
+FOREIGN = """
+text.usetex: True
+axes.facecolor: black
+axes.grid: False
+font.family: serif
+font.size: 30
+image.interpolation: bilinear
+savefig.dpi: 17
+savefig.bbox: tight
+savefig.transparent: True
+svg.fonttype: none
+svg.hashsalt: theirs
+mathtext.fontset: cm
+"""
+
+
+def test_figures_are_the_same_bytes_whatever_the_environment_brings(tmp_path: Path) -> None:
+    entry = do(tmp_path / "here", suite(Drawing()), "toy")["toy"]
+    assert not entry.warnings
+    (tmp_path / "matplotlibrc").write_text(FOREIGN)
+    brought = {
+        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+        "MPLCONFIGDIR": "/proc/none",
+        "SOURCE_DATE_EPOCH": "0",
+        "LC_ALL": "C",
+        "PYTHONPATH": str(REPOSITORY),
+    }
+    done = subprocess.run([sys.executable, "-c", DRAW], cwd=tmp_path, env=os.environ | brought, capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()
+    for suffix in ("png", "svg"):
+        here = tmp_path / "here" / "figures" / f"grid.{suffix}"
+        assert (tmp_path / f"grid.{suffix}").read_bytes() == here.read_bytes()
+
+
+def test_what_makes_figures_may_fail_as_a_whole(tmp_path: Path) -> None:
+    entry = do(tmp_path, suite(Sketching(ink=True, draws=False)), "toy")["toy"]
+    assert (entry.state, entry.warnings) == ("done", ("figures: ImportError: no pencil",))
+    assert list(entry.captions) == ["first", "second"]
+
+
+def test_disk_that_takes_no_figure_ends_the_run(tmp_path: Path) -> None:
+    (tmp_path / "figures").touch()
+    with pytest.raises(UserError, match=r"figures/plot.png cannot be written"):
+        do(tmp_path, suite(Telling()), "toy")
+
+
+RING = """
+import time
+time.sleep(0.3)
+import {other}.deep
+"""
+STAGE = """
+from orchestrator.engine.stage import Stage, Table
+from tests.command import REPOSITORY
+from tests.engine.toy import Nothing
+
+class Ring(Stage):
+    settings = Nothing
+
+    def __init__(self, name):
+        self.name = name
+
+    def results(self, context, records):
+        if self.name == "one":
+            import ring_one.deep
+        else:
+            from ring_stages import other
+            other.work()
+        return iter(())
+"""
+WORK = """
+def work():
+    import ring_two.deep
+"""
+
+
+def test_stages_that_end_together_import_what_they_need_one_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two packages import modules of each other; a thread begins at each of them. Python fails one of these."""
+    modules = {
+        "ring_one/__init__.py": RING.format(other="ring_two"),
+        "ring_one/deep.py": "",
+        "ring_two/__init__.py": RING.format(other="ring_one"),
+        "ring_two/deep.py": "",
+        "ring_stages/__init__.py": STAGE,
+        "ring_stages/other.py": WORK,
+    }
+    for name, source in modules.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    from ring_stages import Ring  # type: ignore[import-not-found]
+
+    done = do(tmp_path / "run", suite(Ring("one"), Ring("two")), "one", "two")
+    assert {name: (entry.state, entry.error) for name, entry in done.items()} == dict.fromkeys(
+        ("one", "two"), ("done", None)
+    )
+
+
+def test_run_whose_folder_was_renamed_goes_on_under_its_new_name(tmp_path: Path, ray: InRaysPlace) -> None:
+    of = replace(suite(Telling()), epilogue=lambda *told: {"page": told[2].name.encode()})
+
+    def commanded(name: str) -> bytes:
+        of_run = book(of, tmp_path / name, name=name, resources={"free_gigabytes": 0})
+        assert run(of_run, ["toy"]) == 0
+        return of_run.run.read("page")
+
+    assert commanded("before") == b"before"
+    (tmp_path / "before").rename(tmp_path / "after")
+    table = (tmp_path / "after" / "tables" / "told.parquet").stat()
+    assert commanded("after") == b"after"
+    assert (tmp_path / "after" / "tables" / "told.parquet").stat() == table, "nothing is done again"
+    manifest = Run(tmp_path / "after").manifest()
+    assert manifest is not None
+    assert manifest.name == "after"
 
 
 def test_data_that_cannot_be_had_end_the_run_before_ray_is_looked_for(tmp_path: Path, ray: InRaysPlace) -> None:

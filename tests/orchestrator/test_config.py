@@ -256,7 +256,8 @@ KNOWN = {part for name, _ in leaves(PAPER) for part in name.split(".")}
 def test_any_unknown_name_in_any_section_is_refused_in_one_line(
     fuzzed_config: Path, section: tuple[str, ...], content: dict[object, object]
 ) -> None:
-    names = [".".join([*section, str(key)]) for key in content]
+    as_typed = yaml.load(yaml.safe_dump(content), Loader=yaml.BaseLoader)
+    names = [".".join([*section, key]) for key in as_typed]
     for part in reversed(section):
         content = {part: content}
     fuzzed_config.write_text(yaml.safe_dump(content, allow_unicode=False))

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from orchestrator.engine.manifest import SCHEMA_VERSION, Manifest
-from orchestrator.engine.results import Run
+from orchestrator.engine.results import Run, pooled
 from orchestrator.engine.tables import CATEGORY, STAGES, Row, as_parquet, to_arrow
 from orchestrator.paper import suite
 from orchestrator.report import CLAIMS
@@ -174,3 +174,21 @@ def test_a_table_survives_a_round_through_pandas_with_its_origin(tmp_path: Path)
     again = io.BytesIO()
     table.to_parquet(again)
     assert pd.read_parquet(again).attrs == table.attrs
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_tables_of_several_runs_are_pooled_into_one_with_their_types(tmp_path: Path, name: str) -> None:
+    texts = [field.name for field in TABLES[name] if field.type == CATEGORY]
+    places = [str(tmp_path / run) for run in ("one", "other", "empty")]
+    for number, place in enumerate(places):
+        rows = [dict(row) for row in made_up_rows(name, num_rows=3 - 3 * (number == 2))]
+        for row in rows:
+            row.update({text: f"of {number}" for text in texts})
+        written(Path(place), name, rows)
+    table, alone = pooled(places, name), Run(places[0]).table(name)
+    assert list(table.columns) == ["run", *alone.columns]
+    assert list(table["run"]) == [places[0]] * 3 + [places[1]] * 3
+    for column in alone:
+        assert table[column].dtype.name == alone[column].dtype.name, column
+    for text in texts:
+        assert list(table[text]) == ["of 0"] * 3 + ["of 1"] * 3

@@ -255,3 +255,9 @@ def test_less_of_a_setting_than_the_paper_has_is_told_of_where_it_matters_and_no
             assert len(lines) == 1
             assert lines[0].endswith(field.what)
         assert all(before[name] != after[name] for name in told)
+
+
+def test_fewer_losses_of_the_gans_are_told_of_where_they_are_tuned_and_their_seeds_are_not() -> None:
+    told = suite().reduced(changed(PAPER, gan={"losses": ("minimax",), "num_seeds": 1, "search": {"on": True}}))
+    assert told["gan_search"] == ["1 instead of 2 losses of the generator"]
+    assert told["gan"] == ["1 instead of 2 losses of the generator", "1 instead of 3 seeds of each GAN"]

@@ -182,6 +182,37 @@ def test_damaged_gzip_stream_is_named_with_what_is_wrong(unpacked: Path, tmp_pat
     assert complaint(tmp_path).startswith(f"{path} {expected}")
 
 
+@pytest.mark.parametrize("names", ["dots", "dots, packed", "packed, no .gz"])
+def test_files_may_have_the_names_that_programs_and_mirrors_give_them(
+    data: FashionMnist, unpacked: Path, tmp_path: Path, names: str
+) -> None:
+    linked(unpacked, tmp_path, without=LABELS)
+    content, name = (unpacked / LABELS).read_bytes(), LABELS.replace("-idx", ".idx") if "dots" in names else LABELS
+    path = tmp_path / (f"{name}.gz" if names == "dots, packed" else name)
+    path.write_bytes(gzip.compress(content, 1) if "packed" in names else content)
+    assert equal(load(tmp_path), data)
+    path.write_bytes(path.read_bytes()[:-9])
+    assert complaint(tmp_path).startswith(f"{path} is truncated")
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "loop"])
+def test_what_is_no_file_is_named_and_not_read(unpacked: Path, tmp_path: Path, kind: str) -> None:
+    path = linked(unpacked, tmp_path, without=LABELS) / LABELS
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/dev/zero" if kind == "device" else path.name)
+    said = "cannot be read: Too many levels" if kind == "loop" else "is no file but a pipe"
+    assert complaint(tmp_path).startswith(f"{path} {said}")
+
+
+def test_folders_that_link_to_themselves_are_searched_once_more_at_most(
+    data: FashionMnist, unpacked: Path, tmp_path: Path
+) -> None:
+    (linked(unpacked, tmp_path / "a") / "again").symlink_to(tmp_path)
+    assert equal(load(tmp_path), data)
+
+
 def test_of_several_damaged_copies_the_outermost_is_named(unpacked: Path, tmp_path: Path) -> None:
     linked(unpacked, tmp_path, without=LABELS)
     (tmp_path / "deeper").mkdir()
@@ -281,6 +312,41 @@ def mirror(packed: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]
 
 
 @needs_apt_get
+def no_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, home: str) -> Path:
+    """A user with this home and nothing in the cache; the cache that stands in."""
+    for name in ("XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os.path, "expanduser", lambda path: home)
+    monkeypatch.setattr(fashion_mnist, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(fashion_mnist, "_DEBIAN_FOLDER", tmp_path / "none")
+    return tmp_path / f"fashion-mnist-orchestrator-{os.getuid()}"
+
+
+@pytest.mark.parametrize("home", ["~", "", "/dev/null", "/proc/none"])
+def test_user_without_a_home_that_can_be_written_has_a_cache_among_the_temporary_folders(
+    data: FashionMnist, unpacked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: str
+) -> None:
+    cache = no_home(monkeypatch, tmp_path, home)
+    monkeypatch.setattr(fashion_mnist, "_from_torchvision", lambda folder: linked(unpacked, folder / "source"))
+    announced: list[str] = []
+    assert equal(load(announce=announced.append), data)
+    assert sorted(os.listdir(cache)) == sorted(NAMES)
+    assert cache.stat().st_mode & 0o777 == 0o700
+    if home.startswith("/"):
+        assert f"{home}/.cache/fashion-mnist-orchestrator cannot be written (" in announced[0]
+        assert announced[0].endswith("; XDG_CACHE_HOME may name another folder")
+    assert equal(load(announce=pytest.fail), data), "it is found there the next time"
+
+
+def test_temporary_cache_of_another_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = no_home(monkeypatch, tmp_path, "/proc/none")
+    (tmp_path / "theirs").mkdir()
+    cache.symlink_to(tmp_path / "theirs")
+    with pytest.raises(DataError, match=r"\(it is another user's\); XDG_CACHE_HOME may name another folder"):
+        load(announce=lambda line: None)
+    assert os.listdir(tmp_path / "theirs") == []
+
+
 @needs_torchvision
 def test_damaged_cache_with_leftovers_is_passed_over_and_fetched_again(
     data: FashionMnist, unpacked: Path, tmp_path: Path, mirror: list[str]

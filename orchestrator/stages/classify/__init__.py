@@ -83,6 +83,9 @@ class Classify(Stage[Settings, ClassifierSettings]):
     def needs(self, own: Settings) -> tuple[str, ...]:
         return ("refit",)
 
+    def reads_only(self, context: Context[Settings]) -> Mapping[str, Sequence[str]]:
+        return {"refit": ("best",)}
+
     def trials(self, context: Context[Settings]) -> Iterator[Trial[ClassifierSettings]]:
         """Every input, architecture and seed."""
         own, num_images = context.own, context.section(Data).num_train

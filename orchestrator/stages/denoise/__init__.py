@@ -5,7 +5,7 @@ Autoencoders trained on clean images stand beside two trained on noisy ones and 
 the same noise, drawn once per image, kind and level.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from typing import Annotated, Any, ClassVar
 
@@ -20,6 +20,7 @@ from orchestrator.stages.sections import Data, Distinct, Share
 from trainables.noise import Noise
 
 WHICH = (category("model", "model of models/, median_filter (3 x 3) or gaussian_filter (sigma 1 pixel)"), *NOISE)
+AUTOENCODERS = ("best", "paper_table1", "denoise_zeroed", "denoise_gaussian")
 CORRELATION = "rank correlation of gain and"
 
 
@@ -82,6 +83,9 @@ class Denoise(Stage[Settings, Any]):
 
     def needs(self, own: Settings) -> tuple[str, ...]:
         return ("refit",)
+
+    def reads_only(self, context: Context[Settings]) -> Mapping[str, Sequence[str]]:
+        return {"refit": AUTOENCODERS}
 
     def results(self, context: Context[Settings], records: Sequence[Record[Any]]) -> Iterator[Table]:
         from orchestrator.stages.denoise.measure import measured

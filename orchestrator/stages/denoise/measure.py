@@ -14,7 +14,7 @@ from scipy.stats import bootstrap, rankdata, spearmanr
 
 from orchestrator.engine.stage import Context, Table
 from orchestrator.stages.architectures import final_model
-from orchestrator.stages.denoise import Settings
+from orchestrator.stages.denoise import AUTOENCODERS, Settings
 from orchestrator.stages.measures import Pixels, mse_of_each
 from trainables.autoencoder import reconstruct_pixels
 from trainables.fashion_mnist import CLASS_NAMES
@@ -24,7 +24,6 @@ from trainables.noise import Noise, add_noise
 Values = NDArray[np.float64]
 Columns = dict[str, Any]
 Denoiser = Callable[[Pixels], Pixels]
-AUTOENCODERS = ("best", "paper_table1", "denoise_zeroed", "denoise_gaussian")
 PER_IMAGE = ("best", "paper_table1")
 """Models whose every image is a row of denoising_images."""
 AUTHOR_IMAGE = 7418

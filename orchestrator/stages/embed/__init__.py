@@ -7,7 +7,7 @@ is fitted to training images, test images are added, and their class is told fro
 Everything runs on one thread, so that the same seed gives the same plane.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
@@ -77,6 +77,9 @@ class Embed(Stage[Settings, Any]):
 
     def needs(self, own: Settings) -> tuple[str, ...]:
         return ("refit",)
+
+    def reads_only(self, context: Context[Settings]) -> Mapping[str, Sequence[str]]:
+        return {"refit": ("two_dim",)}
 
     def results(self, context: Context[Settings], records: Sequence[Record[Any]]) -> Iterator[Table]:
         from orchestrator.stages.embed.measure import measured

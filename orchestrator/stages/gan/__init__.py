@@ -9,14 +9,13 @@ and the test images they are the floor.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 
 from numpy.typing import NDArray
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from orchestrator.engine.records import Record, Trial
-from orchestrator.engine.settings import Scale, Section
+from orchestrator.engine.settings import LocalPath, Scale, Section
 from orchestrator.engine.stage import Context, Model, Picture, Stage, Table, Tables, Worker
 from orchestrator.engine.tables import EPOCH, EPOCHS, ERROR, SECONDS, SEED, STATE, schema
 from orchestrator.stages.columns import CLASS_ENTROPY, GAN_MEANS, LOSS, boolean, category, integer, real, text
@@ -62,13 +61,16 @@ class Settings(GanRecipe, Section):
 
     epochs: Annotated[int, Field(ge=1), Scale("epochs a GAN")] = GanRecipe.model_fields["epochs"].default
     """Epochs of each."""
-    losses: Annotated[Distinct[Loss], Scale("losses of the generator")] = ("minimax", "non_saturating")
+    losses: Annotated[Distinct[Loss], Scale("losses of the generator", also=("gan_search",))] = (
+        "minimax",
+        "non_saturating",
+    )
     """Which losses, each a GAN of its own."""
     num_seeds: Annotated[int, Field(ge=1), Scale("seeds of each GAN")] = 3
     """Seeds of each, counted from the run's."""
     num_workers: int | None = Field(default=None, ge=1)
     """Workers that share each training; by default two on cores, one on GPUs."""
-    inception_weights: Path | None = None
+    inception_weights: LocalPath | None = None
     """File with torch-fidelity's weights of Inception-v3, for Frechet distances that compare with published ones."""
     search: GanSearch = GanSearch()
 
@@ -150,6 +152,9 @@ class Gan(Stage[Settings, ScoredGan]):
     def needs(self, own: Settings) -> tuple[str, ...]:
         return ("classify", "gan_search") if own.search.on else ("classify",)
 
+    def reads_only(self, context: Context[Settings]) -> Mapping[str, Sequence[str]]:
+        return {"classify": (scoring_key(context),)}
+
     def num_workers(self, own: Settings) -> int | None:
         return own.num_workers
 
@@ -221,11 +226,16 @@ def best_of(records: Collection[Record[ScoredGan]], metric: str) -> dict[Loss, R
     return best
 
 
-def scoring_record(context: Context[Any]) -> Record[ClassifierSettings]:
-    """The training of the classifier of raw images whose features distances are taken in."""
+def scoring_key(context: Context[Any]) -> str:
+    """Name of that training of classify whose classifier gives the features."""
     from orchestrator.stages.classify import key_of
 
-    return context.records("classify")[key_of("raw", "cnn", context.seed)]
+    return key_of("raw", "cnn", context.seed)
+
+
+def scoring_record(context: Context[Any]) -> Record[ClassifierSettings]:
+    """The training of the classifier of raw images whose features distances are taken in."""
+    return context.records("classify")[scoring_key(context)]
 
 
 def scored_trial(

@@ -19,7 +19,16 @@ from orchestrator.engine.stage import Context, Picture, Stage, Table, Tables, Wo
 from orchestrator.engine.study import Suggested
 from orchestrator.engine.tables import STATE, TRIAL, schema
 from orchestrator.stages.columns import CLASS_ENTROPY, GAN_MEANS, LOSS, TRIAL_OUTCOME, integer, real
-from orchestrator.stages.gan import TUNED, GanSearch, ScoredGan, Settings, best_of, scored_trial, scoring_record
+from orchestrator.stages.gan import (
+    TUNED,
+    GanSearch,
+    ScoredGan,
+    Settings,
+    best_of,
+    scored_trial,
+    scoring_key,
+    scoring_record,
+)
 from orchestrator.stages.measures import training_row
 from orchestrator.stages.sections import Data
 from trainables.epoch import Epoch
@@ -63,6 +72,9 @@ class Tuning(Stage[GanSearch, ScoredGan]):
 
     def needs(self, own: GanSearch) -> tuple[str, ...]:
         return ("classify",)
+
+    def reads_only(self, context: Context[GanSearch]) -> Mapping[str, Sequence[str]]:
+        return {"classify": (scoring_key(context),)}
 
     def trials(self, context: Context[GanSearch]) -> Suggested:
         """As each loss's sampler suggests them, the losses by turns."""

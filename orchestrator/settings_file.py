@@ -1,0 +1,111 @@
+"""A YAML file of settings, read as it was typed: each setting makes of its text what it makes of a flag's.
+
+YAML itself would take 0100 for 64, 1:30 for 90, no for false and a name's second value for its only one.
+"""
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
+from itertools import count
+from typing import Any
+
+import yaml
+
+from orchestrator.engine.settings import UserError
+
+LONGEST_BYTES, MOST_VALUES = 1_000_000, 10_000
+"""What no file of settings is longer than; a few lines of aliases may stand for millions of values."""
+PLAIN = {f"tag:yaml.org,2002:{kind}" for kind in ("str", "seq", "map")}
+
+
+def read_settings(path: str, known: Mapping[str, Any]) -> dict[str, Any]:
+    """What a file changes of the known settings, nested as they are, its names seen to be settings.
+
+    Values are text, lists of text, and None where nothing or null stands; whole numbers are numbers.
+
+    Raises:
+        UserError: the file is not YAML, names a setting that is unknown, or one twice.
+    """
+    where, root = f"--config {path}", _parsed(path)
+    if root is None or (isinstance(root, yaml.ScalarNode) and _scalar(root) is None):
+        return {}
+    if not isinstance(root, yaml.MappingNode):
+        kind = "list" if isinstance(root, yaml.SequenceNode) else "str"
+        raise UserError(f"{where}: expected settings as 'name: value', found a {kind}")
+    try:
+        return _Reader(path).section(root, known)
+    except RecursionError:
+        raise UserError(f"{where}: it is nested without end") from None
+
+
+def similar(name: str, known: Iterable[str]) -> str:
+    """A hint at the known name that was probably meant; empty where none is near."""
+    close = get_close_matches(name, list(known), n=1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _parsed(path: str) -> yaml.Node | None:
+    where = f"--config {path}"
+    try:
+        with open(os.path.expanduser(path), "rb") as file:
+            content = file.read(LONGEST_BYTES + 1)
+        if len(content) > LONGEST_BYTES:
+            raise UserError(f"{where}: is longer than {LONGEST_BYTES:,} bytes, and no file of settings")
+        root: yaml.Node | None = yaml.compose(content, Loader=yaml.BaseLoader)
+    except OSError as error:
+        raise UserError(f"{where}: {error.strerror or error}") from None
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise UserError(f"{where} is not YAML: {' '.join(str(error).split())[:200]}") from None
+    if root is not None and root.tag not in PLAIN:
+        raise UserError(f"{where} is not YAML without tags: it is a {root.tag}")
+    return root
+
+
+class _Reader:
+    def __init__(self, path: str) -> None:
+        self._path, self._num_values = path, count()
+
+    def section(self, node: yaml.MappingNode, known: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+        """A section's settings, by name with underscores."""
+        told = {}
+        for raw_key, value in self._pairs(node, prefix):
+            key = raw_key.replace("-", "_")
+            if key not in known or (not prefix and key in {"config", "preset"}):
+                rule = "is given on the command line only" if key in known else f"is unknown{similar(key, known)}"
+                raise UserError(f"{self._path}: the setting {prefix}{raw_key} {rule}")
+            told[key] = self._value(value, f"{prefix}{key}", known[key])
+        return told
+
+    def _pairs(self, node: yaml.MappingNode, prefix: str) -> Iterator[tuple[str, yaml.Node]]:
+        lines: dict[str, int] = {}
+        for name, value in node.value:
+            key = name.value if isinstance(name, yaml.ScalarNode) else "that is no text"
+            line, same = name.start_mark.line + 1, key.replace("-", "_")
+            if same in lines:
+                raise UserError(f"{self._path}: {prefix}{key} stands there twice, in lines {lines[same]} and {line}")
+            lines[same] = line
+            yield key, value
+
+    def _value(self, node: yaml.Node, setting: str, known: object = None) -> Any:
+        if node.tag not in PLAIN:
+            raise UserError(f"{self._path}: {setting} has the tag {node.tag}; write the value as it is meant")
+        if next(self._num_values) > MOST_VALUES:
+            raise UserError(f"{self._path}: {setting} has more than {MOST_VALUES:,} values")
+        if isinstance(known, Mapping):
+            if not isinstance(node, yaml.MappingNode):
+                raise UserError(f"{self._path}: {setting} is a section; write its settings below it, indented")
+            return self.section(node, known, f"{setting}.")
+        if isinstance(node, yaml.SequenceNode):
+            return [self._value(value, setting) for value in node.value]
+        if isinstance(node, yaml.MappingNode):
+            return {key: self._value(value, setting) for key, value in self._pairs(node, f"{setting}.")}
+        assert isinstance(node, yaml.ScalarNode)
+        return _scalar(node)
+
+
+def _scalar(node: yaml.ScalarNode) -> str | int | None:
+    text, plain = str(node.value), node.style is None
+    if not text or (plain and text in {"null", "Null", "NULL"}):
+        return None
+    return int(text) if plain and re.fullmatch(r"-?(0|[1-9]\d{0,18})", text) else text
