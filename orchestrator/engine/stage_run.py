@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import threading
 import time
@@ -11,9 +10,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from orchestrator.engine.book import Book
+from orchestrator.engine.drawing import drawn
 from orchestrator.engine.folder import digest
 from orchestrator.engine.imports import import_all
 from orchestrator.engine.manifest import Manifest, StageState, State
@@ -28,11 +28,6 @@ from orchestrator.engine.tables import STAGES, as_parquet
 from orchestrator.engine.tally import Tally
 from orchestrator.engine.worker import Job
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-_DRAWING = threading.Lock()
-"""matplotlib draws one figure at a time."""
 _ENTERING = threading.Lock()
 """The manifest takes one entry at a time."""
 
@@ -289,26 +284,3 @@ def write_stages(book: Book, manifest: Manifest) -> None:
     name, content = "tables/stages.parquet", as_parquet(STAGES, rows, manifest.attributes("stages", ""))
     if any(book.run.differing({name: digest(content)})):
         book.run.write(name, content)
-
-
-def drawn(picture: Picture) -> dict[str, bytes]:
-    """A picture's files by suffix; the same on every machine, whatever the user's matplotlibrc says."""
-    from matplotlib import rc_context, rcParamsDefault
-
-    defaults: Any = {name: value for name, value in rcParamsDefault.items() if name != "backend"}
-    with _DRAWING, rc_context(defaults):
-        content = picture.draw()
-        return {"gif": content} if isinstance(content, bytes) else rendered(picture.name, content)
-
-
-def rendered(name: str, figure: Figure) -> dict[str, bytes]:
-    """A figure as PNG and as SVG, by suffix; the same figure is the same bytes."""
-    from matplotlib import rc_context
-
-    files = {}
-    for suffix in ("png", "svg"):
-        content = io.BytesIO()
-        with rc_context({"svg.hashsalt": name}):
-            figure.savefig(content, format=suffix, dpi=150, metadata={"Date": None} if suffix == "svg" else None)
-        files[suffix] = content.getvalue()
-    return files

@@ -488,7 +488,7 @@ DRAW = """
 from pathlib import Path
 import numpy as np
 from orchestrator.run import main
-from orchestrator.engine.stage_run import drawn
+from orchestrator.engine.drawing import drawn
 from orchestrator.engine.stage import Picture
 main(["status"])
 import matplotlib

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from orchestrator import stages
-from orchestrator.engine.stage_run import rendered
+from orchestrator.engine.drawing import rendered
 from orchestrator.engine.tables import Row, to_arrow
 from orchestrator.figures import images
 from orchestrator.figures.animation import animation
