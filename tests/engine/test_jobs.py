@@ -57,14 +57,14 @@ def train(folder: Path, so_far: Checkpoint, **facts: Any) -> tuple[StageRun, lis
 
 
 def test_epochs_have_their_numbers_metrics_and_own_seconds_and_their_arrays_are_kept(tmp_path: Path) -> None:
-    so_far = Checkpoint()
+    so_far, started = Checkpoint(), time.perf_counter()
     _, diverged = train(tmp_path, so_far)
+    spent = time.perf_counter() - started
     assert diverged == [None] * 4
     assert [row["epoch"] for row in so_far.rows] == [1, 2, 3, 4]
     assert [row["loss"] for row in so_far.rows] == [4.0, 3.0, 2.0, 1.0]
-    assert sum(row["seconds"] for row in so_far.rows) < 2 * 4 * 0.05 + 0.5
     assert all(row["seconds"] >= 0.05 for row in so_far.rows)
-    assert so_far.rows[-1]["seconds"] < 0.15, "its own, not all before it"
+    assert sum(row["seconds"] for row in so_far.rows) <= spent, "each has its own, not all before it"
     assert set(so_far.arrays) == {"scale", *(f"of epoch {number}" for number in (1, 2, 3, 4))}
     assert so_far.arrays["scale"].tolist() == [7.0]
 
