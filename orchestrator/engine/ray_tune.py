@@ -236,7 +236,7 @@ class _Watchdog(tune.Callback):
 
 def why_ended(text: str) -> str:
     """Why Ray says that it has lost a worker, in a line for the user; empty where that tells him nothing."""
-    address = re.search(r"\bip: (\S+)", text)
+    address = re.search(r"(?i)\bip: ([\w.:]+)", text)
     where = f" {address[1]}" if address else ""
     if "low on memory" in text:
         return f"the node{where} ran out of memory, and Ray ended it: fewer at once need less (--resources.slots)"

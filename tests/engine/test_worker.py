@@ -81,10 +81,8 @@ def test_device_that_torch_cannot_use_is_the_machine_s_fault() -> None:
 
 
 def test_why_ray_ended_a_worker_is_told_with_the_mend_where_its_memory_ran_out() -> None:
-    text = """The actor died unexpectedly before finishing this task.
-\tclass_name: ImplicitFunc
-\tip: 10.0.0.7
-1 worker(s) were killed due to the node running low on memory."""
+    text = """Task was killed due to the node running low on memory.
+Memory on the node (IP: 10.0.0.7, ID: 8c5a14) where the task was running was 21.91GB / 33.28GB"""
     assert why_ended(text) == (
         "the node 10.0.0.7 ran out of memory, and Ray ended it: fewer at once need less (--resources.slots)"
     )
