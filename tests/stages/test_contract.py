@@ -25,7 +25,7 @@ from orchestrator.engine.tables import to_arrow
 from orchestrator.paper import suite
 from tests.command import Smoke
 from tests.orchestrator.copies import copy_of
-from tests.stages.made_up import done
+from tests.stages.made_up import book_of, done, trained
 
 AnyStage = Stage[Any, Any]
 PAPER, SMOKE = suite().preset(suite().full), suite().preset("smoke")
@@ -261,3 +261,26 @@ def test_fewer_losses_of_the_gans_are_told_of_where_they_are_tuned_and_their_see
     told = suite().reduced(changed(PAPER, gan={"losses": ("minimax",), "num_seeds": 1, "search": {"on": True}}))
     assert told["gan_search"] == ["1 instead of 2 losses of the generator"]
     assert told["gan"] == ["1 instead of 2 losses of the generator", "1 instead of 3 seeds of each GAN"]
+
+
+def test_final_model_that_diverged_blocks_denoising_and_no_classifier_or_gan(tmp_path: Path) -> None:
+    book = book_of(tmp_path)
+
+    def how(trial: Any) -> tuple[list[dict[str, float]], str | None]:
+        rows = [{"epoch": n + 1, "seconds": 1.0, "val_mse": 0.1, "train_mse": 0.1} for n in range(trial.epochs)]
+        return rows, "it diverged" if trial.key == "denoise_gaussian" else None
+
+    for name in ("search", "refit"):
+        trained(book, name, how)
+    lacking = {name: book.lacking("refit", name) for name in ("denoise", "classify", "embed")}
+    assert lacking == {"denoise": "refit's denoise_gaussian", "classify": "", "embed": ""}
+    assert not book.context("classify").planning
+    assert all(trial.address for trial in book.study("classify").trials)
+
+
+@every(suite().stages)
+def test_records_that_a_stage_reads_are_of_trainings_that_there_are(stage: AnyStage, tmp_path: Path) -> None:
+    book = book_of(tmp_path, gan={"search": {"on": True}, "inception_weights": Path("none")})
+    for need, keys in stage.reads_only(book.context(stage.name)).items():
+        assert need in book.needs(stage.name)
+        assert set(keys) <= {trial.key for trial in book.study(need).trials}
