@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from orchestrator.engine.book import Book
 from orchestrator.engine.cluster import Cluster, connect
@@ -157,21 +158,21 @@ def connected(stack: ExitStack, book: Book, progress: Progress) -> Cluster:
         bad = [node for node in nodes if node.unusable]
         if any(node.gpus and not node.unusable for node in nodes):
             for node in bad:
-                leave_out(node.id)
+                cluster.left_out[node.id] = [leave_out(node.id)]
                 progress.say(f"{''.join(complaints([node]))}; it is left out")
             nodes = [node for node in nodes if node not in bad]
         refuse(nodes, progress.say)
     return cluster
 
 
-def leave_out(node_id: str) -> None:
-    """Keep trainings off a node until this process disconnects, by taking all that it has."""
+def leave_out(node_id: str) -> Any:
+    """Keep trainings off a node until this process disconnects, by taking all that it has; what takes it."""
     import ray
     from ray.util import placement_group
 
     (has,) = (node["Resources"] for node in ray.nodes() if node["NodeID"] == node_id)
     taken = {kind: has[kind] for kind in ("CPU", "GPU") if has.get(kind)}
-    placement_group([taken], bundle_label_selector=[{"ray.io/node-id": node_id}])
+    return placement_group([taken], bundle_label_selector=[{"ray.io/node-id": node_id}])
 
 
 def _connected(stack: ExitStack, book: Book, progress: Progress) -> Cluster:

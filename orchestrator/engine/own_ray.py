@@ -64,6 +64,8 @@ def _started(folder: Path, log_file: Path, **arguments: Any) -> Any:
                 num_gpus=0 if os.environ.get("CUDA_VISIBLE_DEVICES") == "-1" else None,
                 object_store_memory=store if allowance.memory_bytes() < _physical_bytes() else None,
                 _temp_dir=str(folder / RAYS),
+                # Of no use to trainings, which have an environment; and where they are late this call never returns.
+                _system_config={"prestart_worker_first_driver": False},
                 **arguments,
             )
         except Exception as error:  # whatever it is, Ray raises the bare class where a process of its own is late
