@@ -7,8 +7,6 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from orchestrator.engine.cluster import Cluster, connect
-from orchestrator.engine.settings import Resources
 from tests.command import Smoke, orchestrate
 
 # Two threads that wait for each other by spinning are very slow where another process wants the core.
@@ -21,20 +19,6 @@ def smoke(tmp_path_factory: pytest.TempPathFactory) -> Smoke:
     finished = orchestrate("all", "--preset", "smoke", "--address", "local", "--runs-dir", runs_dir)
     assert finished.status == 0, finished.err
     return Smoke(runs_dir, finished)
-
-
-@pytest.fixture(scope="module")
-def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Ray in this process, started once for the tests of a module, whose stages its workers can run."""
-    from ray import cloudpickle
-
-    from tests.engine import toy
-
-    for module in (request.module, toy):
-        cloudpickle.register_pickle_by_value(module)  # workers may know another package named tests
-    log_file = tmp_path_factory.mktemp("ray") / "driver.log"
-    with connect("local", Resources(slots=2), log_file=log_file) as cluster:
-        yield cluster
 
 
 @pytest.fixture(scope="session")

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.engine.cluster import Cluster
-from orchestrator.engine.doctor import Node, complaints, examine, look, warnings
+from orchestrator.engine.doctor import Node, complaints, look, warnings
+from orchestrator.engine.provenance import versions
 from orchestrator.engine.results import Run
 from tests.command import orchestrate
 
@@ -55,16 +55,12 @@ def test_node_that_does_not_see_the_drivers_folder_says_so(tmp_path: Path) -> No
     assert look(str(tmp_path / "file"), "probe", 0).storage is not None
 
 
-def test_examination_leaves_nothing_in_the_run_folder(cluster: Cluster, tmp_path: Path) -> None:
-    (node,) = examine(Run(tmp_path), cluster)
-    assert list(complaints([node])) == []
-    assert set(node.versions) == {"python", "ray", "torch"}
-    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
-
-
-def test_doctor_tells_versions_storage_and_rounds(tmp_path: Path) -> None:
+def test_doctor_tells_versions_storage_and_rounds_and_leaves_nothing_but_ray_s_logs(tmp_path: Path) -> None:
     arguments = ("--preset", "paper", "--address", "local", "--resources.slots", "4", "--runs-dir", tmp_path)
     done = orchestrate("doctor", *arguments)
     assert done.status == 0, done.err
     assert "every node reads and writes it" in done.out
+    here = versions(("ray", "torch"))
+    assert f"{here['python']:<10} {here['ray']:<10} {here['torch']}" in done.out
+    assert {path.name for path in (tmp_path / "paper").iterdir()} == {"ray"}
     assert "kfold           27 trainings, 4 at once: 7 rounds" in done.out.splitlines()
