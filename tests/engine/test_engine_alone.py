@@ -57,6 +57,11 @@ def test_what_runs_shared_trainings_is_imported_without_the_experiments() -> Non
     assert not {name for name in loaded if is_in(name, STRANGERS)}
 
 
+def test_commands_are_imported_without_what_only_trainings_tables_and_figures_need() -> None:
+    heavy = ("matplotlib", "pandas", "sklearn", "scipy", "torch", "ray", "optuna")
+    assert not {name for name in loaded_by("orchestrator.run") if is_in(name, heavy)}
+
+
 def imports(tree: ast.AST, *, in_functions: bool) -> Iterator[str]:
     """What a module imports, also under TYPE_CHECKING: modules, and names that may be modules."""
     for node in ast.iter_child_nodes(tree):
