@@ -55,8 +55,12 @@ def local_path(path: str) -> str:
     """A path on this machine with ~ and ~user spelled out; ValueError where that is not to be had."""
     if re.search(r"[\0-\x1f\x7f]", path):
         raise ValueError(f"{path!r} has characters that no name of a folder has")
-    if re.search(r"[\ud800-\udfff]", path):
-        raise ValueError(f"{path!r} is not UTF-8; with LC_ALL=C.UTF-8 it may be")
+    try:
+        named_alike = os.fsencode(path) == path.encode()
+    except UnicodeEncodeError:
+        named_alike = False
+    if not named_alike:
+        raise ValueError(f"{path!a} is not UTF-8 here; with LC_ALL=C.UTF-8 it may be")
     expanded = os.path.expanduser(path)
     if expanded.startswith("~"):
         raise ValueError(f"whose home is {path!r}? there is no such user; write the folder in full")

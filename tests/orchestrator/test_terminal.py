@@ -45,10 +45,9 @@ def test_closed_streams_lead_nowhere(tmp_path: Path) -> None:
     "environment",
     [
         {"PYTHONIOENCODING": "ascii"},
-        {"PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "LC_ALL": "POSIX"},
         {"PYTHONIOENCODING": "latin-1", "COLUMNS": "1", "TERM": "dumb"},
     ],
-    ids=["ascii", "POSIX", "latin-1"],
+    ids=["ascii", "latin-1"],
 )
 def test_what_a_terminal_cannot_show_it_shows_in_another_way(tmp_path: Path, environment: dict[str, str]) -> None:
     (tmp_path / "s.yaml").write_text("runs_dir: 日本", encoding="utf-8")
@@ -56,6 +55,15 @@ def test_what_a_terminal_cannot_show_it_shows_in_another_way(tmp_path: Path, env
     assert (status, err) == (0, "")
     assert out.count("\\u65e5\\u672c/laptop") == 2
     assert "search" in out
+
+
+def test_without_utf_8_there_is_a_plan_and_folders_that_cannot_be_named_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text("runs_dir: 日本", encoding="utf-8")
+    posix = {"PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "LC_ALL": "POSIX"}
+    status, out, err = shell("RUN plan search; RUN status --config s.yaml", tmp_path, **posix)
+    assert "nothing was started" in out
+    assert (status, len(err.splitlines())) == (2, 1)
+    assert "runs_dir: '\\u65e5\\u672c' is not UTF-8 here; with LC_ALL=C.UTF-8 it may be" in err
 
 
 @pytest.mark.parametrize("columns", ["1", "wide"])
