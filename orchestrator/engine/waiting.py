@@ -129,6 +129,8 @@ def logged(logs: Path) -> str:
     ):
         for file in sorted(logs.glob(pattern), key=lambda it: it.stat().st_mtime, reverse=True):
             lines = [line.strip() for line in file.read_text(errors="replace").splitlines()]
+            if file.suffix == ".err":  # where Ray repeats its own errors
+                lines = [line for line in lines if not line.startswith("[20")]
             if said := [line for line in lines if line and any(mark in line for mark in marks)]:
                 return f"{said[-1][-300:]} ({file.name})"
     return "Ray's logs say nothing of it"
