@@ -16,6 +16,7 @@ from orchestrator.engine.records import Checkpoint, Record, Rows
 from orchestrator.engine.stage import Worker
 from orchestrator.stages.gan import Gan
 from orchestrator.stages.gan.pictures import _nearest
+from orchestrator.stages.gan.scoring import scoring_inputs
 from tests.stages.games import NUM_TEST, NUM_TRAIN, book_with_a_classifier, images
 from tests.stages.known import given, models_of
 from trainables import classifier
@@ -150,22 +151,23 @@ def test_each_game_s_generator_is_that_of_its_own_nearest_complete_training(
     assert models["generator_minimax"].description["settings"]["loss"] == "minimax"
 
 
-def test_a_generator_is_scored_by_its_own_vectors_images_against_the_test_images(tmp_path: Path) -> None:
-    made = book_with_a_classifier(tmp_path, num_seeds=2, epochs=2, latent_dim=4, **NO_SEARCH)
+def test_a_generator_is_scored_by_its_own_vectors_images_and_the_first_ten_are_kept(tmp_path: Path) -> None:
+    recipe = {"latent_dim": 4, "learning_rate": 0.05, "batch_size": 16, "ema_decay": None}
+    made = book_with_a_classifier(tmp_path, num_seeds=2, epochs=2, **recipe, **NO_SEARCH)
     context, data = made.context("gan"), images(0)
-    inputs = context.inputs
-    torch.testing.assert_close(
-        torch.from_numpy(inputs["real_features"]), features_of(data.test_images), rtol=1e-4, atol=1e-4
-    )
+    of_test = torch.from_numpy(context.inputs["real_features"])
+    torch.testing.assert_close(of_test, features_of(data.test_images), rtol=1e-4, atol=1e-4)
+
+    inputs, real = scoring_inputs(context, data.train_images[:14]), features_of(data.train_images[:14])
     trial = made.study("gan").trials[2]
     assert trial.seed == 2
     settings: GanSettings = trial.config.gan
-    real = features_of(data.test_images)
     for epoch in Gan().train(trial, data, Worker(inputs=inputs)):
         generator, _ = build(settings, seed=0)
         generator.load_state_dict(epoch.state()["model"])
-        drawn = generate(generator, random_vectors(NUM_TEST, settings, 2, 0, 2))
-        np.testing.assert_array_equal(epoch.arrays[f"epoch-{epoch.number:03d}.images"], drawn)
+        drawn = generate(generator, random_vectors(14, settings, 2, 0, 2))
+        assert len({image.numpy().tobytes() for image in drawn}) == 14
+        np.testing.assert_array_equal(epoch.arrays[f"epoch-{epoch.number:03d}.images"], drawn[:10])
         of_drawn = features_of(drawn.numpy())
         assert epoch.metrics["frechet_distance"] == pytest.approx(frechet_distance(of_drawn, real), rel=1e-2)
         assert ("precision" in epoch.metrics) == (epoch.number == 2)
