@@ -144,6 +144,8 @@ def test_records_that_a_stage_to_be_done_builds_on_are_trained_again_where_they_
     manifest = done(of, "first")
     assert to_do(chain(tmp_path), manifest, "third") == []
     assert to_do(chain(tmp_path, force=("second",)), manifest, "third") == ["first", "second", "third"]
+    # A stage that trains again gives other records to what builds on it, whatever the reason was.
+    assert to_do(chain(tmp_path), manifest, "first", damaged=("first",)) == ["first", "second", "third"]
 
 
 def test_what_failed_is_nothing_to_build_on(tmp_path: Path) -> None:
