@@ -9,6 +9,7 @@ from orchestrator.stages.capacity import Capacity
 from orchestrator.stages.classify import Classify
 from orchestrator.stages.denoise import Denoise
 from orchestrator.stages.embed import Embed
+from orchestrator.stages.gan import Gan
 from orchestrator.stages.kfold import Kfold
 from orchestrator.stages.refit import Refit
 from orchestrator.stages.search import Search
@@ -124,4 +125,26 @@ def test_planes_tell_each_measure_by_its_name_beside_the_published_one() -> None
         "pca: accuracy of the nearest neighbours 0.100 among test images, 0.200 for new points (published 0.506); "
         "trustworthiness 0.300 (published 0.913), continuity 0.400, silhouette 0.500 (published -0.033). "
         "New points: the way it is."
+    )
+
+
+def test_games_tell_distance_floor_precision_recall_and_how_many_of_their_own_have_collapsed() -> None:
+    rows = [
+        {"loss": loss, "frechet_distance": distance, "precision": 0.5, "recall": recall, "collapsed": recall < 0.01}
+        for loss, distance, recall in (("minimax", 4.0, 0.0), ("minimax", 8.0, 0.0), ("non_saturating", 3.0, 0.25))
+    ]
+    intervals = [
+        {"loss": "minimax", "num_seeds": 2, "frechet_distance": 6.0, "low": 1.0, "high": 11.0, "floor_ratio": 3.0},
+        {"loss": "non_saturating", "num_seeds": 1, "frechet_distance": 3.0, "low": None, "high": None}
+        | {"floor_ratio": 1.5},
+    ]
+    games = table(rows, floor_distance=2.0, r1_penalty=0.0)
+    minimax, non_saturating = Gan().findings({"gans": games, "gan_intervals": table(intervals)})
+    assert minimax == (
+        "minimax, 2 seed(s): Frechet distance 6.00 (95 % t interval 1.00 to 11.00), 3.0 times the floor of 2.00; "
+        "precision 0.50, recall 0.00; 2 collapsed."
+    )
+    assert non_saturating == (
+        "non-saturating, 1 seed(s): Frechet distance 3.00, 1.5 times the floor of 2.00; precision 0.50, recall 0.25; "
+        "0 collapsed."
     )
