@@ -11,7 +11,6 @@ from orchestrator.stages.classify import Classify
 from orchestrator.stages.gan import Gan
 from orchestrator.stages.gan_inception import Inception
 from orchestrator.stages.gan_search import Tuning
-from tests.stages.known import digest
 from tests.stages.made_up import book_of, recorded
 from trainables import classifier
 from trainables.classifier_settings import ClassifierSettings
@@ -53,5 +52,4 @@ def book_with_a_classifier(folder: Path, *, which: int = 0, **changes: Any) -> B
     """The same, and in the run folder one of the classifiers that know nothing."""
     found = book(folder, **changes)
     recorded(found, "classify", lambda trial: ([], classifier.build(trial.config, seed=which).state_dict()))
-    digest(found, "classify")
     return found

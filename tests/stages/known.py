@@ -1,7 +1,6 @@
 """Images and models made by hand, so that what a stage should make of them can be reckoned in a line of numpy."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -109,17 +108,7 @@ def with_models(folder: Path, images: FashionMnist, *stages: Stage[Any, Any], **
     book = book_of(folder, images, stages=(KnownRefit(), *stages), data=data, **changes)
     rows = last_epochs(train_mse=0.5, test_mse=0.25)
     recorded(book, "refit", lambda trial: (rows, known_weights(KnownRefit.biases[trial.key])))
-    digest(book, "refit")
     return book
-
-
-def digest(book: Book, name: str) -> None:
-    """Have a stage's records tell what came of them, as those that a run writes do."""
-    records = book.records(name)
-    for record in book.study(name).in_order():
-        outcome = records.digest(record.address, record.epochs, record.parts)
-        records.save(replace(record, digest=outcome))
-    book.forget(name)
 
 
 def given(book: Book, name: str, records: Sequence[Record[Any]] | None = None) -> dict[str, Any]:

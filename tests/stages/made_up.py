@@ -11,7 +11,7 @@ from rich.console import Console
 from orchestrator.engine.book import Book
 from orchestrator.engine.manifest import Manifest, StageState
 from orchestrator.engine.progress import Progress
-from orchestrator.engine.records import Checkpoint, Record, Rows, Trial
+from orchestrator.engine.records import Checkpoint, Record, Rows, Trial, digest_of
 from orchestrator.engine.results import Run
 from orchestrator.engine.settings import changed
 from orchestrator.engine.stage import Stage, Worker
@@ -68,7 +68,8 @@ def recorded(book: Book, name: str, how: Callable[[Trial[Any]], tuple[Rows, dict
     records = book.records(name)
     for trial in book.study(name).trials:
         rows, weights = how(trial)
-        parts = tuple(ending for ending, _ in records.save_results(trial, Checkpoint(rows, {"model": weights})))
-        rest: dict[str, Any] = {"parts": parts, "address": trial.address}
+        parts = records.save_results(trial, Checkpoint(rows, {"model": weights}))
+        rest: dict[str, Any] = {"parts": tuple(ending for ending, _ in parts), "address": trial.address}
+        rest |= {"digest": digest_of(rows, parts)}
         records.save(Record(trial.key, trial.config, trial.seed, "complete", rows, **rest))
     book.forget(name)
