@@ -173,9 +173,8 @@ class _Feed(Searcher):
 
     def _lost(self, stage_run: StageRun, key: str, told: dict[str, Any]) -> None:
         why, node = told.get("lost", ""), told["node"] if told.get("unfit") else ""
-        if node and self._nodes.failed(node):
-            why += "; no more trainings there"
-        stage_run.lost(key, why, node)
+        left_out = bool(node) and self._nodes.failed(node)
+        stage_run.lost(key, why + "; no more trainings there" * left_out, node, forgiven=left_out)
 
     def save(self, checkpoint_path: str) -> None:
         pass  # the records have it all

@@ -105,13 +105,13 @@ class StageRun:
                 self._progress.say(f"{self.name}: {line}")
             self._progress.show(self.name, self.standing())
 
-    def lost(self, key: str, why: str = "", node: str = "") -> None:
+    def lost(self, key: str, why: str = "", node: str = "", *, forgiven: bool = False) -> None:
         """A running trial's worker was lost: it waits again, unless that happened too often on the same node.
 
-        A node that is at fault for good does not use up the retries on others.
+        A node that is at fault for good does not use up the retries on others; one that is left out for it, none.
         """
         trial, self._num_lost[key, node] = self.study.running[key], self._num_lost[key, node] + 1
-        if self._num_lost[key, node] <= self.resources.retries:
+        if forgiven or self._num_lost[key, node] <= self.resources.retries:
             self._tally.end(key)
             self._checkpointed.add(trial.address)
             self.study.give_back(key)

@@ -75,7 +75,7 @@ class Told(Section):
 
 
 class Picky(Toy):
-    """Cannot be done on one of the nodes, where it fails far quicker than it is done elsewhere."""
+    """Cannot be done on one of the nodes, and elsewhere only once that has shown twice."""
 
     config = Told
 
@@ -84,7 +84,9 @@ class Picky(Toy):
         (trial.config.folder / f"{node}-{time.time_ns()}").touch()
         if node == trial.config.ill:
             raise ModuleNotFoundError("no torch here")
-        time.sleep(1)
+        until = time.monotonic() + 150
+        while len(list(trial.config.folder.glob(f"{trial.config.ill}-*"))) < 2 and time.monotonic() < until:
+            time.sleep(0.1)
         yield Epoch(1, {"loss": 1.0}, lambda: {})
 
 
@@ -99,7 +101,7 @@ def test_node_that_fails_whatever_it_is_given_is_left_out_and_every_training_is_
     begun = tmp_path / "begun"
     begun.mkdir()
     stream = io.StringIO()
-    trials = [Trial(f"trial-{number:02d}", Told(ill=ill, folder=begun), 1, 1) for number in range(20)]
+    trials = [Trial(f"trial-{number:02d}", Told(ill=ill, folder=begun), 1, 1) for number in range(8)]
     try:
         with connect(nodes.address, Resources(retries=1), log_file=tmp_path / "driver.log") as cluster:
             assert cluster.slots == 2
@@ -110,7 +112,7 @@ def test_node_that_fails_whatever_it_is_given_is_left_out_and_every_training_is_
     finally:
         nodes.shutdown()
     assert {record.state for record in records.values()} == {"complete"}
-    assert len(records) == 20
+    assert len(records) == 8
     assert len(list(begun.glob(f"{ill}-*"))) == FAILURES_IN_A_ROW
     lines = [line for line in stream.getvalue().splitlines() if "is taken up again" in line]
     assert len(lines) == FAILURES_IN_A_ROW

@@ -272,6 +272,9 @@ def test_losses_on_a_node_that_is_at_fault_do_not_use_up_the_retries_on_others(r
         stage_run.lost("only", "host-1 (GPU 0): Unfit: no driver", node)
         assert not records, "it waits again"
     stage_run.start()
+    stage_run.lost("only", "host-1 (GPU 0): Unfit: no driver", "ill", forgiven=True)
+    assert not records, "since nothing more runs there"
+    stage_run.start()
     stage_run.lost("only", "host-1 (GPU 0): Unfit: no driver", "ill")
     assert (records["only"].state, records["only"].lost) == ("failed", True)
-    assert records["only"].error == "its worker was lost 6 times; host-1 (GPU 0): Unfit: no driver"
+    assert records["only"].error == "its worker was lost 7 times; host-1 (GPU 0): Unfit: no driver"
