@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from orchestrator.engine.provenance import Made
 
@@ -30,7 +30,7 @@ class StageState(BaseModel):
     """ISO 8601, UTC."""
     seconds: float = 0.0
     training_seconds: float = 0.0
-    slots: int = 0
+    slots: int = Field(default=0, ge=0, lt=2**31)
     error: str | None = None
     records: tuple[str, ...] = ()
     """Addresses of the records that it was made of."""
@@ -49,11 +49,12 @@ class StageState(BaseModel):
     def row(self) -> dict[str, Any]:
         """Columns of the table stages."""
         by = self.trained or (self.made,)
+        preset, seed = (self.settings.get(name) for name in ("preset", "seed"))
         return {
             **self.model_dump(include={"state", "seconds", "training_seconds", "slots", "fingerprint", "error"}),
             "started": datetime.fromisoformat(self.started),
-            "preset": self.settings.get("preset"),
-            "seed": self.settings.get("seed"),
+            "preset": preset if isinstance(preset, str) else None,
+            "seed": seed if isinstance(seed, int) and abs(seed) < 2**63 else None,
             "commit": self.made.commit,
             "sources": _each(it.sources for it in (self.made, *self.trained)),
             "versions": ", ".join(map(" ".join, self.made.versions.items())),

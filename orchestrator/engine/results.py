@@ -15,7 +15,6 @@ from pydantic import ValidationError
 from orchestrator.engine.folder import Damaged, Folder, is_sound
 from orchestrator.engine.manifest import SCHEMA_VERSION, Manifest
 from orchestrator.engine.settings import UserError
-from orchestrator.engine.tables import STAGES, to_arrow
 
 RESERVED = {"records", "quarantine", "ray", "manifest.json", "lock"}
 """What is the engine's own in a run folder."""
@@ -124,8 +123,9 @@ def _checked(manifest: Manifest) -> Manifest:
         check_own(name)
     if len(set(files)) < len(files):
         raise ValueError("two stages have written the same file")
-    rows = [{"stage": name, **entry.row()} for name, entry in manifest.stages.items()]
-    to_arrow(STAGES, rows, manifest.attributes("stages", ""))
+    for entry in manifest.stages.values():
+        entry.row()
+    json.dumps(manifest.model_dump(mode="json"), ensure_ascii=False).encode()  # it is text that a table can hold
     return manifest
 
 

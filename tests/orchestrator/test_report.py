@@ -13,7 +13,7 @@ from orchestrator.engine.manifest import Manifest
 from orchestrator.engine.plan import Plan
 from orchestrator.engine.provenance import made
 from orchestrator.engine.results import Run
-from orchestrator.engine.settings import Section
+from orchestrator.engine.settings import Section, changed
 from orchestrator.engine.stage import Stage
 from orchestrator.paper import suite
 from orchestrator.run import main
@@ -42,7 +42,7 @@ class After(Broken):
 
 
 def test_report_of_a_run_with_nothing_in_it_is_a_page(tmp_path: Path) -> None:
-    book = Book(suite(), suite().preset("smoke"), Run(tmp_path), set_aside=True)
+    book = Book(suite(), changed(suite().preset("smoke"), name="made-up"), Run(tmp_path), set_aside=True)
     write_report(book, described(Manifest(name="made-up"), book))
     assert "made-up" in book.run.read("report.html").decode()
 
