@@ -15,7 +15,7 @@ from typing import Any
 from orchestrator.engine.book import Book
 from orchestrator.engine.cluster import Cluster, connect
 from orchestrator.engine.progress import Progress
-from orchestrator.engine.provenance import versions
+from orchestrator.engine.provenance import sources, versions
 from orchestrator.engine.results import Run
 from orchestrator.engine.settings import UserError
 from orchestrator.engine.waiting import why_not
@@ -27,8 +27,8 @@ SHARE = 0.01
 MIN_SHARED_GIGABYTES = 0.5
 """The images take .06 GB in each node's object store, weights and arrays less."""
 TIMEOUT_SECONDS = 120
-COMPARED = ("ray", "torch")
-"""Packages that must be the same on every node."""
+COMPARED, CODE = ("ray", "torch"), "code"
+"""What must be the same on every node, beside Python: packages, and this program."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Node:
 
     host: str
     versions: dict[str, str]
-    """Of python, ray and torch, or "not installed"."""
+    """Of python, ray and torch, or "not installed"; and CODE, a hash of this program's sources."""
     gpus: int
     device: str | None
     """Name of the GPU that it was given; None where it has none, or all are in use."""
@@ -51,7 +51,7 @@ class Node:
     """Ray's name for it."""
 
 
-def look(location: str, probe: str, gpus: int) -> Node:
+def look(location: str, probe: str, gpus: int, modules: tuple[str, ...] = ()) -> Node:
     """On a node: its versions, its GPU, and whether it reads the driver's probe in the run folder, leaves its own."""
     shared = None
     with contextlib.suppress(OSError):
@@ -67,7 +67,8 @@ def look(location: str, probe: str, gpus: int) -> Node:
         storage = f"cannot use the run folder: {error}"
     looks = gpus and os.environ.get("CUDA_VISIBLE_DEVICES")  # which Ray sets where it gives a share of a GPU
     device, unusable = _device() if looks else (None, None)
-    return Node(socket.gethostname(), versions(COMPARED), gpus, device, unusable, shared, storage)
+    own = versions(COMPARED) | {CODE: sources(modules)}
+    return Node(socket.gethostname(), own, gpus, device, unusable, shared, storage)
 
 
 def _device() -> tuple[str | None, str | None]:
@@ -81,14 +82,15 @@ def _device() -> tuple[str | None, str | None]:
         return None, " ".join(str(error).split())[:150] or type(error).__name__
 
 
-def examine(run: Run, cluster: Cluster) -> list[Node]:
+def examine(book: Book, cluster: Cluster) -> list[Node]:
     """Have every node of the cluster look; the driver's is the first. UserError where one does not answer."""
     import ray
     from ray._private.state import available_resources_per_node
     from ray.exceptions import GetTimeoutError, RayError
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    probe = f"probe-{uuid.uuid4()}"
+    run, probe = book.run, f"probe-{uuid.uuid4()}"
+    modules = tuple({module: 0 for stage in book.stages.values() for module in book.suite.modules_of(stage)})
     run.write(f"{probe}/driver", b"")
     own = ray.get_runtime_context().get_node_id()
     nodes = sorted((node for node in ray.nodes() if node["Alive"]), key=lambda node: node["NodeID"] != own)
@@ -98,8 +100,8 @@ def examine(run: Run, cluster: Cluster) -> list[Node]:
         there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
         # The GPU that a training would get; where others use all of it, the rest is looked at.
         share = SHARE if free.get(node["NodeID"], {}).get("GPU", 0) >= SHARE else 0
-        task = ray.remote(look).options(num_cpus=0, num_gpus=share, scheduling_strategy=there)
-        looking.append(task.remote(run.absolute, probe, int(node["Resources"].get("GPU", 0))))
+        task: Any = ray.remote(look).options(num_cpus=0, num_gpus=share, scheduling_strategy=there)
+        looking.append(task.remote(run.absolute, probe, int(node["Resources"].get("GPU", 0)), modules))
     try:
         for result in looking:
             seen.append(replace(ray.get(result, timeout=TIMEOUT_SECONDS), id=nodes[len(seen)]["NodeID"]))
@@ -122,6 +124,8 @@ def complaints(nodes: Sequence[Node]) -> Iterator[str]:
             own = node.versions.get(name, "not installed")
             if own != expected:
                 mend = "install constraints.txt on every node (cluster.yaml's setup_commands do)"
+                if name == CODE:
+                    mend = "install this checkout there, or submit the command as a job (docs/cluster.md)"
                 yield f"{node.host} has {name} {own}, the driver {expected}: {mend}"
         if node.storage:
             yield f"{node.host} {node.storage} (--runs-dir)"
@@ -154,7 +158,7 @@ def connected(stack: ExitStack, book: Book, progress: Progress) -> Cluster:
     """
     cluster = _connected(stack, book, progress)
     if cluster.num_nodes > 1 or cluster.gpus_per_training:
-        nodes = examine(book.run, cluster)
+        nodes = examine(book, cluster)
         bad = [node for node in nodes if node.unusable]
         if any(node.gpus and not node.unusable for node in nodes):
             for node in bad:
@@ -205,7 +209,7 @@ def print_examination(book: Book, names: Collection[str]) -> int:
     with ExitStack() as stack:
         progress = stack.enter_context(Progress())
         cluster = _connected(stack, book, progress)
-        nodes = examine(run, cluster)
+        nodes = examine(book, cluster)
         refuse(nodes, progress.say)
     print(f"{'node':<24} {'python':<10} {'ray':<10} {'torch':<12} {'GPUs':>4} {'shared memory':>14}")
     for node in nodes:

@@ -10,14 +10,20 @@ from orchestrator.engine.provenance import versions
 from orchestrator.engine.results import Run
 from tests.command import orchestrate
 
-WELL = Node("here", {"python": "3.12.1", "ray": "2.60.0", "torch": "2.15.0"}, 0, None, None, 8.0, None)
+WELL = Node(
+    "here", {"python": "3.12.1", "ray": "2.60.0", "torch": "2.15.0", "code": "none"}, 0, None, None, 8.0, None
+)
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
         ({"versions": WELL.versions | {"ray": "2.59.0"}}, "there has ray 2.59.0, the driver 2.60.0: install"),
-        ({"versions": {"python": "3.12.1", "ray": "2.60.0"}}, "there has torch not installed, the driver 2.15.0"),
+        (
+            {"versions": {"python": "3.12.1", "ray": "2.60.0", "code": "none"}},
+            "there has torch not installed, the driver 2.15.0",
+        ),
+        ({"versions": WELL.versions | {"code": "0ld"}}, "there has code 0ld, the driver none: install this checkout"),
         ({"unusable": "Found no NVIDIA driver"}, "there: torch cannot use its GPU (Found no NVIDIA driver): update"),
         ({"storage": "does not see the run folder"}, "there does not see the run folder (--runs-dir)"),
     ],
