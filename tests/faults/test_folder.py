@@ -50,6 +50,7 @@ def test_disk_below_the_stated_margin_is_refused(small_disk: Path, capsys: pytes
     assert [path.name for path in (small_disk / "smoke").iterdir()] == ["lock"]
 
 
+@pytest.mark.long
 def test_disk_that_fills_up_stops_the_run_which_goes_on_when_there_is_space(smoke: Smoke, small_disk: Path) -> None:
     arguments = ("--preset", "smoke", "--address", "local", "--runs-dir", small_disk)
     margin = ("--resources.free-gigabytes", "0.01")

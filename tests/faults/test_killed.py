@@ -20,7 +20,7 @@ from tests.command import REPOSITORY, Smoke, orchestrate
 from tests.orchestrator.copies import copy_of
 
 NUM_KILLS = int(os.environ.get("FAULTS_KILLS", "3"))
-"""`make test-faults` has 20."""
+"""`make test-all` has 20."""
 SMOKE = ("all", "--preset", "smoke", "--address", "local", "--runs-dir")
 
 
@@ -74,6 +74,7 @@ def assert_goes_on_exactly(runs_dir: Path, smoke: Smoke) -> None:
     assert list(differences(Run(runs_dir / "smoke"), smoke.run)) == []
 
 
+@pytest.mark.long
 def test_driver_killed_at_random_moments_again_and_again(smoke: Smoke, tmp_path: Path) -> None:
     """Three kills to a run, if it lasts that long; every start finds what the one before left."""
     dice, left, kills = random.Random(1), [], 0
@@ -112,6 +113,7 @@ def _wait_for(runs_dir: Path, pattern: str, driver: subprocess.Popen[bytes]) -> 
         time.sleep(0.02)
 
 
+@pytest.mark.long
 def test_workers_killed_in_the_midst_of_a_fold_and_of_a_game(smoke: Smoke, tmp_path: Path) -> None:
     with started(*SMOKE, tmp_path) as driver:
         _wait_for(tmp_path, "search/*.json", driver)
@@ -128,6 +130,7 @@ def test_workers_killed_in_the_midst_of_a_fold_and_of_a_game(smoke: Smoke, tmp_p
     assert list(differences(Run(tmp_path / "smoke"), smoke.run)) == []
 
 
+@pytest.mark.long
 def test_node_lost_in_the_midst_of_the_folds(smoke: Smoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from ray.cluster_utils import Cluster
 
@@ -155,15 +158,32 @@ def test_node_lost_in_the_midst_of_the_folds(smoke: Smoke, tmp_path: Path, monke
     assert len(records(tmp_path)) == 19
 
 
-def test_terminated_driver_ends_like_an_interrupted_one(tmp_path: Path) -> None:
-    with started(*SMOKE, tmp_path) as driver:
-        _wait_for(tmp_path, "search/*.json", driver)
-        theirs = descendants(driver)
-        os.kill(driver.pid, signal.SIGTERM)
-        assert driver.wait(timeout=30) == 130
-        assert gone(theirs, within_seconds=20)
+def test_search_that_is_terminated_and_killed_goes_on_and_one_slot_gives_the_tables_of_two(
+    smoke: Smoke, tmp_path: Path
+) -> None:
+    command = ("search", *SMOKE[1:], tmp_path, "--resources.slots", "1")
+    theirs: list[psutil.Process] = []
+    for sent, status in ((signal.SIGTERM, 130), (signal.SIGKILL, -signal.SIGKILL)):
+        before = records(tmp_path)
+        with started(*command) as driver:
+            while len(records(tmp_path)) == len(before):
+                assert driver.poll() is None
+                time.sleep(0.02)
+            theirs += descendants(driver)
+            os.kill(driver.pid, sent)
+            assert driver.wait(timeout=30) == status
+        after = records(tmp_path)
+        assert {path: after[path] for path in before} == before, "a recorded training was repeated"
+    again = orchestrate(*command)
+    assert again.status == 0, again.err
+    run = Run(tmp_path / "smoke")
+    for name in ("trials", "trial_epochs", "importances"):
+        mine, theirs_ = (it.table(name).drop(columns="seconds", errors="ignore") for it in (run, smoke.run))
+        pd.testing.assert_frame_equal(mine, theirs_)
+    assert gone(theirs, within_seconds=20)
 
 
+@pytest.mark.long
 def test_game_interrupted_from_a_terminal_ends_the_run_like_any_training(smoke: Smoke, tmp_path: Path) -> None:
     copy = copy_of(smoke, tmp_path)
     manifest = copy.read_json("manifest.json")
