@@ -1,7 +1,8 @@
 """For all tests: a smoke run on the real images through real Ray, made once for all that look at its results."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.request import Request, urlopen
 
@@ -13,12 +14,31 @@ from tests.command import Smoke, orchestrate
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
-@pytest.fixture(scope="session")
-def smoke(tmp_path_factory: pytest.TempPathFactory) -> Smoke:
+@pytest.fixture(scope="session", autouse=True)
+def smoke_begun(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[], Smoke]]:
+    """The smoke run begins with the first test, if one will look at it, and goes on beside those that do not."""
     runs_dir = tmp_path_factory.mktemp("runs")
-    finished = orchestrate("all", "--preset", "smoke", "--address", "local", "--runs-dir", runs_dir)
-    assert finished.status == 0, finished.err
-    return Smoke(runs_dir, finished)
+    command = ("all", "--preset", "smoke", "--address", "local", "--runs-dir", runs_dir)
+    with ThreadPoolExecutor(1) as pool:
+        wanted = any(
+            "smoke" in item.fixturenames for item in request.session.items if isinstance(item, pytest.Function)
+        )
+        running = pool.submit(orchestrate, *command) if wanted else None
+
+        def finished() -> Smoke:
+            assert running is not None
+            return Smoke(runs_dir, running.result())
+
+        yield finished
+
+
+@pytest.fixture(scope="session")
+def smoke(smoke_begun: Callable[[], Smoke]) -> Smoke:
+    smoke = smoke_begun()
+    assert smoke.finished.status == 0, smoke.finished.err
+    return smoke
 
 
 @pytest.fixture(scope="session")

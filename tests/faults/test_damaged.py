@@ -92,6 +92,7 @@ def test_every_damage_to_what_a_run_gives_is_noticed_and_mended(
     assert {path.relative_to(copy) for path in files(copy / "smoke", records=False)} == names
 
 
+@pytest.mark.long
 def test_every_damage_to_records_is_noticed_where_they_are_read_and_only_these_trainings_are_repeated(
     smoke: Smoke, copy: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -11,7 +11,7 @@ from orchestrator.engine.settings import UserError
 from tests.engine.toy import Nothing, Toy, book, suite
 
 
-@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("shared", [False, pytest.param(True, marks=pytest.mark.long)])
 def test_run_whose_workers_cannot_start_ends_with_ray_s_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared: bool
 ) -> None:

@@ -23,7 +23,7 @@ from tests.command import NO_IMAGES
 from tests.engine.toy import Nothing, OneStage, Toy, begun
 from trainables.epoch import Epoch
 
-NUM_TRIALS = int(os.environ.get("FAULTS_TRIALS", "300"))
+NUM_TRIALS = int(os.environ.get("FAULTS_TRIALS", "150"))
 """`make test-all` has 1,000."""
 
 
@@ -98,6 +98,7 @@ def test_stuck_trial_that_stays_stuck_is_recorded_as_lost_and_tried_again_by_the
         (tmp_path / "mended").touch()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", ["sleeps", "stopped"])
 def test_stuck_worker_of_a_group_is_ended_and_the_group_goes_on(cluster: Cluster, tmp_path: Path, how: str) -> None:
     resources = Resources(stuck_minutes=0.2)
@@ -136,24 +137,35 @@ class Halting(OneStage):
         self.why = error
 
 
-@pytest.mark.parametrize(
+CANNOT_WRITE = pytest.mark.parametrize(
     ("folder", "said"), [(".", "there is no room here"), ("elsewhere", "does not see the run folder")]
 )
+
+
+@CANNOT_WRITE
 def test_worker_that_cannot_write_ends_the_run_and_is_no_failed_training(
     cluster: Cluster, tmp_path: Path, folder: str, said: str
 ) -> None:
-    workers_run = Run(tmp_path / folder)
     trials = [Trial(f"trial-{number}", Nothing(), 1, 1, cost=1) for number in range(3)]
     stage_run, records = begun(tmp_path, Unwritten(trials))
     source = Halting(stage_run)
-    run_trials(source, cluster, NO_IMAGES, workers_run)
+    run_trials(source, cluster, NO_IMAGES, Run(tmp_path / folder))
     assert isinstance(source.why, Unusable)
     assert said in str(source.why)
-    stage_run, records = begun(tmp_path, Unwritten(trials[:1]))
-    with pytest.raises(Unusable, match=said):
-        train_together(stage_run, cluster, NO_IMAGES, workers_run)
     assert not records
     assert not list(tmp_path.glob("records/**/*.json")), "the next command trains them"
+
+
+@pytest.mark.long
+@CANNOT_WRITE
+def test_group_that_cannot_write_ends_the_run_and_is_no_failed_training(
+    cluster: Cluster, tmp_path: Path, folder: str, said: str
+) -> None:
+    stage_run, records = begun(tmp_path, Unwritten([Trial("trial-0", Nothing(), 1, 1, cost=1)]))
+    with pytest.raises(Unusable, match=said):
+        train_together(stage_run, cluster, NO_IMAGES, Run(tmp_path / folder))
+    assert not records
+    assert not list(tmp_path.glob("records/**/*.json")), "the next command trains it"
 
 
 class Numbered(Section):
