@@ -40,7 +40,6 @@ def free_port() -> int:
 def head(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Nodes, int]]:
     """A Ray with two cores and a dashboard, and the port of its metrics."""
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")  # as this process found it when it imported ray
-    monkeypatch.setenv("RAY_TRAIN_ENABLE_STATE_TRACKING", "1")
     metrics = free_port()
     nodes = Nodes(
         initialize_head=True,
@@ -130,8 +129,6 @@ def test_run_is_seen_in_prometheus_and_in_the_dashboard(
         if "gpus" not in expression:  # there is none here
             assert asked(expression.replace("$stage", ".*").replace("$run", "smoke")), expression
 
-    runs = get(f"{dashboard}/api/train/v2/runs/v1")["train_runs"]
-    assert [(run["name"].split("-")[0], run["status"]) for run in runs] == [("gan", "FINISHED")]
     assert get(f"{dashboard}/api/version")["ray_version"] == ray.__version__
     assert {"ImplicitFunc", "RayTrainWorker"} <= names
 
