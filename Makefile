@@ -11,7 +11,7 @@ run: .venv/installed
 test: .venv/installed
 	$(BIN)/python -m pytest $(ARGS)
 
-# What takes long too: whole runs that are killed, at 20 moments, or whose disk is full; 200 damaged files, not 12.
+# What takes long too: whole runs that are killed, at 20 moments, or whose disk is full; 200 damaged files, not 6.
 test-all: .venv/installed
 	FAULTS_KILLS=20 FAULTS_MUTATIONS=200 FAULTS_TRIALS=1000 $(BIN)/python -m pytest -m "" $(ARGS)
 

@@ -20,7 +20,7 @@ from tests.engine.toy import Nothing, Toy, begun
 from trainables.fashion_mnist import _FILES as FILES
 from trainables.fashion_mnist import DataError, load
 
-NUM_MUTATIONS = int(os.environ.get("FAULTS_MUTATIONS", "12"))
+NUM_MUTATIONS = int(os.environ.get("FAULTS_MUTATIONS", "6"))
 """`make test-all` has 200."""
 
 Mutation = Callable[[random.Random, Path, list[Path]], None]

@@ -41,6 +41,7 @@ def test_pca_has_the_published_test_error(data: FashionMnist) -> None:
         assert errors[k] == pytest.approx(np.square(back - test).mean(), rel=1e-4)
 
 
+@pytest.mark.long
 def test_nearest_neighbours_of_raw_pixels_have_the_published_accuracy(data: FashionMnist) -> None:
     row, counts = nearest_neighbours(examples("raw", data, {}), Classify().num_neighbors)
     assert row["test_accuracy"] == pytest.approx(0.853, abs=0.005)
