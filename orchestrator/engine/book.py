@@ -54,7 +54,7 @@ class Book:
                 return trial if world is None else trial.addressed(world)
 
             def find(trial: Trial[Any]) -> Record[Any] | None:
-                record = records.find(trial, set_aside=self._set_aside)
+                record = records.find(trial, set_aside=self._set_aside, metric=stage.metric)
                 again = record is not None and (record.lost or (stage.retries_failed and record.state == "failed"))
                 return None if again else record
 

@@ -151,8 +151,9 @@ class Records:
         """Of all trainings that were recorded when this was first asked for."""
         return frozenset(PurePosixPath(name).stem for name in self.folder.list(f"records/{self.stage}", ".json"))
 
-    def find(self, trial: Trial[Config], *, set_aside: bool) -> Record[Config] | None:
-        """The record of a trial; None where there is none, or it is damaged or lacks a file that belongs to it.
+    def find(self, trial: Trial[Config], *, set_aside: bool, metric: str = "") -> Record[Config] | None:
+        """The record of a trial; None where there is none, or it is damaged or lacks a file that belongs to it or, in
+        an epoch of a training that did not fail, this metric.
 
         With `set_aside` a damaged record is moved under quarantine/, with a line that says so.
         """
@@ -167,6 +168,12 @@ class Records:
                 typed = {"config": trial.config, "parts": parts, "made": Made.model_validate(content["made"])}
                 record = Record(**content | typed | {"address": trial.address})
                 _RECORD.validate_python(vars(record))
+                if (
+                    metric
+                    and record.state != "failed"
+                    and not (record.epochs and all(metric in epoch for epoch in record.epochs))
+                ):
+                    raise ValueError(f"no {metric}")
                 return record
             except (KeyError, TypeError, ValueError):
                 content = "is damaged"

@@ -278,3 +278,17 @@ def test_losses_on_a_node_that_is_at_fault_do_not_use_up_the_retries_on_others(r
     stage_run.lost("only", "host-1 (GPU 0): Unfit: no driver", "ill")
     assert (records["only"].state, records["only"].lost) == ("failed", True)
     assert records["only"].error == "its worker was lost 7 times; host-1 (GPU 0): Unfit: no driver"
+
+
+@pytest.mark.parametrize("epochs", [[], [{"epoch": 1, "seconds": 0.5}]], ids=["no epoch", "no metric"])
+def test_a_record_without_what_its_stage_measures_is_damaged_unless_the_training_failed(
+    run: Run, epochs: list[dict[str, float]]
+) -> None:
+    """Whoever made the folder can seal what no training measured."""
+    well, ill, failed = trial("well"), trial("ill"), trial("failed")
+    record(run, well, epochs=[{"epoch": 1, "seconds": 0.5, "loss": 0.1}])
+    record(run, ill, epochs=epochs)
+    record(run, failed, state="failed", epochs=epochs)
+    records = Records(run, "toy")
+    found = [records.find(of, set_aside=False, metric="loss") is not None for of in (well, ill, failed)]
+    assert found == [True, False, True]
