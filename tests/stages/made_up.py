@@ -64,10 +64,12 @@ def trained(
 
 
 def recorded(book: Book, name: str, how: Callable[[Trial[Any]], tuple[Rows, dict[str, Any]]]) -> None:
-    """Have a stage's trainings recorded as complete: each with rows of its epochs and weights of its network."""
-    records = book.records(name)
+    """Have a stage's trainings recorded as complete: each with rows of its epochs, one where there are none, and
+    weights of its network."""
+    records, measured = book.records(name), {"epoch": 1.0, "seconds": 0.1, book.stages[name].metric: 1.0}
     for trial in book.study(name).trials:
         rows, weights = how(trial)
+        rows = rows or [measured]
         parts = records.save_results(trial, Checkpoint(rows, {"model": weights}))
         rest: dict[str, Any] = {"parts": tuple(ending for ending, _ in parts), "address": trial.address}
         rest |= {"digest": digest_of(rows, parts)}
