@@ -61,6 +61,11 @@ class NoWorkSettings(RunSettings):
     no_work: Settings = Settings()
 
 
+def _nothing(*arguments: Any) -> dict[str, Any]:
+    """No data, and no report."""
+    return {}
+
+
 class Source:
     """The stage's trials; keeps wall clock and the driver's own seconds of when each was recorded."""
 
@@ -68,9 +73,7 @@ class Source:
 
     def __init__(self, run: Run, num_trials: int) -> None:
         settings = NoWorkSettings(preset="bench", no_work=Settings(num_trials=num_trials))
-        nothing: Any = lambda *arguments: {}  # noqa: E731
-        suite = Suite([NoWork()], base=NoWorkSettings, presets={"bench": {}}, full="bench", data_checksum=str,
-                      load_data=nothing, epilogue=nothing)  # fmt: skip
+        suite = Suite((NoWork(),), NoWorkSettings, {"bench": {}}, "bench", str, _nothing, _nothing)
         manifest, progress = Manifest(name="bench"), Progress(Console(file=io.StringIO()))
         run.write_manifest(manifest)
         self.stage_run = StageRun("no_work", Book(suite, settings, run, set_aside=True), manifest, progress, print)

@@ -152,8 +152,8 @@ class Records:
         return frozenset(PurePosixPath(name).stem for name in self.folder.list(f"records/{self.stage}", ".json"))
 
     def find(self, trial: Trial[Config], *, set_aside: bool, metric: str = "") -> Record[Config] | None:
-        """The record of a trial; None where there is none, or it is damaged or lacks a file that belongs to it or, in
-        an epoch of a training that did not fail, this metric.
+        """The record of a trial; None where there is none, or it is damaged or lacks a file that belongs to it or, after
+        a training that did not fail, this metric.
 
         With `set_aside` a damaged record is moved under quarantine/, with a line that says so.
         """
@@ -168,14 +168,10 @@ class Records:
                 typed = {"config": trial.config, "parts": parts, "made": Made.model_validate(content["made"])}
                 record = Record(**content | typed | {"address": trial.address})
                 _RECORD.validate_python(vars(record))
-                if (
-                    metric
-                    and record.state != "failed"
-                    and not (record.epochs and all(metric in epoch for epoch in record.epochs))
-                ):
+                if metric and record.state != "failed" and metric not in record.epochs[-1]:
                     raise ValueError(f"no {metric}")
                 return record
-            except (KeyError, TypeError, ValueError):
+            except (IndexError, KeyError, TypeError, ValueError):
                 content = "is damaged"
         if set_aside:
             with contextlib.suppress(FileNotFoundError):
