@@ -157,6 +157,6 @@ def table1_as_printed(layers: pd.DataFrame) -> Answer:
 
 
 def _beside_table1(reconstruction: pd.DataFrame, change: str) -> Interval:
-    """Outcome error of Table 1's network with a change over that without, seed by seed."""
+    """Test error of Table 1's network with a change over that without, seed by seed."""
     table = rows(reconstruction, "ablation", method=("table1", change))
     return paired_ratio(table, "test_mse", "method", change, "table1")

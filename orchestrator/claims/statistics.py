@@ -28,7 +28,7 @@ class NotTested(Exception):
 
 
 class Unchanged(Exception):
-    """Both sides of a comparison are equal to the last bit: what was changed had no effect; the message says which."""
+    """Both sides of a comparison are equal to the last bit: what was changed had no effect; the message has more."""
 
 
 @dataclass(frozen=True)
