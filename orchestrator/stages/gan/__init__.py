@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from orchestrator.engine.records import Record, Trial
-from orchestrator.engine.settings import LocalPath, Scale, Section
+from orchestrator.engine.settings import Aside, LocalPath, Scale, Section
 from orchestrator.engine.stage import Context, Model, Picture, Stage, Table, Tables, Worker
 from orchestrator.engine.tables import EPOCH, EPOCHS, ERROR, SECONDS, SEED, STATE, schema
 from orchestrator.stages.columns import CLASS_ENTROPY, GAN_MEANS, LOSS, boolean, category, integer, real, text
@@ -34,7 +34,7 @@ TUNED = {"learning_rate", "beta1", "batch_size"}
 class GanSearch(Section):
     """Each GAN tuned by itself on the Frechet distance from validation images, before it is trained."""
 
-    on: bool = False
+    on: Annotated[bool, Aside()] = False
     """Whether to do so; GANs are then trained with what the best trial had for learning_rate, beta1, batch_size."""
     trials: Annotated[int, Field(ge=2), Scale("trials of each GAN")] = 12
     """Settings to try for each loss, the first half of them at random."""
@@ -68,9 +68,9 @@ class Settings(GanRecipe, Section):
     """Which losses, each a GAN of its own."""
     num_seeds: Annotated[int, Field(ge=1), Scale("seeds of each GAN")] = 3
     """Seeds of each, counted from the run's."""
-    num_workers: int | None = Field(default=None, ge=1)
+    num_workers: Annotated[int | None, Aside()] = Field(default=None, ge=1)
     """Workers that share each training; by default two on cores, one on GPUs."""
-    inception_weights: LocalPath | None = None
+    inception_weights: Annotated[LocalPath | None, Aside()] = None
     """File with torch-fidelity's weights of Inception-v3, for Frechet distances that compare with published ones."""
     search: GanSearch = GanSearch()
 
