@@ -78,7 +78,7 @@ def report(suite: Suite, run: Run, manifest: Manifest, mixture: Sequence[str]) -
     page = environment.get_template("report.html.j2").render(
         manifest=manifest,
         sections=sections,
-        claims=[claim | {"measured": _measured(claim)} for claim in claims],
+        claims=[claim | {"measured": _measured(claim), "tested": _tested(claim)} for claim in claims],
         verdicts=Counter(claim["verdict"] for claim in claims if claim["kind"] in EVIDENCE).most_common(),
         followed=Counter(claim["verdict"] for claim in claims if claim["kind"] == "protocol").most_common(),
         facts=_facts(manifest, {name: told for name, told in settings.items() if told} or {"": last}),
@@ -169,8 +169,25 @@ def _measured(claim: dict[str, Any]) -> str:
     if claim["measured"] is None:
         return "" if claim["seconds"] is None else f"{claim['seconds']:.3g} s"
     low, high = claim["low"], claim["high"]
-    ends = "" if low is None or low == high else f" ({_cell(low)} to {_cell(high)})"
-    return f"{_cell(claim['measured'])}{ends}"
+    if low is None or low == high:
+        return _cell(claim["measured"])
+    word = "range " if claim["interval"] == "range" else ""
+    return f"{_cell(claim['measured'])} ({word}{_cell(low)} to {_cell(high)})"
+
+
+def _tested(claim: dict[str, Any]) -> str:
+    """How many observations there were, and what the test and another threshold say, as people write it."""
+    told = []
+    if claim["n"] is not None:
+        told.append(f"n = {claim['n']:,}")
+    if claim["p"] is not None:
+        among = "" if claim["p_holm"] is None else f", {claim['p_holm']:.2g} among all tests"
+        told.append(f"p = {claim['p']:.2g}{among}")
+    if claim["verdict"] == "inconclusive" and claim["smallest_effect"] is not None:
+        told.append(f"smallest effect that would have been seen {_cell(claim['smallest_effect'])}")
+    if claim["sensitivity"] not in (None, "none"):
+        told.append(f"threshold {_cell(claim['threshold'])}; {claim['sensitivity']}")
+    return "; ".join(told)
 
 
 def _scales(manifest: Manifest, reduced: Mapping[str, list[str]]) -> dict[str, str]:
