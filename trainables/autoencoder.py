@@ -16,7 +16,7 @@ from trainables.epoch import Epoch, State
 from trainables.images import NUM_PIXELS, Images, as_pixels, as_tensor, unit_pixels
 from trainables.loop import Device, evaluated, passes
 from trainables.optimizers import Descent
-from trainables.splits import Split
+from trainables.splits import Index, Split
 
 
 class Autoencoder(nn.Module):
@@ -115,8 +115,10 @@ def train_autoencoder(
     """Train on `split.train`, one epoch at a time; the gradient is that of equation 1.
 
     Metrics of an epoch: train_mse (mean over the epoch's batches, measured while the weights move),
-    last_batch_mse (what the paper's Figure 1 plots as training loss), val_mse where the split has validation
-    images, and test_mse after the last epoch where it has test images.
+    last_batch_mse (what the paper's Figure 1 plots as training loss), and val_mse where the split has validation
+    images. After the last epoch also train_mse_evaluated (all training images in evaluation mode, as val_mse is
+    measured), test_mse where the split has test images, and val_mse_class_0, ... of each class among the validation
+    images where it has labels.
 
     The arguments are every training's (`trainables.epoch`); the seed decides the noise too.
     """
@@ -125,17 +127,24 @@ def train_autoencoder(
         settings.optimizer, model, settings.learning_rate, settings.schedule, weight_decay=settings.weight_decay
     )
     images, train = as_tensor(split.images).to(device), torch.from_numpy(split.train).to(device)
+    by_class = {f"val_mse_class_{label}": index for label, index in split.validation_by_class().items()}
+    at_the_end = {"train_mse_evaluated": split.train, **by_class}
 
     def batch_loss(batch: Tensor) -> Tensor:
         pixels = as_pixels(images.index_select(0, batch))
         return functional.mse_loss(model(_corrupted(pixels, settings)), pixels)
 
+    def mse_of(index: Index) -> float:
+        return reconstruction_mse(model, images, torch.from_numpy(index).to(device))
+
     for number, train_mse, last_mse, state in passes(descent, train, batch_loss, settings, seed=seed, resume=resume):
         metrics = {"train_mse": train_mse, "last_batch_mse": last_mse}
         if split.validation is not None:
-            metrics["val_mse"] = reconstruction_mse(model, images, torch.from_numpy(split.validation).to(device))
-        if split.test_images is not None and number == settings.epochs:
-            metrics["test_mse"] = reconstruction_mse(model, as_tensor(split.test_images).to(device))
+            metrics["val_mse"] = mse_of(split.validation)
+        if number == settings.epochs:
+            metrics |= {name: mse_of(index) for name, index in at_the_end.items()}
+            if split.test_images is not None:
+                metrics["test_mse"] = reconstruction_mse(model, as_tensor(split.test_images).to(device))
         yield Epoch(number, metrics, state)
 
 
@@ -146,4 +155,5 @@ def _corrupted(pixels: Tensor, settings: AutoencoderSettings) -> Tensor:
     levels = (torch.rand(len(pixels), 1, 1, 1) * settings.max_noise).to(pixels.device)
     if settings.noise == "zeroed":
         return pixels * (torch.rand(pixels.shape).to(pixels.device) >= levels)
-    return (pixels + torch.randn(pixels.shape).to(pixels.device) * levels).clamp_(0, 1)
+    noisy = pixels + torch.randn(pixels.shape).to(pixels.device) * levels
+    return noisy.clamp_(0, 1) if settings.noise == "gaussian" else noisy

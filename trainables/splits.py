@@ -12,21 +12,30 @@ Index = NDArray[np.int64]
 Order = Literal["sequential", "shuffled", "stratified", "class_sorted"]
 """What order the images are in before they are cut into blocks. sequential: the files' order, as in the paper.
 shuffled: any. stratified: every block has the classes in the same numbers, as near as may be. class_sorted: by class,
-so that a block's classes are hardly among the images that the others hold: what a dataset without regularity would
-do to folds."""
+so that a block of six holds two or three of ten equal classes. One or two of them are whole, and no other block has
+an image of these; of a class that is cut, the other blocks keep a third or two thirds."""
 
 
 @dataclass(frozen=True)
 class Split:
     """Images, and the indices of those that train and of those that validate.
 
-    `images` and `test_images` have shape (n, 28, 28), uint8; neither is ever copied or written to.
+    `images` and `test_images` have shape (n, 28, 28), uint8; neither is ever copied or written to. `labels`, shape
+    (n,), are the classes of `images`, where they are to be validated class by class.
     """
 
     images: Images
     train: Index
     validation: Index | None = None
     test_images: Images | None = None
+    labels: NDArray[np.uint8] | None = None
+
+    def validation_by_class(self) -> dict[int, Index]:
+        """Indices of the validation images of each class that they have; empty without labels."""
+        if self.labels is None or self.validation is None:
+            return {}
+        classes = self.labels[self.validation]
+        return {int(label): self.validation[classes == label] for label in np.unique(classes)}
 
 
 def all_images(images: Images, test_images: Images | None = None) -> Split:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -25,7 +26,7 @@ from trainables.autoencoder import (
     reconstruction_mse,
     train_autoencoder,
 )
-from trainables.autoencoder_settings import PAPER_TABLE1, AutoencoderSettings
+from trainables.autoencoder_settings import AUTHOR_BEST, PAPER_TABLE1, AutoencoderSettings
 from trainables.epoch import Epoch
 from trainables.fashion_mnist import load
 from trainables.images import Images, as_pixels
@@ -248,6 +249,7 @@ def test_reconstruct_gives_what_the_model_gives_in_evaluation_mode() -> None:
         *({"optimizer": name} for name in OPTIMIZERS),
         {"noise": "zeroed"},
         {"noise": "gaussian"},
+        {"noise": "gaussian_unclipped"},
         {"schedule": "cosine"},
     ],
     ids=str,
@@ -268,7 +270,7 @@ def test_resumed_training_equals_uninterrupted_training(change: dict[str, str], 
     assert all(torch.equal(a, b) for a, b in zip(expected, got, strict=True))
 
 
-@pytest.mark.parametrize("noise", ["zeroed", "gaussian"])
+@pytest.mark.parametrize("noise", ["zeroed", "gaussian", "gaussian_unclipped"])
 def test_noise_follows_from_the_seed_and_leaves_the_global_generator_untouched(noise: str) -> None:
     sizes, split = table1(noise=noise, epochs=2, batch_size=16), all_images(made_up(40))
     one = metrics(train_autoencoder(sizes, split, seed=3))
@@ -278,6 +280,27 @@ def test_noise_follows_from_the_seed_and_leaves_the_global_generator_untouched(n
     assert torch.equal(torch.get_rng_state(), before)
     assert one == same
     assert one != metrics(train_autoencoder(table1(epochs=2, batch_size=16), split, seed=3))
+
+
+def test_gaussian_noise_stays_within_the_pixels_range_only_where_it_is_clipped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: dict[str, Tensor] = {}
+    forward = Autoencoder.forward
+
+    def watched(model: Autoencoder, images: Tensor) -> Tensor:
+        if model.training:
+            seen[noise] = images
+        return forward(model, images)
+
+    monkeypatch.setattr(Autoencoder, "forward", watched)
+    for noise in ("gaussian", "gaussian_unclipped"):
+        list(train_autoencoder(table1(noise=noise, epochs=1), all_images(made_up(40)), seed=3))
+    clipped, unclipped = seen["gaussian"], seen["gaussian_unclipped"]
+    assert (clipped.min(), clipped.max()) == (0, 1)
+    assert unclipped.min() < -0.3
+    assert unclipped.max() > 1.3
+    assert torch.equal(unclipped.clamp(0, 1), clipped)
 
 
 def test_an_ablated_model_lacks_just_what_was_taken_away() -> None:
@@ -354,7 +377,7 @@ def test_metrics_are_those_that_the_split_allows(with_validation: bool, with_tes
     assert [set(epoch.metrics) for epoch in epochs] == [
         always,
         always,
-        always | ({"test_mse"} if with_test else set()),
+        always | {"train_mse_evaluated"} | ({"test_mse"} if with_test else set()),
     ]
     assert {type(value) for epoch in epochs for value in epoch.metrics.values()} == {float}
 
@@ -369,6 +392,44 @@ def test_validation_and_test_errors_are_those_of_the_model_at_the_epoch_s_end() 
     assert epoch.metrics["test_mse"] == pytest.approx(
         reconstruction_mse(model, torch.from_numpy(test_images)), rel=1e-6
     )
+    on_train = reconstruction_mse(model, torch.from_numpy(images[:30]))
+    assert epoch.metrics["train_mse_evaluated"] == pytest.approx(on_train, rel=1e-6)
+    assert epoch.metrics["train_mse_evaluated"] != pytest.approx(epoch.metrics["train_mse"], rel=1e-3)
+
+
+def test_validation_errors_by_class_are_of_that_class_s_validation_images_and_only_after_the_last_epoch() -> None:
+    images, labels = made_up(36), np.array([1, 2, 3] * 10 + [7, 7, 0, 7, 0, 7], np.uint8)
+    split = replace(hold_out_last(images), labels=labels)
+    first, last = train_autoencoder(table1(epochs=2, batch_size=16), split, seed=0)
+    model = build(PAPER_TABLE1, seed=0)
+    model.load_state_dict(last.state()["model"])
+    by_class = {name: value for name, value in last.metrics.items() if name.startswith("val_mse_")}
+    assert by_class == {
+        "val_mse_class_0": pytest.approx(reconstruction_mse(model, torch.from_numpy(images[[32, 34]])), rel=1e-6),
+        "val_mse_class_7": pytest.approx(
+            reconstruction_mse(model, torch.from_numpy(images[[30, 31, 33, 35]])), rel=1e-6
+        ),
+    }
+    assert set(first.metrics) == {"train_mse", "last_batch_mse", "val_mse"}
+
+
+def test_the_author_s_published_best_is_trained_as_table_1_is() -> None:
+    sizes = {"filters", "neurons", "latent_dim"}
+    assert AUTHOR_BEST.model_dump(exclude=sizes) == PAPER_TABLE1.model_dump(exclude=sizes)
+    assert (AUTHOR_BEST.filters, AUTHOR_BEST.neurons, AUTHOR_BEST.latent_dim) == ((6, 14, 28), 40, 4)
+
+
+def test_the_weight_decay_of_table_1_is_none_in_float32_and_a_great_one_is_some() -> None:
+    def weights(weight_decay: float) -> list[Tensor]:
+        sizes = table1(epochs=1, batch_size=16, weight_decay=weight_decay)
+        *_, last = train_autoencoder(sizes, all_images(made_up(40)), seed=0)
+        return list(tensors(last.state()["model"]))
+
+    def equal(one: list[Tensor], other: list[Tensor]) -> bool:
+        return all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+    assert equal(weights(1e-5), weights(0))
+    assert not equal(weights(1e-2), weights(0))
 
 
 def test_only_the_training_images_are_learned_from() -> None:
