@@ -66,9 +66,14 @@ def restored(settings: AutoencoderSettings, weights: bytes) -> Autoencoder:
     return model.eval()
 
 
-def final_model(context: Context[Any], name: str) -> Autoencoder:
-    """One of refit's models, in evaluation mode on the CPU."""
-    record = context.records("refit")[name]
+def refit_key(name: str, seed: int) -> str:
+    """Name of the training of one of refit's models from a seed."""
+    return f"{name}-seed-{seed}"
+
+
+def final_model(context: Context[Any], name: str, seed: int) -> Autoencoder:
+    """One of refit's models, of the training from a seed, in evaluation mode on the CPU."""
+    record = context.records("refit")[refit_key(name, seed)]
     return restored(record.config, context.weights(record, "refit"))
 
 

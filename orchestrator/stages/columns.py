@@ -31,6 +31,9 @@ NOISY_MSE = mse("noisy_mse", "error of the noisy images against the clean ones")
 RECONSTRUCTED_MSE = mse("reconstructed_mse", "error of what the model makes of them against the clean ones")
 TRAIN_MSE = mse("train_mse", "mean over the epoch's batches, while the weights move")
 LAST_TRAIN_MSE = mse("train_mse", "mean over the last epoch's batches")
+EVALUATED_MSE = mse(
+    "train_mse_evaluated", "error on the training images after the last epoch, in evaluation mode as the others are"
+)
 TEST_MSE = mse("test_mse", "error on the test images after the last epoch")
 LABEL = integer("label", "class of the image, 0 to 9")
 PARAMS = (

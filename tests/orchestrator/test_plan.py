@@ -22,7 +22,7 @@ from tests.command import REPOSITORY, Smoke, orchestrate
 from tests.orchestrator.copies import copy_of
 
 PRESET: Any = suite().preset("smoke")
-ON_SEARCH = {"kfold": 13, "refit": 5, "classify": 6, "gan_search": 4, "gan": 2}
+ON_SEARCH = {"kfold": 13, "refit": 6, "classify": 6, "gan_search": 4, "gan": 2}
 """Trainings of the stages that build on the search's best."""
 
 

@@ -181,7 +181,7 @@ def test_plan_of_the_paper_shows_stages_trials_slots_and_time_and_starts_nothing
     assert rows["slots"][1] == "3"
     assert rows["search"][1:6] == ["to", "do", "20", "5", "50000"]
     assert rows["kfold"][3:6] == ["27", "20", "50000"]
-    assert rows["refit"][3:6] == ["5", "20", "60000"]
+    assert rows["refit"][3:6] == ["18", "20", "60000"]
     assert rows["about"][2] == "min"
     assert not list(tmp_path.iterdir())
     assert "ray" not in sys.modules or not sys.modules["ray"].is_initialized()
@@ -239,7 +239,7 @@ def test_status_tells_what_is_done_and_what_is_missing(
     rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
     assert "done" in rows["search"]
     assert "missing" in rows["refit"]
-    assert "4 of 5 trainings recorded" in rows["refit"]
+    assert "5 of 6 trainings recorded" in rows["refit"]
     assert "done" in rows["gan_search"]
     assert main(["status", "--preset", "smoke", "--gan.search.no-on", "--runs-dir", str(tmp_path)]) == 0
     assert "gan_search" not in capsys.readouterr().out

@@ -77,7 +77,7 @@ def test_no_row_is_missing_and_none_is_doubled(smoke: Smoke) -> None:
     assert list(run.table("gans")["loss"]) == ["minimax", "non_saturating"]
     assert list(run.table("gan_trials")["trial"]) == list(range(2 * settings.gan.search.trials))
     assert list(run.table("models")["model"]) == [
-        "best", "paper_table1", "two_dim", "denoise_zeroed", "denoise_gaussian",
+        "best", "paper_table1", "two_dim", "denoise_zeroed", "denoise_gaussian", "denoise_gaussian_unclipped",
     ]  # fmt: skip
     assert not run.table("denoising").duplicated(["model", "noise", "level"]).any()
     assert not run.table("denoising_images").duplicated(["model", "noise", "level", "index"]).any()

@@ -12,7 +12,8 @@ from orchestrator.engine.book import Book
 from orchestrator.engine.records import Record, Rows, Trial
 from orchestrator.engine.stage import Model, Stage, Table
 from orchestrator.engine.tables import to_arrow
-from orchestrator.stages.refit import Refit
+from orchestrator.stages.architectures import refit_key
+from orchestrator.stages.refit import Refit, name_of, seeds_of
 from tests.stages.made_up import book_of, recorded
 from trainables.autoencoder import build
 from trainables.autoencoder_settings import AutoencoderSettings
@@ -87,14 +88,21 @@ class KnownRefit(Refit):
         "two_dim": 2.0,
         "denoise_zeroed": -2.0,
         "denoise_gaussian": 1.0,
+        "denoise_gaussian_unclipped": 1.5,
     }
-    """Of each model, what tells it from the others."""
+    """Of each model from the first seed, what tells it from the others."""
+
+    @classmethod
+    def bias(cls, name: str, further: int = 0) -> float:
+        """Of a model from the first seed, or from a further one."""
+        return float(cls.biases[name]) + 0.3 * further
 
     def needs(self, own: Any) -> tuple[str, ...]:
         return ()
 
     def trials(self, context: Any) -> list[Trial[AutoencoderSettings]]:  # type: ignore[override]
-        return [Trial(name, KNOWN, 1, 1, keep_weights=True) for name in self.biases]
+        seeds = seeds_of(context.seed, context.own)
+        return [Trial(refit_key(it, seed), KNOWN, seed, 1, keep_weights=True) for seed in seeds for it in self.biases]
 
 
 def last_epochs(**metrics: float) -> Rows:
@@ -107,7 +115,11 @@ def with_models(folder: Path, images: FashionMnist, *stages: Stage[Any, Any], **
     data = {"num_train": max(120, len(images.train_images)), "num_test": max(20, len(images.test_images))}
     book = book_of(folder, images, stages=(KnownRefit(), *stages), data=data, **changes)
     rows = last_epochs(train_mse=0.5, test_mse=0.25)
-    recorded(book, "refit", lambda trial: (rows, known_weights(KnownRefit.biases[trial.key])))
+
+    def how(trial: Trial[Any]) -> tuple[Rows, dict[str, Any]]:
+        return rows, known_weights(KnownRefit.bias(name_of(trial.key), trial.seed - book.settings.seed))
+
+    recorded(book, "refit", how)
     return book
 
 

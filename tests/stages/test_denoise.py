@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from orchestrator.stages.denoise import Denoise
-from tests.stages.known import KnownRefit, given, grey, known_answer, known_latent, known_weights, with_models
+from tests.stages.known import KNOWN, KnownRefit, given, grey, known_answer, known_latent, known_weights, with_models
 from trainables.autoencoder import encode, reconstruct
 from trainables.noise import add_noise
 
@@ -58,7 +58,7 @@ def test_a_known_model_sees_two_pixels_and_answers_as_it_is_reckoned() -> None:
     """What the other tests of known models build on."""
     from trainables.autoencoder import build
 
-    model = build(KnownRefit().trials(None)[0].config, seed=0)
+    model = build(KNOWN, seed=0)
     model.load_state_dict(known_weights(0.7))
     np.testing.assert_allclose(encode(model, IMAGES.test_images), known_latent(IMAGES.test_images, 0.7), atol=1e-6)
     np.testing.assert_allclose(reconstruct(model, IMAGES.test_images), known_answer(CLEAN, 0.7), atol=1e-6)

@@ -50,10 +50,15 @@ def test_kfold_tells_mean_and_deviation_of_each_order_and_of_one_fold_over_seeds
 
 def test_final_models_tell_their_test_errors() -> None:
     rows = [
-        {"model": "best", "test_mse": 0.0125, "train_mse": 0.5, "num_parameters": 12_345},
-        {"model": "two_dim", "test_mse": None, "train_mse": 0.5, "num_parameters": 1},
+        {"model": "best", "test_mse": 0.0125, "num_parameters": 12_345},
+        {"model": "paper_table1", "test_mse": 0.2, "num_parameters": 14_068},
+        {"model": "two_dim", "test_mse": None, "num_parameters": 1},
+        {"model": "best", "test_mse": 0.0127, "num_parameters": 12_345},
     ]
-    assert list(Refit().findings({"models": table(rows)})) == ["best: test MSE 0.01250, 12,345 parameters."]
+    assert list(Refit().findings({"models": table(rows, train_mse=0.5)})) == [
+        "best: test MSE 0.01260, standard deviation 0.00014 over 2 seeds; 12,345 parameters.",
+        "paper_table1: test MSE 0.20000; 14,068 parameters.",
+    ]
 
 
 def test_denoising_tells_errors_before_and_after_of_each_model_at_each_level() -> None:

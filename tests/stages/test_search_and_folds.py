@@ -20,8 +20,8 @@ from orchestrator.stages.capacity import Capacity, Reconstructor
 from orchestrator.stages.kfold import Fold, Kfold
 from orchestrator.stages.refit import Refit
 from orchestrator.stages.search import Search
-from tests.stages.known import given, grey, models_of
-from tests.stages.made_up import book_of, trained
+from tests.stages.known import given, grey, last_epochs, models_of
+from tests.stages.made_up import book_of, recorded, trained
 from trainables.autoencoder import Autoencoder, reconstruct
 from trainables.autoencoder_settings import PAPER_TABLE1, AutoencoderSettings
 from trainables.fashion_mnist import FashionMnist
@@ -35,6 +35,10 @@ CURVES: list[tuple[str, list[float]]] = [
     ("complete", [0.60, 0.22]),
 ]
 """How the trials of a search went, and their validation errors epoch by epoch."""
+MODELS = [
+    *("best", "paper_table1", "two_dim"),
+    *("denoise_zeroed", "denoise_gaussian", "denoise_gaussian_unclipped"),
+]
 TINY = AutoencoderSettings(filters=(2, 2, 2), neurons=4, latent_dim=2, batch_size=16, epochs=1, learning_rate=0.01)
 
 
@@ -159,15 +163,37 @@ def test_final_models_are_the_best_one_and_table_1_and_the_best_one_with_one_thi
     trials = searched.study("refit").trials
     table1 = changed(PAPER_TABLE1, weight_decay=0.125, batch_size=99, epochs=2)
     assert {trial.key: trial.config for trial in trials} == {
-        "best": found,
-        "paper_table1": table1,
-        "two_dim": changed(found, latent_dim=2),
-        "denoise_zeroed": changed(found, noise="zeroed"),
-        "denoise_gaussian": changed(found, noise="gaussian"),
+        "best-seed-5": found,
+        "paper_table1-seed-5": table1,
+        "two_dim-seed-5": changed(found, latent_dim=2),
+        "denoise_zeroed-seed-5": changed(found, noise="zeroed"),
+        "denoise_gaussian-seed-5": changed(found, noise="gaussian"),
+        "denoise_gaussian_unclipped-seed-5": changed(found, noise="gaussian_unclipped"),
     }
     assert found.learning_rate == searched.study("search").trials[3].config.learning_rate
     assert {(trial.seed, trial.epochs, trial.keep_weights) for trial in trials} == {(5, 2, True)}
-    assert len({trial.address for trial in trials}) == 5
+    assert len({trial.address for trial in trials}) == 6
+
+
+def test_final_models_are_trained_from_so_many_seeds_and_the_first_seed_s_is_the_file(tmp_path: Path) -> None:
+    book = book_of(tmp_path, seed=5, refit={"num_seeds": 2}, search={"num_trials": 1, "num_startup_trials": 1})
+    trained(book, "search", lambda trial: (epochs([0.5, 0.4]), None))
+    trials = book.study("refit").trials
+    assert [trial.seed for trial in trials] == [5] * 6 + [6] * 6
+    assert {trial.key for trial in trials} == {f"{name}-seed-{seed}" for name in MODELS for seed in (5, 6)}
+    assert [trial.config for trial in trials[:6]] == [trial.config for trial in trials[6:]]
+    assert len({trial.address for trial in trials}) == 12
+
+    def how(trial: Trial[Any]) -> tuple[Rows, dict[str, Any]]:
+        return last_epochs(train_mse=0.1, test_mse=trial.seed), dict(Autoencoder(trial.config).state_dict())
+
+    recorded(book, "refit", how)
+    parts = given(book, "refit")
+    assert list(parts["models"]["model"]) == MODELS * 2
+    assert list(parts["models"]["seed"]) == list(parts["models"]["test_mse"]) == [5] * 6 + [6] * 6
+    assert {name: file.record.seed for name, file in models_of(parts).items()} == dict.fromkeys(MODELS, 5)
+    of_models = parts["layers"].groupby("model", observed=True)["num_parameters"].sum()
+    assert of_models.to_dict() == parts["models"][:6].set_index("model")["num_parameters"].to_dict()
 
 
 def test_folds_are_of_every_order_and_the_first_one_from_more_seeds(searched: Book) -> None:
@@ -227,25 +253,26 @@ def test_final_models_are_rows_and_files_with_what_they_came_to(searched: Book) 
     for n, trial in enumerate(book.study("refit").trials):
         small = replace(trial, config=changed(tiny, noise=trial.config.noise))
         book.records("refit").save_results(small, Checkpoint([], {"model": weights}))
-        errors = {"train_mse": n + 0.1, "last_batch_mse": 9.0, "test_mse": n + 0.2, "seconds": 1.0}
+        errors = {"train_mse": n + 0.1, "train_mse_evaluated": n + 0.3, "last_batch_mse": 9.0, "test_mse": n + 0.2}
+        errors["seconds"] = 1.0
         rows = [{"epoch": 1, "train_mse": 9.0, "seconds": 1.0}, {"epoch": 2, **errors}]
-        state: Any = "failed" if trial.key == "two_dim" else "complete"
+        state: Any = "failed" if trial.key == "two_dim-seed-5" else "complete"
         records.append(Record(trial.key, small.config, 5, state, rows, address=trial.address))
     parts = given(book, "refit", records)
-    names = ["best", "paper_table1", "two_dim", "denoise_zeroed", "denoise_gaussian"]
     models = parts["models"].set_index("model")
-    assert list(models.index) == names
-    assert list(models["noise"]) == ["none", "none", "none", "zeroed", "gaussian"]
+    assert list(models.index) == MODELS
+    assert list(models["noise"]) == ["none", "none", "none", "zeroed", "gaussian", "gaussian_unclipped"]
     complete = models.drop(index="two_dim")
-    assert list(complete["test_mse"]) == [n + 0.2 for n in (0, 1, 3, 4)]
-    assert list(complete["train_mse"]) == [n + 0.1 for n in (0, 1, 3, 4)]
+    assert list(complete["test_mse"]) == [n + 0.2 for n in (0, 1, 3, 4, 5)]
+    assert list(complete["train_mse"]) == [n + 0.1 for n in (0, 1, 3, 4, 5)]
+    assert list(complete["train_mse_evaluated"]) == [n + 0.3 for n in (0, 1, 3, 4, 5)]
     assert models.loc["two_dim", ["test_mse", "train_mse"]].isna().all()
     assert set(models["num_parameters"]) == {sum(it.numel() for it in Autoencoder(tiny).parameters())}
     assert set(models["seconds"]) == {2.0}
     files = models_of(parts)
-    assert list(files) == [name for name in names if name != "two_dim"]
+    assert list(files) == [name for name in MODELS if name != "two_dim"]
     for name, file in files.items():
-        assert (file.record.key, file.description["test_mse"]) == (name, complete.loc[name, "test_mse"])
+        assert (file.record.key, file.description["test_mse"]) == (f"{name}-seed-5", complete.loc[name, "test_mse"])
         assert file.description["settings"] == file.record.config.model_dump(mode="json")
         assert file.description["seed"] == 5
     of_models = parts["layers"].groupby("model", observed=True)["num_parameters"].sum()

@@ -19,7 +19,7 @@ from orchestrator.engine.records import Record, Trial
 from orchestrator.engine.settings import Scale, Section
 from orchestrator.engine.stage import Context, Model, Picture, Stage, Table, Tables, Worker
 from orchestrator.engine.tables import EPOCH, EPOCHS, SECONDS, SEED, schema
-from orchestrator.stages.architectures import STAND_IN, model_file
+from orchestrator.stages.architectures import STAND_IN, model_file, refit_key
 from orchestrator.stages.columns import CONFUSION, NUM_PARAMETERS, OUTCOME, category, integer, real
 from orchestrator.stages.sections import Autoencoders, Data, Distinct, Share
 from trainables.classifier_settings import VERSION, Architecture, ClassifierSettings, Input
@@ -84,13 +84,15 @@ class Classify(Stage[Settings, ClassifierSettings]):
         return ("refit",)
 
     def reads_only(self, context: Context[Settings]) -> Mapping[str, Sequence[str]]:
-        return {"refit": ("best",)}
+        return {"refit": (refit_key("best", context.seed),)}
 
     def trials(self, context: Context[Settings]) -> Iterator[Trial[ClassifierSettings]]:
         """Every input, architecture and seed."""
         own, num_images = context.own, context.section(Data).num_train
-        autoencoder = STAND_IN if context.planning else context.records("refit")["best"].config
-        num_features = {"latent": autoencoder.latent_dim, "raw": NUM_PIXELS}
+        encoder = STAND_IN
+        if not context.planning:
+            encoder = context.records("refit")[refit_key("best", context.seed)].config
+        num_features = {"latent": encoder.latent_dim, "raw": NUM_PIXELS}
         same = {"batch_size": context.section(Autoencoders).batch_size, "epochs": own.epochs}
         for given, (architecture, recipe) in product(get_args(Input), RECIPES.items()):
             which = {"input": given, "architecture": architecture, "num_features": num_features[given]}
@@ -102,7 +104,7 @@ class Classify(Stage[Settings, ClassifierSettings]):
                 yield Trial(key, config, seed, own.epochs, num_images, cost, keep_weights=keep)
 
     def made_of(self, context: Context[Settings]) -> Sequence[str]:
-        return (context.records("refit")["best"].digest,)
+        return (context.records("refit")[refit_key("best", context.seed)].digest,)
 
     def inputs(self, context: Context[Settings]) -> Mapping[str, NDArray[Any]]:
         """Latent vectors of the training and test images, and the seconds that it took to make them."""

@@ -22,7 +22,7 @@ from trainables.images import flat_pixels
 
 def latent_vectors(context: Context[Settings]) -> Arrays:
     """train and test, shape (n, latent_dim), of the images; seconds, shape (1,), that it took."""
-    model, started = final_model(context, "best"), time.perf_counter()
+    model, started = final_model(context, "best", context.seed), time.perf_counter()
     train, test = encode(model, context.data.train_images), encode(model, context.data.test_images)
     return {"train": train, "test": test, "seconds": np.array([time.perf_counter() - started])}
 

@@ -15,6 +15,7 @@ from orchestrator.engine.records import Record
 from orchestrator.engine.settings import Scale, Section
 from orchestrator.engine.stage import Context, Picture, Stage, Table, Tables
 from orchestrator.engine.tables import schema
+from orchestrator.stages.architectures import refit_key
 from orchestrator.stages.columns import LABEL, NOISE, NOISY_MSE, RECONSTRUCTED_MSE, category, integer, mse, real
 from orchestrator.stages.sections import Data, Distinct, Share
 from trainables.noise import Noise
@@ -85,7 +86,7 @@ class Denoise(Stage[Settings, Any]):
         return ("refit",)
 
     def reads_only(self, context: Context[Settings]) -> Mapping[str, Sequence[str]]:
-        return {"refit": AUTOENCODERS}
+        return {"refit": [refit_key(name, context.seed) for name in AUTOENCODERS]}
 
     def results(self, context: Context[Settings], records: Sequence[Record[Any]]) -> Iterator[Table]:
         from orchestrator.stages.denoise.measure import measured

@@ -37,7 +37,7 @@ def measured(context: Context[Settings]) -> Iterator[Table]:
     clean = unit_pixels(images)
     black, energy = (images == 0).mean(axis=(1, 2)), np.square(clean).mean(axis=(1, 2), dtype=np.float64)
     denoisers: dict[str, Denoiser] = {
-        **{name: partial(reconstruct_pixels, final_model(context, name)) for name in AUTOENCODERS},
+        **{name: partial(reconstruct_pixels, final_model(context, name, context.seed)) for name in AUTOENCODERS},
         "median_filter": partial(ndimage.median_filter, size=(1, 3, 3)),
         "gaussian_filter": partial(ndimage.gaussian_filter, sigma=(0, 1, 1)),
     }
@@ -99,7 +99,7 @@ def _correlations(gain: Values, black: Values, energy: Values) -> Columns:
 
 def shown_images(context: Context[Settings]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     """What figures.denoised_image is called with, and figures.denoised_classes."""
-    images, model = context.data.test_images, final_model(context, "best")
+    images, model = context.data.test_images, final_model(context, "best", context.seed)
     classes, firsts = np.unique(context.data.test_labels, return_index=True)
     authors = len(images) > AUTHOR_IMAGE
     chosen = [AUTHOR_IMAGE if authors else firsts[-1], *firsts]

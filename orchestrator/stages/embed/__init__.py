@@ -16,6 +16,7 @@ from orchestrator.engine.records import Record
 from orchestrator.engine.settings import Scale, Section
 from orchestrator.engine.stage import Context, Picture, Stage, Table, Tables
 from orchestrator.engine.tables import schema
+from orchestrator.stages.architectures import refit_key
 from orchestrator.stages.columns import CONFUSION, LABEL, category, integer, real, text
 from orchestrator.stages.sections import Data
 
@@ -79,7 +80,7 @@ class Embed(Stage[Settings, Any]):
         return ("refit",)
 
     def reads_only(self, context: Context[Settings]) -> Mapping[str, Sequence[str]]:
-        return {"refit": ("two_dim",)}
+        return {"refit": (refit_key("two_dim", context.seed),)}
 
     def results(self, context: Context[Settings], records: Sequence[Record[Any]]) -> Iterator[Table]:
         from orchestrator.stages.embed.measure import measured

@@ -67,7 +67,7 @@ def measured(context: Context[Settings]) -> Iterator[Table]:
 
 
 def _autoencoder(context: Context[Settings], fitted: Images) -> Planes:
-    model = final_model(context, "two_dim")
+    model = final_model(context, "two_dim", context.seed)
     plane = encode(model, context.data.test_images)
     return plane, encode(model, fitted), plane
 

@@ -3,7 +3,8 @@
 Reads the search's best. Writes models/*.safetensors and .json, the tables models and layers, and figures: best and
 worst reconstructions, traversals of the latent space, interpolations, and samples decoded from random vectors.
 The models: best (the search's), paper_table1, and with the best one's sizes two_dim (a latent vector of 2),
-denoise_zeroed and denoise_gaussian (trained to give clean images back from noisy ones).
+denoise_zeroed, denoise_gaussian and denoise_gaussian_unclipped (trained to give clean images back from noisy ones).
+Each is trained from several seeds; under models/ and in the figures is the first seed's.
 """
 
 from collections.abc import Iterator
@@ -11,18 +12,37 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from orchestrator.engine.records import Trial
+from orchestrator.engine.records import Record, Trial
 from orchestrator.engine.settings import Scale, Section, changed
 from orchestrator.engine.stage import Context, Model, Picture, Stage, Table, Tables, Worker
 from orchestrator.engine.tables import ERROR, SECONDS, SEED, STATE, schema
-from orchestrator.stages.architectures import Trained, best, model_file, model_row, restored, table1, training_cost
-from orchestrator.stages.columns import LAST_TRAIN_MSE, MODEL, PARAMS, TEST_MSE, boolean, category, integer, text
+from orchestrator.stages.architectures import (
+    Trained,
+    best,
+    model_file,
+    model_row,
+    refit_key,
+    restored,
+    table1,
+    training_cost,
+)
+from orchestrator.stages.columns import (
+    EVALUATED_MSE,
+    LAST_TRAIN_MSE,
+    MODEL,
+    PARAMS,
+    TEST_MSE,
+    boolean,
+    category,
+    integer,
+    text,
+)
 from orchestrator.stages.sections import Autoencoders, Data
 from trainables.autoencoder_settings import VERSION, AutoencoderSettings
 from trainables.epoch import Epoch
 from trainables.splits import all_images
 
-NOISE = category("noise", "what the training images were corrupted with: none, zeroed or gaussian")
+NOISE = category("noise", "what the training images were corrupted with: none, or as trainables.noise has it")
 NUM_EPOCHS = integer("epochs", "epochs of training")
 
 
@@ -31,6 +51,8 @@ class Settings(Section):
 
     epochs: Annotated[int, Field(ge=1), Scale("epochs a final model")] = 20
     """Epochs of each model."""
+    num_seeds: Annotated[int, Field(ge=1), Scale("seeds of each final model")] = 3
+    """Seeds that each model is trained from, counted from the run's."""
 
 
 class Refit(Stage[Settings, AutoencoderSettings]):
@@ -39,9 +61,11 @@ class Refit(Stage[Settings, AutoencoderSettings]):
     name, title, metric = "refit", "Final models (the paper's Table 1)", "train_mse"
     settings, config, version = Settings, AutoencoderSettings, VERSION
     reads = (Data, Autoencoders)
-    presets: ClassVar = {"laptop": {"epochs": 4}, "smoke": {"epochs": 2}}
+    presets: ClassVar = {"laptop": {"epochs": 4, "num_seeds": 1}, "smoke": {"epochs": 2, "num_seeds": 1}}
     schemas: ClassVar = {
-        "models": schema(MODEL, *PARAMS, NOISE, NUM_EPOCHS, LAST_TRAIN_MSE, TEST_MSE, SECONDS, SEED, STATE, ERROR),
+        "models": schema(
+            MODEL, SEED, *PARAMS, NOISE, NUM_EPOCHS, LAST_TRAIN_MSE, EVALUATED_MSE, TEST_MSE, SECONDS, STATE, ERROR
+        ),
         "layers": schema(
             MODEL,
             category("layer", "the paper's name for the layer"),
@@ -65,6 +89,7 @@ class Refit(Stage[Settings, AutoencoderSettings]):
         return ("search",)
 
     def trials(self, context: Context[Settings]) -> Iterator[Trial[AutoencoderSettings]]:
+        """Every model from the run's seed, then all of them from the next."""
         epochs, num_images = context.own.epochs, context.section(Data).num_train
         found = best(context, epochs)
         models = {
@@ -73,10 +98,12 @@ class Refit(Stage[Settings, AutoencoderSettings]):
             "two_dim": changed(found, latent_dim=2),
             "denoise_zeroed": changed(found, noise="zeroed"),
             "denoise_gaussian": changed(found, noise="gaussian"),
+            "denoise_gaussian_unclipped": changed(found, noise="gaussian_unclipped"),
         }
-        for name, model in models.items():
-            cost = training_cost(model, num_images)
-            yield Trial(name, model, context.seed, epochs, num_images, cost, keep_weights=True)
+        for seed in seeds_of(context.seed, context.own):
+            for name, model in models.items():
+                cost = training_cost(model, num_images)
+                yield Trial(refit_key(name, seed), model, seed, epochs, num_images, cost, keep_weights=True)
 
     def train(self, trial: Trial[AutoencoderSettings], data: Any, worker: Worker) -> Iterator[Epoch]:
         """Train on every training image, test at the end."""
@@ -88,22 +115,39 @@ class Refit(Stage[Settings, AutoencoderSettings]):
     def results(self, context: Context[Settings], records: Trained) -> Iterator[Table | Model]:
         from orchestrator.stages.refit.layers import layer_table
 
-        metrics = ("train_mse", "test_mse")
-        rows = [model_row(record, *metrics, model=record.key, noise=record.config.noise) for record in records]
-        yield Table("models", rows)
+        metrics = ("train_mse", "train_mse_evaluated", "test_mse")
+        told = [(record, {"model": name_of(record.key), "noise": record.config.noise}) for record in records]
+        yield Table("models", [model_row(record, *metrics, **which) for record, which in told])
         layers = []
-        for record in records:
-            if record.state == "complete":
-                yield model_file(record.key, record, "trainables.autoencoder.Autoencoder", record.config, "test_mse")
-                model = restored(record.config, context.weights(record))
-                layers += [{"model": record.key} | row for row in layer_table(model)]
+        for name, record in first_models(context, records).items():
+            yield model_file(name, record, "trainables.autoencoder.Autoencoder", record.config, "test_mse")
+            model = restored(record.config, context.weights(record))
+            layers += [{"model": name} | row for row in layer_table(model)]
         yield Table("layers", layers)
 
     def figures(self, context: Context[Settings], tables: Tables) -> Iterator[Picture]:
         from orchestrator.stages.refit.pictures import pictures
 
-        return pictures(context)
+        return pictures(context, first_models(context, context.own_records))
 
     def findings(self, tables: Tables) -> Iterator[str]:
-        for row in tables["models"].dropna(subset=["test_mse"]).itertuples():
-            yield f"{row.model}: test MSE {row.test_mse:.5f}, {row.num_parameters:,} parameters."
+        complete = tables["models"].dropna(subset=["test_mse"])
+        for model, rows in complete.groupby("model", observed=True, sort=False):
+            errors, size = rows["test_mse"], rows["num_parameters"].iloc[0]
+            spread = f", standard deviation {errors.std():.5f} over {len(rows)} seeds" if len(rows) > 1 else ""
+            yield f"{model}: test MSE {errors.mean():.5f}{spread}; {size:,} parameters."
+
+
+def seeds_of(run_seed: int, settings: Settings) -> range:
+    """Seeds that each final model is trained from."""
+    return range(run_seed, run_seed + settings.num_seeds)
+
+
+def name_of(key: str) -> str:
+    """Name of the model that a training is of."""
+    return key.rpartition("-seed-")[0]
+
+
+def first_models(context: Context[Settings], records: Trained) -> dict[str, Record[AutoencoderSettings]]:
+    """The complete trainings from the run's seed, by the model's name."""
+    return {name_of(it.key): it for it in records if it.state == "complete" and it.seed == context.seed}

@@ -1,11 +1,12 @@
 """What the final models make of images, and of latent vectors that no image was encoded to."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from orchestrator.engine.records import Record
 from orchestrator.engine.stage import Context, Picture
 from orchestrator.figures.images import image_grid
 from orchestrator.stages.architectures import restored
@@ -24,11 +25,10 @@ CAPTIONS = {
 }
 
 
-def pictures(context: Context[Any]) -> Iterator[Picture]:
-    """The stage's figures."""
+def pictures(context: Context[Any], trained: Mapping[str, Record[Any]]) -> Iterator[Picture]:
+    """The stage's figures, of models by their names."""
     images, labels = context.data.test_images, context.data.test_labels
-    complete = {record.key: record for record in context.own_records if record.state == "complete"}
-    records = {name: complete[name] for name in CAPTIONS if name in complete}
+    records = {name: trained[name] for name in CAPTIONS if name in trained}
     models = {name: restored(record.config, context.weights(record)) for name, record in records.items()}
     for name, model in models.items():
         arguments = (images, reconstruct(model, images), labels, CLASS_NAMES)
