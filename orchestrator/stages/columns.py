@@ -23,10 +23,8 @@ def mse(name: str, description: str) -> pa.Field:
 MODEL = category("model", "name of the model, as in models/")
 NUM_PARAMETERS = integer("num_parameters", "trainable numbers in the model")
 LATENT_DIM = integer("latent_dim", "size of the latent vector, or number of components")
-NOISE = (
-    category("noise", "kind of noise; trainables.noise says what each is"),
-    real("level", "probability or share of zeroed pixels, or standard deviation of Gaussian noise"),
-)
+LEVEL = real("level", "probability or share of zeroed pixels, or standard deviation of Gaussian noise")
+NOISE = (category("noise", "kind of noise; trainables.noise says what each is"), LEVEL)
 NOISY_MSE = mse("noisy_mse", "error of the noisy images against the clean ones")
 RECONSTRUCTED_MSE = mse("reconstructed_mse", "error of what the model makes of them against the clean ones")
 TRAIN_MSE = mse("train_mse", "mean over the epoch's batches, while the weights move")

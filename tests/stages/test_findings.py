@@ -64,7 +64,7 @@ def test_final_models_tell_their_test_errors() -> None:
 def test_denoising_tells_errors_before_and_after_of_each_model_at_each_level() -> None:
     rows = [
         {"model": model, "noise": noise, "level": level, "noisy_mse": 0.1 + level, "reconstructed_mse": after}
-        | {"fraction_improved": 0.75}
+        | {"fraction_improved": 0.75, "best_filter": "median_filter", "filter_ratio": 0.5, "num_blanked": None}
         for model, noise, after in (
             ("best", "zeroed", 0.01),
             ("best", "gaussian_matched", 0.02),
@@ -74,11 +74,18 @@ def test_denoising_tells_errors_before_and_after_of_each_model_at_each_level() -
         )
         for level in (0.1, 0.5)
     ]
-    found = list(Denoise().findings({"denoising": table(rows)}))
+    blank = {"model": "best", "noise": "zeroed_foreground", "level": 0.2, "num_blanked": 136}
+    rows += [blank, blank | {"model": "paper_table1"}, blank | {"level": 0.1, "num_blanked": 0}]
+    *found, left_out = Denoise().findings({"denoising": table(rows)})
     assert [it.partition(",")[0] for it in found] == ["best", "best", "paper_table1", "paper_table1"]
-    assert found[0].endswith("p = 0.1: 0.2000 to 0.0100 (75%), p = 0.5: 0.6000 to 0.0100 (75%).")
+    assert found[0].endswith(
+        "p = 0.1: 0.2000 to 0.0100 (75%; median 0.0200), p = 0.5: 0.6000 to 0.0100 (75%; median 0.0200)."
+    )
     assert "Gaussian noise of the same energy" in found[3]
-    assert found[3].endswith("p = 0.1: 0.2000 to 0.0400 (75%), p = 0.5: 0.6000 to 0.0400 (75%).")
+    assert found[3].endswith(
+        "p = 0.1: 0.2000 to 0.0400 (75%; median 0.0800), p = 0.5: 0.6000 to 0.0400 (75%; median 0.0800)."
+    )
+    assert left_out == "Level 0.2 of zeroed_foreground leaves 136 images blank: it decides no claim."
 
 
 def test_capacity_tells_errors_beside_pca_angles_and_noise_that_passes() -> None:

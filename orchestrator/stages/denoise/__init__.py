@@ -1,8 +1,8 @@
 """denoise: how much of an image's noise the models take away (the paper's Denoising and Figure 2).
 
-Reads the models of refit. Writes the tables denoising, denoising_images and denoising_correlations, and figures.
-Autoencoders trained on clean images stand beside two trained on noisy ones and two plain filters. Every model sees
-the same noise, drawn once per image, kind and level.
+Reads the models of refit, of every seed. Writes tables that begin with denoising, and figures. Autoencoders trained
+on clean images stand beside three trained on noisy ones and two plain filters. Every model sees the same noise, drawn
+once per image, kind and level. Intervals are over seeds and images (orchestrator.stages.denoise.resampling).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,34 +14,69 @@ from pydantic import Field
 from orchestrator.engine.records import Record
 from orchestrator.engine.settings import Scale, Section
 from orchestrator.engine.stage import Context, Picture, Stage, Table, Tables
-from orchestrator.engine.tables import schema
+from orchestrator.engine.tables import SEED, schema
 from orchestrator.stages.architectures import refit_key
-from orchestrator.stages.columns import LABEL, NOISE, NOISY_MSE, RECONSTRUCTED_MSE, category, integer, mse, real
+from orchestrator.stages.columns import (
+    LABEL,
+    LEVEL,
+    NOISE,
+    NOISY_MSE,
+    RECONSTRUCTED_MSE,
+    category,
+    integer,
+    mse,
+    real,
+)
+from orchestrator.stages.refit import Settings as Refitted
+from orchestrator.stages.refit import seeds_of
 from orchestrator.stages.sections import Data, Distinct, Share
 from trainables.noise import Noise
 
-WHICH = (category("model", "model of models/, median_filter (3 x 3) or gaussian_filter (sigma 1 pixel)"), *NOISE)
-AUTOENCODERS = ("best", "paper_table1", "denoise_zeroed", "denoise_gaussian")
+DENOISER = category("model", "model of models/, median_filter (3 x 3) or gaussian_filter (sigma 1 pixel)")
+WHICH = (DENOISER, *NOISE)
+TRAINED_WITH = {noise: f"denoise_{noise}" for noise in ("zeroed", "gaussian", "gaussian_unclipped")}
+"""Models that were trained on noisy images, by the kind of noise."""
+AUTOENCODERS = ("best", "paper_table1", *TRAINED_WITH.values())
+FILTERS = ("median_filter", "gaussian_filter")
+NUM_SEEDS = integer("num_seeds", "seeds that the model was trained from")
+NUM_IMAGES = integer("num_images", "test images")
+FRACTION_IMPROVED = real("fraction_improved", "share of the images whose error got smaller")
+GAIN = "noisy_mse - reconstructed_mse, mean over the images"
 CORRELATION = "rank correlation of gain and"
+
+
+def estimate(name: str, description: str, kind: Any) -> tuple[Any, Any, Any]:
+    """Columns of an estimate and of the ends of its 95 % interval."""
+    ends = ((f"{name}_low", "lower"), (f"{name}_high", "upper"))
+    low, high = (kind(end, f"{which} end of the 95 % interval of {name} (bootstrap)") for end, which in ends)
+    return kind(name, description), low, high
 
 
 class Settings(Section):
     """Noise to be taken away."""
 
     zeroed: Annotated[Distinct[Share], Scale("levels of zeroed pixels")] = (0.1, 0.2, 0.3, 0.4, 0.5)
-    """Probabilities of setting a pixel to zero; also the shares of foreground pixels that are zeroed, and what
-    matched Gaussian noise is matched to."""
+    """Probabilities of setting a pixel to zero; also what matched Gaussian noise is matched to."""
+    foreground: Annotated[Distinct[Share], Scale("levels of zeroed foreground")] = (0.02, 0.05, 0.1)
+    """Shares of all pixels, zeroed among those that are not black. Levels at which an image has no more of these say
+    of the gain only which images are blank: num_blanked counts them."""
     gaussian: Annotated[Distinct[Share], Scale("levels of Gaussian noise")] = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
     """Standard deviations, where the pixels' range is 1."""
-    num_resamples: Annotated[int, Field(ge=10), Scale("bootstrap samples")] = 1000
-    """Bootstrap samples of the images, for each interval."""
+    num_resamples: Annotated[int, Field(ge=10), Scale("bootstrap samples")] = 2000
+    """Bootstrap samples of seeds and images, for each interval."""
+    num_repeats: Annotated[int, Field(ge=2), Scale("draws of the noise")] = 5
+    """Draws of zeroed pixels on every image, to tell the image's part in whether it improves from the noise's."""
+    image_draws: Annotated[int, Field(ge=2), Scale("draws of the noise on the author's image")] = 20
+    """Draws of zeroed pixels, at each level, on the image of the author's Figure 2."""
 
     @property
     def levels(self) -> list[tuple[Noise, float]]:
         """Every kind of noise with its levels."""
-        of_zeroed: tuple[Noise, ...] = ("zeroed", "zeroed_foreground", "gaussian_matched")
+        of_zeroed: tuple[Noise, ...] = ("zeroed", "gaussian_matched")
         of_gaussian: tuple[Noise, ...] = ("gaussian", "gaussian_unclipped")
-        return [*product(of_zeroed, self.zeroed), *product(of_gaussian, self.gaussian)]
+        foreground: tuple[Noise, ...] = ("zeroed_foreground",)
+        pairs = (of_zeroed, self.zeroed), (foreground, self.foreground), (of_gaussian, self.gaussian)
+        return [which for kinds, levels in pairs for which in product(kinds, levels)]
 
 
 class Denoise(Stage[Settings, Any]):
@@ -49,17 +84,80 @@ class Denoise(Stage[Settings, Any]):
 
     name, title = "denoise", "Denoising (the paper's Figure 2)"
     settings = Settings
-    reads = (Data,)
+    reads = (Data, Refitted)
     schemas: ClassVar = {
         "denoising": schema(
             *WHICH,
             NOISY_MSE,
             RECONSTRUCTED_MSE,
-            mse("gain", "noisy_mse - reconstructed_mse, mean over the images"),
-            mse("gain_low", "lower end of the gain's 95 % bootstrap interval over the images"),
-            mse("gain_high", "upper end of the gain's 95 % bootstrap interval over the images"),
-            real("fraction_improved", "share of the images whose error got smaller"),
-            integer("num_images", "test images"),
+            *estimate("gain", GAIN, mse),
+            FRACTION_IMPROVED,
+            category("best_filter", "the filter that leaves the smaller error at this noise and level"),
+            *estimate("filter_ratio", "reconstructed_mse over that of best_filter", real),
+            *estimate("zeroed_ratio", "reconstructed_mse over that after zeroed pixels of the same level", real),
+            integer("num_blanked", "images that zeroing left without a pixel that is not black"),
+            NUM_IMAGES,
+            NUM_SEEDS,
+        ),
+        "denoising_seeds": schema(
+            DENOISER,
+            SEED,
+            category("noise", "kind of noise, as trainables.noise has it; none for what the model loses by itself"),
+            LEVEL,
+            NOISY_MSE,
+            RECONSTRUCTED_MSE,
+            mse("gain", GAIN),
+            FRACTION_IMPROVED,
+        ),
+        "denoising_crossed": schema(
+            category("trained_with", "noise that the model was trained with; the rest of it is the model best"),
+            category("tested_with", "noise that was taken away; none: clean images"),
+            LEVEL,
+            NOISY_MSE,
+            real("ratio", "MSE over that of the model best of the same seed, geometric mean over seeds"),
+            real("low", "lower end of the ratio's 95 % interval over seeds (t, on logarithms)"),
+            real("high", "upper end of the ratio's 95 % interval over seeds (t, on logarithms)"),
+            NUM_SEEDS,
+        ),
+        "denoising_correlations": schema(
+            category("model", "name of the model, as in models/"),
+            integer("seed", "seed of the training; missing for the mean over all seeds"),
+            *NOISE,
+            *estimate("spearman_zero_fraction", f"{CORRELATION} the image's share of zero pixels", real),
+            *estimate("spearman_energy", f"{CORRELATION} the image's mean square", real),
+            *estimate(
+                "partial_spearman_zero_fraction",
+                f"{CORRELATION} share of zero pixels, the mean square's part taken out of both",
+                real,
+            ),
+            *estimate(
+                "partial_spearman_noisy",
+                f"{CORRELATION} share of zero pixels, the part of the noisy image's error taken out of both",
+                real,
+            ),
+            *estimate(
+                "auc_zero_fraction",
+                "probability that an image that improves has more zero pixels than one that does not",
+                real,
+            ),
+        ),
+        "denoising_repeats": schema(
+            category("model", "name of the model, as in models/"),
+            *NOISE,
+            *estimate("image_share", "share of the variance of whether it improves that is the image's", real),
+            FRACTION_IMPROVED,
+            integer("num_draws", "draws of the noise on each image"),
+            NUM_IMAGES,
+            NUM_SEEDS,
+        ),
+        "denoising_boot": schema(
+            category("model", "name of the model, as in models/"),
+            integer("index", "of the test image: the author's is 7418"),
+            SEED,
+            LEVEL,
+            integer("draw", "number of the draw of zeroed pixels, from 0"),
+            NOISY_MSE,
+            RECONSTRUCTED_MSE,
         ),
         "denoising_images": schema(
             *WHICH,
@@ -68,25 +166,16 @@ class Denoise(Stage[Settings, Any]):
             real("zero_fraction", "share of the clean image's pixels that are zero"),
             real("energy", "mean square of the clean image's pixels", "squared pixel value"),
             mse("noisy_mse", "error of the noisy image against the clean one"),
-            mse("reconstructed_mse", "error of what the model makes of it against the clean one"),
-        ),
-        "denoising_correlations": schema(
-            *WHICH,
-            real("spearman_zero_fraction", f"{CORRELATION} the image's share of zero pixels"),
-            real("spearman_energy", f"{CORRELATION} the image's mean square"),
-            real(
-                "partial_spearman_zero_fraction",
-                f"{CORRELATION} share of zero pixels, the mean square's part taken out of both",
-            ),
+            mse("reconstructed_mse", "error of what the first seed's model makes of it against the clean one"),
         ),
     }
-    shown = ("denoising", "denoising_correlations")
+    shown = ("denoising", "denoising_crossed", "denoising_correlations")
 
     def needs(self, own: Settings) -> tuple[str, ...]:
         return ("refit",)
 
     def reads_only(self, context: Context[Settings]) -> Mapping[str, Sequence[str]]:
-        return {"refit": [refit_key(name, context.seed) for name in AUTOENCODERS]}
+        return {"refit": [refit_key(name, seed) for seed in seeds(context) for name in AUTOENCODERS]}
 
     def results(self, context: Context[Settings], records: Sequence[Record[Any]]) -> Iterator[Table]:
         from orchestrator.stages.denoise.measure import measured
@@ -108,8 +197,21 @@ class Denoise(Stage[Settings, Any]):
         names = {"zeroed": "pixels zeroed", "gaussian_matched": "Gaussian noise of the same energy"}
         for model, noise in product(("best", "paper_table1"), names):
             rows = tables["denoising"].query("model == @model and noise == @noise")
+            rows = rows.assign(filter_mse=rows["reconstructed_mse"] / rows["filter_ratio"])
             values = ", ".join(
-                f"p = {row.level:g}: {row.noisy_mse:.4f} to {row.reconstructed_mse:.4f} ({row.fraction_improved:.0%})"
+                f"p = {row.level:g}: {row.noisy_mse:.4f} to {row.reconstructed_mse:.4f} "
+                f"({row.fraction_improved:.0%}; {str(row.best_filter).partition('_')[0]} {row.filter_mse:.4f})"
                 for row in rows.itertuples()
             )
-            yield f"{model}, {names[noise]}, MSE before and after (and share of images improved): {values}."
+            yield (
+                f"{model}, {names[noise]}, MSE before and after (and share of images improved; the better filter's "
+                f"MSE): {values}."
+            )
+        blanked = tables["denoising"].query("model == 'best' and num_blanked > 0")
+        for row in blanked.itertuples():
+            yield f"Level {row.level:g} of {row.noise} leaves {row.num_blanked} images blank: it decides no claim."
+
+
+def seeds(context: Context[Settings]) -> range:
+    """Seeds of the models."""
+    return seeds_of(context.seed, context.section(Refitted))

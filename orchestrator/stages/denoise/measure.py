@@ -1,108 +1,143 @@
-"""Noise added, taken away again, and measured."""
+"""What the models make of noise, as tables."""
 
-import os
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from itertools import chain
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import ndimage
-from scipy.stats import bootstrap, rankdata, spearmanr
+from scipy.stats import t
 
 from orchestrator.engine.stage import Context, Table
 from orchestrator.stages.architectures import final_model
-from orchestrator.stages.denoise import AUTOENCODERS, Settings
-from orchestrator.stages.measures import Pixels, mse_of_each
+from orchestrator.stages.denoise import FILTERS, TRAINED_WITH, Settings, seeds
+from orchestrator.stages.denoise.errors import (
+    AUTHOR_IMAGE,
+    PER_IMAGE,
+    Denoisers,
+    Errors,
+    Values,
+    denoisers,
+    errors,
+    improved,
+    of_one_image,
+    shown_image,
+)
+from orchestrator.stages.denoise.relations import correlation_rows, share_of_the_image
+from orchestrator.stages.denoise.resampling import Resamples, interval
 from trainables.autoencoder import reconstruct_pixels
 from trainables.fashion_mnist import CLASS_NAMES
 from trainables.images import unit_pixels
-from trainables.noise import Noise, add_noise
+from trainables.noise import add_noise
 
-Values = NDArray[np.float64]
 Columns = dict[str, Any]
-Denoiser = Callable[[Pixels], Pixels]
-PER_IMAGE = ("best", "paper_table1")
-"""Models whose every image is a row of denoising_images."""
-AUTHOR_IMAGE = 7418
-"""The test image of the author's Figure 2, an ankle boot."""
 
 
 def measured(context: Context[Settings]) -> Iterator[Table]:
     """The stage's tables."""
-    images, labels = context.data.test_images, context.data.test_labels
-    own, seed = context.own, context.seed
-    clean = unit_pixels(images)
-    black, energy = (images == 0).mean(axis=(1, 2)), np.square(clean).mean(axis=(1, 2), dtype=np.float64)
-    denoisers: dict[str, Denoiser] = {
-        **{name: partial(reconstruct_pixels, final_model(context, name, context.seed)) for name in AUTOENCODERS},
-        "median_filter": partial(ndimage.median_filter, size=(1, 3, 3)),
-        "gaussian_filter": partial(ndimage.gaussian_filter, sigma=(0, 1, 1)),
-    }
-
-    def measure(what: tuple[Noise, float]) -> tuple[list[Columns], list[tuple[Columns, Columns]]]:
-        noise, level = what
-        noisy = add_noise(images, noise, level, seed=seed)
-        before = mse_of_each(noisy, clean)
-        summaries, details = [], []
-        for model, denoise in denoisers.items():
-            after = mse_of_each(denoise(noisy), clean)
-            which: Columns = {"model": model, "noise": noise, "level": level}
-            summaries.append(which | _summary(before, after, own.num_resamples, seed))
-            if model in PER_IMAGE:
-                errors = {"noisy_mse": before, "reconstructed_mse": after}
-                details.append((which | _correlations(before - after, black, energy), which | errors))
-        return summaries, details
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        summaries, details = zip(*pool.map(measure, own.levels), strict=True)
-    yield Table("denoising", list(chain(*summaries)))
-    correlations, per_image = zip(*chain(*details), strict=True)
+    images, own = context.data.test_images, context.own
+    of = denoisers(context)
+    found = errors(context, of)
+    resamples = Resamples(own.num_resamples, len(seeds(context)), len(images), seed=context.seed)
+    black, energy = (images == 0).mean(axis=(1, 2)), np.square(unit_pixels(images)).mean(axis=(1, 2), dtype=float)
+    yield Table("denoising", list(_summaries(found, energy, resamples)))
+    yield Table("denoising_seeds", list(_of_seeds(found, seeds(context))))
+    yield Table("denoising_crossed", list(_crossed(found)))
+    correlations: list[Columns] = []
+    for model in PER_IMAGE:
+        for number, (noise, level) in enumerate(found.noises[1:], start=1):
+            which = {"model": model, "noise": noise, "level": level}
+            pair = found.before[number], found.after[model][number]
+            rows = correlation_rows(*pair, black, energy, resamples, seeds(context))
+            correlations += [which | row for row in rows]
     yield Table("denoising_correlations", correlations)
-    of_images = {"index": np.arange(len(images)), "label": labels, "zero_fraction": black, "energy": energy}
-    columns = {name: np.tile(values, len(per_image)) for name, values in of_images.items()}
-    for name in per_image[0]:
-        columns[name] = np.concatenate([np.broadcast_to(part[name], len(images)) for part in per_image])
-    yield Table("denoising_images", columns)
+    looked_at = {name: of[name] for name in PER_IMAGE}
+    yield Table("denoising_repeats", list(_repeats(context, looked_at, resamples)))
+    yield Table("denoising_boot", list(_of_shown_image(context, looked_at)))
+    yield Table("denoising_images", _of_images(found, context.data.test_labels, black, energy))
 
 
-def _summary(before: Values, after: Values, num_resamples: int, seed: int) -> Columns:
-    gain = before - after
-    found = bootstrap((gain,), np.mean, n_resamples=num_resamples, method="percentile", batch=100, rng=seed)
-    return {
-        "noisy_mse": before.mean(),
-        "reconstructed_mse": after.mean(),
-        "gain": gain.mean(),
-        "gain_low": found.confidence_interval.low,
-        "gain_high": found.confidence_interval.high,
-        "fraction_improved": (gain > 0).mean(),
-        "num_images": len(gain),
-    }
+def _summaries(found: Errors, energy: Values, resamples: Resamples) -> Iterator[Columns]:
+    """Each model and filter over all its seeds, beside the better filter and beside zeroed pixels of that level."""
+    num_images = found.before.shape[1]
+    drawn = {model: resamples.means(after) for model, after in found.after.items()}
+    drawn_before = resamples.over_images(found.before)
+    means = {model: after.mean(axis=(1, 2)) for model, after in found.after.items()}
+    for number, (noise, level) in enumerate(found.noises[1:], start=1):
+        before = found.before[number]
+        best_filter = min(FILTERS, key=lambda name: means[name][number])
+        zeroed = found.of("zeroed", level)
+        for model, after in found.after.items():
+            value, draws = means[model][number], drawn[model][:, number]
+            row = {"model": model, "noise": noise, "level": level, "noisy_mse": before.mean()}
+            row |= {"reconstructed_mse": value, "best_filter": best_filter}
+            row |= interval("gain", before.mean() - value, drawn_before[:, number] - draws)
+            filter_mse, of_filter = means[best_filter][number], drawn[best_filter][:, number]
+            row |= interval("filter_ratio", value / filter_mse, draws / of_filter)
+            row |= dict.fromkeys(("zeroed_ratio", "zeroed_ratio_low", "zeroed_ratio_high"))
+            if zeroed is not None:
+                row |= interval("zeroed_ratio", value / means[model][zeroed], draws / drawn[model][:, zeroed])
+            row["fraction_improved"] = (after[number] < before).mean()
+            blanked = (before > 0.999999 * energy).sum() if noise.startswith("zeroed") else None
+            yield row | {"num_blanked": blanked, "num_images": num_images, "num_seeds": after.shape[1]}
 
 
-def _correlations(gain: Values, black: Values, energy: Values) -> Columns:
-    """Spearman's rank correlation of gain and black share, as it is and with the energy's part taken out of both."""
+def _of_seeds(found: Errors, of_models: range) -> Iterator[Columns]:
+    for number, (noise, level) in enumerate(found.noises):
+        before = found.before[number]
+        for model, after in found.after.items():
+            for seed, of_seed in zip((None,) if model in FILTERS else of_models, after[number], strict=True):
+                row = {"model": model, "seed": seed, "noise": noise, "level": level, "noisy_mse": before.mean()}
+                row |= {"reconstructed_mse": of_seed.mean(), "gain": before.mean() - of_seed.mean()}
+                yield row | {"fraction_improved": (of_seed < before).mean()}
 
-    def without_energy(values: Values) -> Values:
-        ranks, by = rankdata(values), rankdata(energy)
-        slope, intercept = np.polyfit(by, ranks, 1)
-        return np.asarray(ranks - slope * by - intercept)
 
-    return {
-        "spearman_zero_fraction": spearmanr(gain, black).statistic,
-        "spearman_energy": spearmanr(gain, energy).statistic,
-        "partial_spearman_zero_fraction": np.corrcoef(without_energy(gain), without_energy(black))[0, 1],
-    }
+def _crossed(found: Errors) -> Iterator[Columns]:
+    """Geometric means over seeds, with t intervals of the logarithms."""
+    for trained_with, model in TRAINED_WITH.items():
+        for number, (noise, level) in enumerate(found.noises):
+            logs = np.log(found.after[model][number].mean(axis=1) / found.after["best"][number].mean(axis=1))
+            n, row = len(logs), {"trained_with": trained_with, "tested_with": noise, "level": level}
+            margin = t.ppf(0.975, n - 1) * logs.std(ddof=1) / n**0.5 if n > 1 else None
+            ends = (None, None) if margin is None else np.exp(logs.mean() + np.array([-margin, margin]))
+            row |= {"noisy_mse": found.before[number].mean(), "ratio": np.exp(logs.mean())}
+            yield row | {"low": ends[0], "high": ends[1], "num_seeds": n}
+
+
+def _repeats(context: Context[Settings], of: Denoisers, resamples: Resamples) -> Iterator[Columns]:
+    for level in context.own.zeroed:
+        for model, of_model in improved(context, of, level).items():
+            num_seeds, num_draws, num_images = of_model.shape
+            row = {"model": model, "noise": "zeroed", "level": level, **share_of_the_image(of_model, resamples)}
+            yield row | {"num_draws": num_draws, "num_images": num_images, "num_seeds": num_seeds}
+
+
+def _of_shown_image(context: Context[Settings], of: Denoisers) -> Iterator[Columns]:
+    for level in context.own.zeroed:
+        before, after = of_one_image(context, of, level)
+        for model, of_model in after.items():
+            for (number, draw), error in np.ndenumerate(of_model):
+                row = {"model": model, "index": shown_image(context), "seed": seeds(context)[number], "level": level}
+                yield row | {"draw": draw, "noisy_mse": before[draw], "reconstructed_mse": error}
+
+
+def _of_images(found: Errors, labels: Any, black: Values, energy: Values) -> Columns:
+    """The first seed's."""
+    parts = [(model, number) for number in range(1, len(found.noises)) for model in PER_IMAGE]
+    of_images = {"index": np.arange(len(labels)), "label": labels, "zero_fraction": black, "energy": energy}
+    columns: Columns = {name: np.tile(values, len(parts)) for name, values in of_images.items()}
+    columns["model"] = np.repeat([model for model, _ in parts], len(labels))
+    columns["noise"] = np.repeat([found.noises[number][0] for _, number in parts], len(labels))
+    columns["level"] = np.repeat([found.noises[number][1] for _, number in parts], len(labels))
+    columns["noisy_mse"] = np.concatenate([found.before[number] for _, number in parts])
+    columns["reconstructed_mse"] = np.concatenate([found.after[model][number, 0] for model, number in parts])
+    return columns
 
 
 def shown_images(context: Context[Settings]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     """What figures.denoised_image is called with, and figures.denoised_classes."""
     images, model = context.data.test_images, final_model(context, "best", context.seed)
     classes, firsts = np.unique(context.data.test_labels, return_index=True)
-    authors = len(images) > AUTHOR_IMAGE
-    chosen = [AUTHOR_IMAGE if authors else firsts[-1], *firsts]
+    shown = shown_image(context)
+    chosen = [shown, *firsts]
     clean = unit_pixels(images[chosen])
     columns = []
     for level in context.own.zeroed:
@@ -111,4 +146,4 @@ def shown_images(context: Context[Settings]) -> tuple[tuple[Any, ...], tuple[Any
     of_first = [(level, noisy[0], restored[0]) for level, noisy, restored in columns]
     level, noisy, restored = columns[len(columns) // 2]
     names = [CLASS_NAMES[label] for label in classes]
-    return (clean[0], of_first, authors), (clean[1:], noisy[1:], restored[1:], names, level)
+    return (clean[0], of_first, shown == AUTHOR_IMAGE), (clean[1:], noisy[1:], restored[1:], names, level)

@@ -1,0 +1,109 @@
+"""Noise added, and taken away again by every model and filter."""
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from orchestrator.engine.stage import Context
+from orchestrator.stages.architectures import final_model
+from orchestrator.stages.denoise import AUTOENCODERS, FILTERS, Settings, seeds
+from orchestrator.stages.measures import Pixels, mse_of_each
+from trainables.autoencoder import reconstruct_pixels
+from trainables.images import unit_pixels
+from trainables.noise import add_noise
+
+Values = NDArray[np.float64]
+Denoisers = dict[str, list[Callable[[Pixels], Pixels]]]
+"""By name of the model or filter, one for each seed."""
+CLEAN = ("none", 0.0)
+"""No noise at all: what a model loses by itself."""
+AUTHOR_IMAGE = 7418
+"""The test image of the author's Figure 2, an ankle boot."""
+PER_IMAGE = ("best", "paper_table1")
+"""Models that are looked at image by image."""
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Mean squared error of every test image against the clean one."""
+
+    noises: Sequence[tuple[str, float]]
+    before: Values
+    """Shape (noises, images)."""
+    after: dict[str, Values]
+    """Of each model and filter, shape (noises, seeds, images); a filter has one seed."""
+
+    def of(self, noise: str, level: float) -> int | None:
+        """Number of a noise."""
+        return self.noises.index((noise, level)) if (noise, level) in self.noises else None
+
+
+def denoisers(context: Context[Settings]) -> Denoisers:
+    """The models of every seed, and the filters."""
+    filters: Denoisers = {
+        "median_filter": [partial(ndimage.median_filter, size=(1, 3, 3))],
+        "gaussian_filter": [partial(ndimage.gaussian_filter, sigma=(0, 1, 1))],
+    }
+    assert tuple(filters) == FILTERS
+
+    def of_seeds(name: str) -> list[Callable[[Pixels], Pixels]]:
+        return [partial(reconstruct_pixels, final_model(context, name, seed)) for seed in seeds(context)]
+
+    return {name: of_seeds(name) for name in AUTOENCODERS} | filters
+
+
+def errors(context: Context[Settings], of: Denoisers) -> Errors:
+    """Of all test images, without noise and with each kind and level, drawn once for all models."""
+    images, clean = context.data.test_images, unit_pixels(context.data.test_images)
+
+    def measure(what: tuple[Any, float]) -> tuple[Values, dict[str, Values]]:
+        return _before_and_after(clean if what == CLEAN else add_noise(images, *what, seed=context.seed), clean, of)
+
+    noises = [CLEAN, *context.own.levels]
+    parts = _side_by_side(measure, noises)
+    after = {name: np.stack([of_noise[name] for _, of_noise in parts]) for name in of}
+    return Errors(noises, np.stack([before for before, _ in parts]), after)
+
+
+def improved(context: Context[Settings], of: Denoisers, level: float) -> dict[str, NDArray[np.bool_]]:
+    """Whether each test image improves, with pixels zeroed several times over: shape (seeds, repeats, images)."""
+    images, clean = context.data.test_images, unit_pixels(context.data.test_images)
+
+    def measure(repeat: int) -> dict[str, NDArray[np.bool_]]:
+        noisy = add_noise(images, "zeroed", level, seed=context.seed + repeat)
+        before, after = _before_and_after(noisy, clean, of)
+        return {name: of_model < before for name, of_model in after.items()}
+
+    parts = _side_by_side(measure, range(context.own.num_repeats))
+    return {name: np.stack([part[name] for part in parts], axis=1) for name in of}
+
+
+def of_one_image(context: Context[Settings], of: Denoisers, level: float) -> tuple[Values, dict[str, Values]]:
+    """Of the image shown, with many draws of zeroed pixels: before, shape (draws,), after, shape (seeds, draws)."""
+    images = np.repeat(context.data.test_images[[shown_image(context)]], context.own.image_draws, axis=0)
+    return _before_and_after(add_noise(images, "zeroed", level, seed=context.seed), unit_pixels(images), of)
+
+
+def shown_image(context: Context[Settings]) -> int:
+    """The author's image, or where there are not so many the first one of the last class."""
+    labels = context.data.test_labels
+    if len(labels) > AUTHOR_IMAGE:
+        return AUTHOR_IMAGE
+    return int(np.flatnonzero(labels == labels.max())[0])
+
+
+def _before_and_after(noisy: Pixels, clean: Pixels, of: Denoisers) -> tuple[Values, dict[str, Values]]:
+    after = {name: [mse_of_each(denoise(noisy), clean) for denoise in of_name] for name, of_name in of.items()}
+    return mse_of_each(noisy, clean), {name: np.stack(of_name) for name, of_name in after.items()}
+
+
+def _side_by_side(measure: Callable[[Any], Any], what: Sequence[Any]) -> list[Any]:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(measure, what))
