@@ -12,7 +12,7 @@ from orchestrator.engine.settings import changed
 from orchestrator.engine.stage import Context, Model
 from orchestrator.stages.measures import training_row
 from orchestrator.stages.sections import Autoencoders
-from trainables.autoencoder_settings import PAPER_TABLE1, AutoencoderSettings, LinearSettings
+from trainables.autoencoder_settings import AUTHOR_BEST, PAPER_TABLE1, AutoencoderSettings, LinearSettings
 
 if TYPE_CHECKING:
     from trainables.autoencoder import Autoencoder
@@ -34,6 +34,11 @@ def best(context: Context[Any], epochs: int) -> AutoencoderSettings:
 def table1(context: Context[Any], epochs: int) -> AutoencoderSettings:
     """The paper's Table 1, with this run's weight decay and batch size."""
     return changed(PAPER_TABLE1, **context.section(Autoencoders).model_dump(), epochs=epochs)
+
+
+def author_best(context: Context[Any], epochs: int) -> AutoencoderSettings:
+    """The author's published best, likewise."""
+    return changed(AUTHOR_BEST, **context.section(Autoencoders).model_dump(), epochs=epochs)
 
 
 def training_cost(model: AutoencoderSettings | LinearSettings, num_images: int) -> float:

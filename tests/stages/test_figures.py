@@ -90,10 +90,21 @@ def folds(*test_mse: float | None) -> pd.DataFrame:
     return table(
         "folds",
         [
-            {"fold": n, "order": "sequential", "seed": 1, "val_mse": mse, "test_mse": mse}
+            {"model": "best", "fold": n, "order": "sequential", "seed": 1, "val_mse": mse, "test_mse": mse}
             for n, mse in enumerate(test_mse)
         ],
     )
+
+
+def arms_of_folds() -> pd.DataFrame:
+    arms = [
+        *product(("best",), ("sequential", "class_sorted"), (0, 1), (1,)),
+        *product(("paper_table1",), ("sequential",), (0, 1), (1,)),
+        *product(("best",), ("sequential",), (0, 1), (2,)),
+    ]
+    values = [{"val_mse": 0.02 + n / 1000, "test_mse": 0.03 + n / 1000} for n in range(len(arms))]
+    names = ("model", "order", "fold", "seed")
+    return table("folds", [dict(zip(names, arm, strict=True)) | of for arm, of in zip(arms, values, strict=True)])
 
 
 def importances(*values: float) -> pd.DataFrame:
@@ -276,18 +287,7 @@ CASES: dict[str, dict[str, Callable[[], Figure]]] = {
     },
     "fold_orders": {
         "one order": lambda: kfold.fold_orders(folds(0.019, None, 0.021)),
-        "two orders and two seeds": lambda: kfold.fold_orders(
-            table(
-                "folds",
-                [
-                    {"fold": n, "order": order, "seed": seed, "val_mse": 0.02 + n / 1000, "test_mse": 0.02}
-                    for order, n, seed in [
-                        *product(("sequential", "class_sorted"), (0, 1), (1,)),
-                        ("sequential", 0, 2),
-                    ]
-                ],
-            )
-        ),
+        "two models, two orders and two seeds": lambda: kfold.fold_orders(arms_of_folds()),
     },
     "image_grid": {
         "named": lambda: images.image_grid(
@@ -539,6 +539,17 @@ def test_fold_test_shows_each_fold_with_mean_and_standard_deviation() -> None:
     assert [point for point in curves(axes)["fold"] if not np.isnan(point[1])] == [(0, 0.019), (2, 0.021)]
     assert "mean 0.02000" in texts(axes.figure)  # type: ignore[arg-type]
     assert "standard deviation 0.00141" in texts(axes.figure)  # type: ignore[arg-type]
+
+
+def test_fold_orders_has_a_group_for_each_model_and_order_and_the_first_fold_s_seeds() -> None:
+    validation, test = drawn(kfold.fold_orders(arms_of_folds())).axes
+    groups = [[0, 1], [2, 3], [4, 5], [0, 6]]
+    for axes, least in ((validation, 0.02), (test, 0.03)):
+        assert [label.get_text() for label in axes.get_xticklabels()] == [
+            *("best,\nsequential", "best,\nclass sorted", "paper table1,\nsequential", "fold 0,\nother seeds"),
+        ]
+        points = [line.get_ydata() for line in axes.get_lines() if line.get_linestyle() == "None"]
+        assert [list(it) for it in points] == [[least + n / 1000 for n in group] for group in groups]  # type: ignore[arg-type]
 
 
 def test_reconstructions_are_the_best_and_the_worst_of_each_class() -> None:

@@ -30,22 +30,30 @@ def test_the_search_tells_its_best_complete_trial_with_its_parameters() -> None:
     assert best == "The best is trial 2, validation MSE 0.02000: neurons 12, learning_rate 0.002."
 
 
-def test_kfold_tells_mean_and_deviation_of_each_order_and_of_one_fold_over_seeds() -> None:
+def test_kfold_tells_the_mean_over_folds_of_each_model_and_order_and_what_of_their_spread_is_chance() -> None:
+    """Nadeau and Bengio's error of three folds is their deviation times sqrt(1/3 + 1/2); t is 4.303."""
     rows = [
-        {"order": order, "fold": fold, "seed": 1, "val_mse": value + fold / 100, "test_mse": 1 + value + fold / 10}
+        {"model": "best", "order": order, "fold": fold, "seed": 1}
+        | {"val_mse": value + fold / 100, "test_mse": 1 + value + fold / 10}
         for order, value in (("sequential", 0.5), ("class_sorted", 0.75))
         for fold in (0, 1, 2)
     ]
-    rows += [{"order": "sequential", "fold": 0, "seed": seed, "val_mse": 0.5, "test_mse": 9.5} for seed in (2, 3)]
-    folds = table(rows)
-    sequential, by_class, seeds = Kfold().findings({"folds": folds})
-    assert sequential == (
-        "Order sequential, 3 folds: validation MSE mean 0.51000, standard deviation 0.01000; "
-        "test MSE mean 1.60000, standard deviation 0.10000."
+    rows += [row | {"model": "paper_table1"} for row in rows[:3]]
+    further = [
+        {"val_mse": 0.8, "test_mse": 1.5},
+        {"val_mse": 0.81, "test_mse": 1.6},
+        {"val_mse": 0.821, "test_mse": 1.7},
+    ]
+    rows += [row | {"seed": 2} | values for row, values in zip(rows[:3], further, strict=True)]
+    sequential, chance, by_class, table1 = Kfold().findings({"folds": table(rows)})
+    half = 4.303 * 0.01 * (1 / 3 + 1 / 2) ** 0.5
+    assert by_class.startswith(
+        "best, class sorted, 3 folds, 1 seed(s) of each: validation MSE 0.76000 "
+        f"({0.76 - half:.5f} to {0.76 + half:.5f}), deviation 0.01000; test MSE 1.85000"
     )
-    assert "Order class sorted, 3 folds: validation MSE mean 0.76000" in by_class
-    deviation = pd.Series([1.5, 9.5, 9.5]).std()
-    assert f"Fold 0 alone over 3 seeds: standard deviation 0.00000 in validation, {deviation:.5f} in test" in seeds
+    assert sequential.startswith("best, sequential, 3 folds, 2 seed(s) of each: validation MSE 0.66017")
+    assert table1.startswith("paper_table1, sequential, 3 folds, 1 seed(s) of each: validation MSE 0.51000")
+    assert chance.startswith("best, sequential: what is the folds' own in their validation errors is ")
 
 
 def test_final_models_tell_their_test_errors() -> None:

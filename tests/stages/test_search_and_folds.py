@@ -23,7 +23,7 @@ from orchestrator.stages.search import Search
 from tests.stages.known import given, grey, last_epochs, models_of
 from tests.stages.made_up import book_of, recorded, trained
 from trainables.autoencoder import Autoencoder, reconstruct
-from trainables.autoencoder_settings import PAPER_TABLE1, AutoencoderSettings
+from trainables.autoencoder_settings import AUTHOR_BEST, PAPER_TABLE1, AutoencoderSettings
 from trainables.fashion_mnist import FashionMnist
 
 CURVES: list[tuple[str, list[float]]] = [
@@ -196,24 +196,47 @@ def test_final_models_are_trained_from_so_many_seeds_and_the_first_seed_s_is_the
     assert of_models.to_dict() == parts["models"][:6].set_index("model")["num_parameters"].to_dict()
 
 
-def test_folds_are_of_every_order_and_the_first_one_from_more_seeds(searched: Book) -> None:
+def test_folds_are_of_every_model_and_the_first_one_has_every_order_and_every_fold_from_more_seeds(
+    searched: Book,
+) -> None:
     trials = searched.study("kfold").trials
-    model = changed(searched.study("search").trials[3].config, epochs=2)
-    told = [(trial.config.order, trial.config.fold, trial.seed) for trial in trials]
+    found = changed(searched.study("search").trials[3].config, epochs=2)
+    table1 = changed(PAPER_TABLE1, weight_decay=0.125, batch_size=99, epochs=2)
+    told = [(trial.config.model, trial.config.order, trial.config.fold, trial.seed) for trial in trials]
     assert told == [
-        *(("sequential", fold, 5) for fold in range(6)),
-        *(("class_sorted", fold, 5) for fold in range(6)),
-        ("sequential", 0, 6),
+        *((found, "sequential", fold, 5) for fold in range(3)),
+        *((table1, "sequential", fold, 5) for fold in range(3)),
+        *((found, "class_sorted", fold, 5) for fold in range(3)),
+        *((found, "sequential", fold, 6) for fold in range(3)),
     ]
-    assert {(trial.config.model, trial.config.order_seed, trial.config.num_folds) for trial in trials} == {
-        (model, 5, 6)
+    assert {(trial.config.order_seed, trial.config.num_folds) for trial in trials} == {(5, 3)}
+    assert len({trial.key for trial in trials}) == len({trial.address for trial in trials}) == 12
+    keys = [trial.key for trial in trials]
+    assert keys[:1] + keys[5:7] + keys[-1:] == [
+        *("best-sequential-0-seed-5", "paper_table1-sequential-2-seed-5"),
+        *("best-class_sorted-0-seed-5", "best-sequential-2-seed-6"),
+    ]
+
+
+def test_a_cross_validation_at_the_paper_s_scale_has_42_trainings_of_three_models(tmp_path: Path) -> None:
+    book = book_of(tmp_path, seed=5, kfold=Kfold.settings().model_dump())
+    trials = book.study("kfold").trials
+    arms = [trial.key.rpartition("-seed-")[0].rpartition("-")[0] for trial in trials]
+    assert {arm: arms.count(arm) for arm in arms} == {
+        "best-sequential": 24,
+        "best-class_sorted": 6,
+        "paper_table1-sequential": 6,
+        "author_best-sequential": 6,
     }
-    assert len({trial.key for trial in trials}) == len({trial.address for trial in trials}) == 13
-    assert [trial.key for trial in trials][-2:] == ["class_sorted-5-seed-5", "sequential-0-seed-6"]
+    sizes = {trial.key.partition("-")[0]: trial.config.model for trial in trials}
+    assert sizes["author_best"] == changed(AUTHOR_BEST, epochs=20)
+    assert sizes["paper_table1"] == changed(PAPER_TABLE1, epochs=20)
 
 
 def test_folds_are_rows_with_their_images_and_each_error_in_its_column(tmp_path: Path) -> None:
-    book = book_of(tmp_path, seed=5, kfold={"model": "paper_table1"}, data={"num_train": 125})
+    kfold = {"models": ("paper_table1", "author_best"), "num_folds": 6}
+    book = book_of(tmp_path, grey(125, 30), seed=5, kfold=kfold, data={"num_train": 125, "num_test": 30})
+    by_class = {f"val_mse_class_{label}": label / 100 for label in range(1, 10)}
     records = [
         Record(
             trial.key,
@@ -223,28 +246,52 @@ def test_folds_are_rows_with_their_images_and_each_error_in_its_column(tmp_path:
             [
                 {"epoch": 1, "train_mse": 9, "last_batch_mse": 9, "val_mse": 9, "seconds": 2.0},
                 {"epoch": 2, "train_mse": n + 0.1, "last_batch_mse": n + 0.2, "val_mse": n + 0.3, "test_mse": n + 0.4}
-                | {"seconds": 3.0},
+                | {"train_mse_evaluated": n + 0.5, "seconds": 3.0, **by_class},
             ],
         )
         for n, trial in enumerate(book.study("kfold").trials)
     ]
     tables = given(book, "kfold", records)
-    folds = tables["folds"]
-    for column, part in (("train_mse", 0.1), ("val_mse", 0.3), ("test_mse", 0.4)):
-        assert list(folds[column]) == [n + part for n in range(13)]
-    assert list(folds["num_val"]) == [20, 21, 21, 21, 21, 21, 20, 21, 21, 21, 21, 21, 20]
+    folds, number = tables["folds"], 24
+    for column, part in (("train_mse", 0.1), ("val_mse", 0.3), ("test_mse", 0.4), ("train_mse_evaluated", 0.5)):
+        assert list(folds[column]) == [n + part for n in range(number)]
+    assert folds["val_mse_class_0"].isna().all(), "a block without this class"
+    assert {name: set(folds[name]) for name in by_class} == {name: {value} for name, value in by_class.items()}
+    assert list(folds["num_val"]) == [20, 21, 21, 21, 21, 21] * 4
     assert (folds["num_train"] + folds["num_val"] == 125).all()
-    assert list(folds["fold"]) == [*range(6), *range(6), 0]
-    assert list(folds["order"]) == ["sequential"] * 6 + ["class_sorted"] * 6 + ["sequential"]
-    assert list(folds["seed"]) == [5] * 12 + [6]
+    assert list(folds["fold"]) == [*range(6)] * 4
+    assert list(folds["model"]) == ["paper_table1"] * 6 + ["author_best"] * 6 + ["paper_table1"] * 12
+    assert list(folds["order"]) == ["sequential"] * 12 + ["class_sorted"] * 6 + ["sequential"] * 6
+    assert list(folds["seed"]) == [5] * 18 + [6] * 6
     assert set(folds["seconds"]) == {5.0}
     curves = tables["fold_epochs"]
-    assert list(curves["epoch"]) == [1, 2] * 13
+    assert list(curves["epoch"]) == [1, 2] * number
     last = curves[curves["epoch"] == 2]
     for column, part in (("train_mse", 0.1), ("last_batch_mse", 0.2), ("val_mse", 0.3)):
-        assert list(last[column]) == [n + part for n in range(13)]
-    assert list(last["fold"]) == list(folds["fold"])
-    assert list(curves["seconds"]) == [2.0, 3.0] * 13
+        assert list(last[column]) == [n + part for n in range(number)]
+    for column in ("model", "order", "fold", "seed"):
+        assert list(last[column]) == list(folds[column])
+    assert list(curves["seconds"]) == [2.0, 3.0] * number
+
+
+def test_the_balance_of_classes_is_that_of_the_images_and_of_each_fold_s_block(tmp_path: Path) -> None:
+    images = grey(125, 30)
+    kfold = {"models": ("paper_table1",), "num_folds": 5}
+    book = book_of(tmp_path, images, seed=5, kfold=kfold, data={"num_train": 125, "num_test": 30})
+    table = given(book, "kfold", [])["class_balance"]
+    whole = table[table["images"] != "validation"]
+    assert list(whole["images"]) == ["train"] * 10 + ["test"] * 10
+    assert list(whole["num_images"]) == [
+        int((labels == label).sum()) for labels in (images.train_labels, images.test_labels) for label in range(10)
+    ]
+    assert whole[["order", "fold"]].isna().all(axis=None)
+    blocks = table[table["images"] == "validation"]
+    assert list(blocks["label"]) == [*range(10)] * 10
+    for order, labels in (("sequential", images.train_labels), ("class_sorted", np.sort(images.train_labels))):
+        for fold in range(5):
+            counts = np.bincount(labels[25 * fold : 25 * fold + 25], minlength=10)
+            of_fold = blocks[(blocks["order"] == order) & (blocks["fold"] == fold)]
+            assert list(of_fold["num_images"]) == list(counts)
 
 
 def test_final_models_are_rows_and_files_with_what_they_came_to(searched: Book) -> None:
@@ -332,6 +379,9 @@ def test_a_training_learns_from_all_images_but_those_held_out_and_is_measured_on
         return float(np.square(reconstruct(model, images) - images / 255).mean())
 
     epoch, model = after(IMAGES)
+    by_class = {name for name in epoch.metrics if name.startswith("val_mse_class_")}
+    classes = set(IMAGES.train_labels[held_out]) if isinstance(stage, Kfold) else set()
+    assert by_class == {f"val_mse_class_{label}" for label in classes}
     errors = {"val_mse": IMAGES.train_images[held_out]} if len(held_out) else {}
     errors |= {"test_mse": IMAGES.test_images} if tested else {}
     for name, images in errors.items():

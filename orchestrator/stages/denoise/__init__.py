@@ -209,7 +209,8 @@ class Denoise(Stage[Settings, Any]):
             )
         blanked = tables["denoising"].query("model == 'best' and num_blanked > 0")
         for row in blanked.itertuples():
-            yield f"Level {row.level:g} of {row.noise} leaves {row.num_blanked} images blank: it decides no claim."
+            told = f"leaves {row.num_blanked:.0f} images blank: it decides no claim"
+            yield f"Level {row.level:g} of {row.noise} {told}."
 
 
 def seeds(context: Context[Settings]) -> range:

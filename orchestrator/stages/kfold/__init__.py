@@ -1,28 +1,45 @@
 """kfold: the paper's six sequential folds, trained side by side (Methods, Figure 1).
 
-Reads the search's best, unless the model is paper_table1. Writes the tables folds and fold_epochs and three figures.
-Every fold starts from fresh weights and a fresh optimizer, as the author's do not. Beside the paper's order of the
-images stand others, and beside the spread of the folds that of a single fold over seeds.
+Reads the search's best, where that is among the models. Writes the tables folds, fold_epochs and class_balance and
+figures. Every fold starts from fresh weights and a fresh optimizer, as the author's do not. The first model has every
+fold from several seeds, so that the spread of folds is told from that of chance. The paper's order of the images
+stands beside one by class, and the search's best beside Table 1 and the author's published best.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Any, ClassVar, Literal, get_args
+from dataclasses import replace
+from typing import Annotated, Any, ClassVar, Literal
 
+import numpy as np
 from pydantic import Field
 
 from orchestrator.engine.records import Record, Trial
 from orchestrator.engine.settings import Scale, Section
 from orchestrator.engine.stage import Context, Picture, Stage, Table, Tables, Worker
 from orchestrator.engine.tables import EPOCH, SECONDS, SEED, schema
-from orchestrator.stages.architectures import best, table1, training_cost
-from orchestrator.stages.columns import LAST_TRAIN_MSE, OUTCOME, TEST_MSE, TRAIN_MSE, category, integer, mse
+from orchestrator.stages.architectures import author_best, best, table1, training_cost
+from orchestrator.stages.columns import (
+    EVALUATED_MSE,
+    LABEL,
+    LAST_TRAIN_MSE,
+    OUTCOME,
+    TEST_MSE,
+    TRAIN_MSE,
+    category,
+    integer,
+    mse,
+)
 from orchestrator.stages.measures import epoch_rows
 from orchestrator.stages.sections import Autoencoders, Data, Distinct
 from trainables.autoencoder_settings import VERSION, AutoencoderSettings
 from trainables.epoch import Epoch
 from trainables.splits import Order, fold_split, ordered
 
+ModelName = Literal["best", "paper_table1", "author_best"]
+MODELS = {"best": best, "paper_table1": table1, "author_best": author_best}
+CLASS_ERRORS = [f"val_mse_class_{label}" for label in range(10)]
 WHICH = (
+    category("model", "best (the search's), paper_table1 or author_best (the author's published one)"),
     integer("fold", "which of the blocks validates, from 0"),
     category("order", "order of the images that blocks are cut from (trainables.splits)"),
     SEED,
@@ -32,16 +49,21 @@ WHICH = (
 class Settings(Section):
     """Sequential cross-validation."""
 
-    model: Literal["best", "paper_table1"] = "best"
-    """Which settings to validate: the search's best or the paper's Table 1."""
+    models: Annotated[Distinct[ModelName], Scale("models through the folds")] = (
+        "best",
+        "paper_table1",
+        "author_best",
+    )
+    """Which settings to validate: the search's best, the paper's Table 1, the author's published best. The first has
+    all orders and seeds, the others the first order and the run's seed."""
     num_folds: Annotated[int, Field(ge=2, le=60), Scale("folds")] = 6
     """Contiguous blocks of the training images."""
     epochs: Annotated[int, Field(ge=1), Scale("epochs a fold")] = 20
     """Epochs of each fold."""
-    orders: Annotated[Distinct[Order], Scale("orders of the images")] = get_args(Order)
+    orders: Annotated[Distinct[Order], Scale("orders of the images")] = ("sequential", "class_sorted")
     """Orders of the images that blocks are cut from: sequential is the paper's, class_sorted its opposite."""
-    num_seeds: Annotated[int, Field(ge=1), Scale("seeds of one fold")] = 4
-    """Seeds that the first order's fold 0 is trained with: how much folds would differ by chance alone."""
+    num_seeds: Annotated[int, Field(ge=1), Scale("seeds of each fold")] = 4
+    """Seeds that each fold of the first order is trained with: how much folds would differ by chance alone."""
 
 
 class Fold(Section):
@@ -62,8 +84,8 @@ class Kfold(Stage[Settings, Fold]):
     settings, config, version = Settings, Fold, VERSION
     reads = (Data, Autoencoders)
     presets: ClassVar = {
-        "laptop": {"epochs": 2, "orders": ("sequential", "class_sorted"), "num_seeds": 3},
-        "smoke": {"epochs": 2, "orders": ("sequential", "class_sorted"), "num_seeds": 2},
+        "laptop": {"epochs": 2, "models": ("best", "paper_table1"), "num_seeds": 1},
+        "smoke": {"epochs": 2, "models": ("best", "paper_table1"), "num_seeds": 2, "num_folds": 3},
     }
     schemas: ClassVar = {
         "folds": schema(
@@ -71,7 +93,9 @@ class Kfold(Stage[Settings, Fold]):
             integer("num_train", "images trained on"),
             integer("num_val", "images validated on"),
             LAST_TRAIN_MSE,
+            EVALUATED_MSE,
             mse("val_mse", "error on the fold's validation block after the last epoch"),
+            *(mse(name, f"of the images of class {name[-1]} in that block, if any") for name in CLASS_ERRORS),
             TEST_MSE,
             *OUTCOME,
         ),
@@ -83,23 +107,33 @@ class Kfold(Stage[Settings, Fold]):
             mse("val_mse", "error on the fold's validation block at the end of the epoch"),
             SECONDS,
         ),
+        "class_balance": schema(
+            category("images", "train, test or validation: a fold's block of the training images"),
+            category("order", "of the images that blocks are cut from; missing but for validation"),
+            integer("fold", "which block; missing but for validation"),
+            LABEL,
+            integer("num_images", "images of this class"),
+        ),
     }
-    shown = ("folds",)
+    shown = ("folds", "class_balance")
 
     def needs(self, own: Settings) -> tuple[str, ...]:
-        return () if own.model == "paper_table1" else ("search",)
+        return ("search",) if "best" in own.models else ()
 
     def trials(self, context: Context[Settings]) -> Iterator[Trial[Fold]]:
-        """Every order and fold, and further seeds of the first."""
+        """Every model's folds in the first order, then other orders and seeds of the first model."""
         own, seed, num_train = context.own, context.seed, context.section(Data).num_train
-        model = (table1 if own.model == "paper_table1" else best)(context, own.epochs)
         num_images = num_train - num_train // own.num_folds
-        cost = training_cost(model, num_images)
-        arms = [(order, fold, seed) for order in own.orders for fold in range(own.num_folds)]
-        arms += [(own.orders[0], 0, seed + more) for more in range(1, own.num_seeds)]
-        for order, number, of_training in arms:
-            fold = Fold(model=model, order=order, order_seed=seed, fold=number, num_folds=own.num_folds)
-            yield Trial(f"{order}-{number}-seed-{of_training}", fold, of_training, own.epochs, num_images, cost)
+        arms = [(name, own.orders[0], seed) for name in own.models]
+        arms += [(own.models[0], order, seed) for order in own.orders[1:]]
+        arms += [(own.models[0], own.orders[0], seed + more) for more in range(1, own.num_seeds)]
+        for name, order, of_training in arms:
+            model = MODELS[name](context, own.epochs)
+            cost = training_cost(model, num_images)
+            for number in range(own.num_folds):
+                fold = Fold(model=model, order=order, order_seed=seed, fold=number, num_folds=own.num_folds)
+                key = f"{name}-{order}-{number}-seed-{of_training}"
+                yield Trial(key, fold, of_training, own.epochs, num_images, cost)
 
     def train(self, trial: Trial[Fold], data: Any, worker: Worker) -> Iterator[Epoch]:
         """Train on all blocks but one, validate on that, and test at the end."""
@@ -108,6 +142,7 @@ class Kfold(Stage[Settings, Fold]):
         fold, images, num_folds = trial.config, data.train_images, trial.config.num_folds
         order = ordered(data.train_labels, fold.order, num_folds=num_folds, seed=fold.order_seed)
         split = fold_split(images, order, fold=fold.fold, num_folds=num_folds, test_images=data.test_images)
+        split = replace(split, labels=data.train_labels)
         return train_autoencoder(fold.model, split, device=worker.device, seed=trial.seed, resume=worker.resume)
 
     def results(self, context: Context[Settings], records: Sequence[Record[Fold]]) -> Iterator[Table]:
@@ -115,47 +150,53 @@ class Kfold(Stage[Settings, Fold]):
         yield Table("folds", [_row(record, num_train) for record in records])
         told = [(record, _which(record)) for record in records]
         yield Table("fold_epochs", epoch_rows(self.schemas["fold_epochs"], told))
+        yield Table("class_balance", list(_class_balance(context)))
 
     def figures(self, context: Context[Settings], tables: Tables) -> Iterator[Picture]:
         from orchestrator.stages.kfold import figures
 
-        first = f"order == {context.own.orders[0]!r} and seed == {context.seed}"
-        folds, epochs = tables["folds"], tables["fold_epochs"].query(first)
-        caption = "Learning curves of the folds; hollow marks are the author's values after 20 epochs."
-        yield Picture("kfold_epochs", caption, figures.fold_curves, epochs)
-        caption = "Error of each fold's model on the test images."
-        yield Picture("kfold_test", caption, figures.fold_test, folds.query(first))
-        caption = "The folds when the images are in another order, and one fold over seeds."
+        own, folds = context.own, tables["folds"]
+        first = f"order == {own.orders[0]!r} and seed == {context.seed}"
+        for name in own.models:
+            epochs = tables["fold_epochs"].query(f"{first} and model == {name!r}")
+            caption = f"Learning curves of {name}'s folds; hollow marks are the author's values after 20 epochs."
+            picture = "kfold_epochs" if name == own.models[0] else f"kfold_epochs_{name}"
+            yield Picture(picture, caption, figures.fold_curves, epochs)
+        caption = f"Error of each fold's model on the test images, {own.models[0]}."
+        yield Picture(
+            "kfold_test", caption, figures.fold_test, folds.query(f"{first} and model == {own.models[0]!r}")
+        )
+        caption = "The folds of each model, those of the first in another order and from other seeds."
         yield Picture("kfold_orders", caption, figures.fold_orders, folds)
 
     def findings(self, tables: Tables) -> Iterator[str]:
-        folds = tables["folds"].dropna(subset=["val_mse", "test_mse"])
-        if folds.empty:
-            return
-        first = folds.iloc[0]
-        for order, rows in folds[folds["seed"] == first["seed"]].groupby("order", observed=True, sort=False):
-            if len(rows) > 1:
-                val, test = rows["val_mse"], rows["test_mse"]
-                yield (
-                    f"Order {str(order).replace('_', ' ')}, {len(rows)} folds: validation MSE mean {val.mean():.5f}, "
-                    f"standard deviation {val.std():.5f}; test MSE mean {test.mean():.5f}, standard deviation "
-                    f"{test.std():.5f}."
-                )
-        seeds = folds[(folds["order"] == first["order"]) & (folds["fold"] == first["fold"])]
-        if len(seeds) > 1:
-            val, test = seeds["val_mse"].std(), seeds["test_mse"].std()
-            yield (
-                f"Fold {first['fold']} alone over {len(seeds)} seeds: standard deviation {val:.5f} in validation, "
-                f"{test:.5f} in test: what folds would differ by through chance alone."
-            )
+        from orchestrator.stages.kfold.spread import findings
+
+        return findings(tables["folds"].dropna(subset=["val_mse", "test_mse"]))
 
 
 def _which(record: Record[Fold]) -> dict[str, Any]:
-    return {"fold": record.config.fold, "order": record.config.order, "seed": record.seed}
+    name = record.key.partition("-")[0]
+    return {"model": name, "fold": record.config.fold, "order": record.config.order, "seed": record.seed}
 
 
 def _row(record: Record[Fold], num_images: int) -> dict[str, Any]:
     fold, num_folds = record.config.fold, record.config.num_folds
     num_val = num_images * (fold + 1) // num_folds - num_images * fold // num_folds
-    errors = {name: record.last.get(name) for name in ("train_mse", "val_mse", "test_mse")}
+    names = ("train_mse", "train_mse_evaluated", "val_mse", "test_mse", *CLASS_ERRORS)
+    errors = {name: record.last.get(name) for name in names}
     return _which(record) | {"num_train": num_images - num_val, "num_val": num_val} | errors | record.outcome
+
+
+def _class_balance(context: Context[Settings]) -> Iterator[dict[str, Any]]:
+    own, data = context.own, context.data
+    parts: list[tuple[str, str | None, int | None, Any]] = [("train", None, None, data.train_labels)]
+    parts.append(("test", None, None, data.test_labels))
+    for order in own.orders:
+        index = ordered(data.train_labels, order, num_folds=own.num_folds, seed=context.seed)
+        for fold in range(own.num_folds):
+            block = fold_split(data.train_images, index, fold=fold, num_folds=own.num_folds).validation
+            parts.append(("validation", order, fold, data.train_labels[block]))
+    for images, of_order, number, labels in parts:
+        for label, count in enumerate(np.bincount(labels, minlength=10)):
+            yield {"images": images, "order": of_order, "fold": number, "label": label, "num_images": int(count)}

@@ -40,13 +40,14 @@ def fold_test(axes: Axes, folds: pd.DataFrame) -> None:
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
 
 
-@drawing(11, 4, 2, rows="val_mse.notna() and test_mse.notna()", empty="no fold came to its end")
+@drawing(13, 4, 2, rows="val_mse.notna() and test_mse.notna()", empty="no fold came to its end")
 def fold_orders(axes: list[Axes], folds: pd.DataFrame) -> None:
-    """Errors of the folds by the images' order, and of one fold by seed: what differs by chance (table folds)."""
+    """Errors of the folds by model and order, and of the first fold by seed: what differs by chance (table folds)."""
     first = folds.iloc[0]
     usual = folds[folds["seed"] == first["seed"]]
-    groups = {str(name).replace("_", " "): rows for name, rows in usual.groupby("order", observed=True, sort=False)}
-    by_seed = folds[(folds["fold"] == first["fold"]) & (folds["order"] == first["order"])]
+    by_arm = usual.groupby(["model", "order"], observed=True, sort=False)
+    groups = {f"{model},\n{order}".replace("_", " "): rows for (model, order), rows in by_arm}
+    by_seed = folds[(folds[["model", "fold", "order"]] == first[["model", "fold", "order"]]).all(axis=1)]
     groups[f"fold {first['fold']},\nother seeds"] = by_seed
     for panel, column, title in zip(axes, ("val_mse", "test_mse"), ("validation block", "test images"), strict=True):
         for place, rows in enumerate(groups.values()):
@@ -55,7 +56,7 @@ def fold_orders(axes: list[Axes], folds: pd.DataFrame) -> None:
             panel.plot([place - 0.25, place + 0.25], [values.mean()] * 2, color=colour, linewidth=2)
             deviation, above = f"SD {values.std():.5f}" if len(values) > 1 else "", (place, values.max())
             panel.annotate(deviation, above, xytext=(0, 6), textcoords="offset points", ha="center", fontsize=8)
-        panel.set_xticks(range(len(groups)), list(groups), fontsize=9)
+        panel.set_xticks(range(len(groups)), list(groups), fontsize=8)
         panel.margins(0.15)
-        panel.set(title=f"error on the {title}", xlabel="order of the images (line: mean)")
+        panel.set(title=f"error on the {title}", xlabel="model, order of the images (line: mean)")
     axes[0].set_ylabel(MSE)

@@ -1,0 +1,39 @@
+"""Components of variance, against an analysis by hand and a simulation."""
+
+import numpy as np
+import pytest
+
+from orchestrator.claims.components import ratio_of_components
+from orchestrator.claims.statistics import NotTested
+
+
+def test_components_of_variance_are_those_of_a_two_way_analysis_without_repeats() -> None:
+    """Rows 1, 2 and 4, columns 0 and .5, and what is left of them; mean squares are reckoned by hand."""
+    left = np.array([[0.1, -0.1], [-0.2, 0.2], [0.1, -0.1]])
+    crossed = np.array([[1.0], [2.0], [4.0]]) + np.array([0.0, 0.5]) + left
+    of_rows = 2 * np.var([1.0, 2.0, 4.0], ddof=1)
+    of_rest = np.square(left).sum() / 2
+    found = ratio_of_components(crossed)
+    assert found.value == pytest.approx(np.sqrt((of_rows / of_rest - 1) / 2))
+    assert (found.kind, found.n) == ("F", 6)
+    # F(2, 2) has the distribution x / (1 + x): its quantiles are .025 / .975 and .975 / .025
+    assert found.high == pytest.approx(np.sqrt((of_rows / of_rest * 39 - 1) / 2))
+    assert found.low == pytest.approx(np.sqrt(max(0, (of_rows / of_rest / 39 - 1) / 2)))
+    assert found.below(found.high).p == pytest.approx(0.05)
+
+
+def test_rows_that_differ_by_chance_alone_have_nothing_of_their_own() -> None:
+    crossed = np.random.default_rng(0).normal(size=(6, 400))
+    found = ratio_of_components(crossed)
+    assert found.value < 0.1
+    assert found.low == 0
+    assert found.below(0.5).verdict == "supported"
+    own = crossed + 3 * np.arange(6)[:, None]
+    assert ratio_of_components(own).above(1).verdict == "supported"
+    assert ratio_of_components(own).value == pytest.approx(3 * np.std(np.arange(6), ddof=1), rel=0.1)
+
+
+@pytest.mark.parametrize("shape", [(1, 5), (5, 1)])
+def test_components_of_variance_want_two_rows_and_two_columns(shape: tuple[int, int]) -> None:
+    with pytest.raises(NotTested):
+        ratio_of_components(np.zeros(shape))
