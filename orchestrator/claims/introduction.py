@@ -6,7 +6,6 @@ from orchestrator.claims.claim import (
     Answer,
     Interval,
     NotTested,
-    Verdict,
     claim,
     difference_in_the_plane,
     difference_of_shares,
@@ -73,19 +72,6 @@ def noise_passes_an_overcomplete_autoencoder(identity: pd.DataFrame) -> Answer:
         "As noisy is .8 or more; the ends are the range over noises and latent sizes.",
         passed,
     )
-
-
-@claim(6, "Undercomplete autoencoders are useful for taking noise away.")
-def best_model_takes_noise_away(denoising: pd.DataFrame) -> Answer:
-    """share of the noises and levels at which the model best helps"""
-    best = rows(denoising, "model best", model="best")
-    helps = float((best["gain_low"] > 0).mean())
-    verdict: Verdict = "supported" if helps == 1 else "contradicted" if helps == 0 else "partly"
-    reason = "It helps where the whole 95 % interval of the mean gain is above 0."
-    if verdict == "partly":
-        weak = best[best["gain_low"] <= 0]
-        reason += f" It does not at noise with an MSE up to {weak['noisy_mse'].max():.4f}: less than the model's own."
-    return Answer(verdict, reason, Interval(helps))
 
 
 @claim(7, "An undercomplete autoencoder can be compared with PCA and with t-SNE.")

@@ -68,30 +68,6 @@ def losses(*rows: tuple[int, float, float]) -> dict[str, pd.DataFrame]:
     return {"gan_epochs": table([*told, {"loss": "non_saturating", "epoch": 2, "d_loss": 3.0, "g_loss": 9.0}])}
 
 
-def gains(**ends: Sequence[tuple[float, float]]) -> dict[str, pd.DataFrame]:
-    """Of models, at zeroed pixels of levels .1, .2, ...: both ends of the gain's interval."""
-    rows = [
-        {"model": model, "level": (number + 1) / 10, "gain": (low + high) / 2, "gain_low": low, "gain_high": high}
-        for model, of_model in ends.items()
-        for number, (low, high) in enumerate(of_model)
-    ]
-    return {"denoising": table(rows, noise="zeroed", noisy_mse=0.1)}
-
-
-def improved(*shares: float) -> dict[str, pd.DataFrame]:
-    rows = [{"level": (number + 1) / 10, "fraction_improved": share} for number, share in enumerate(shares)]
-    return {"denoising": table(rows, noise="zeroed", model="best")}
-
-
-def after_gaussian_noise(best: Sequence[float], trained: Sequence[float]) -> dict[str, pd.DataFrame]:
-    rows = [
-        {"model": model, "level": (number + 1) / 10, "reconstructed_mse": error}
-        for model, errors in (("best", best), ("denoise_gaussian", trained))
-        for number, error in enumerate(errors)
-    ]
-    return {"denoising": table(rows, noise="gaussian_unclipped")}
-
-
 def images(num_train: int, num_val: int, of_each: Sequence[int]) -> dict[str, pd.DataFrame]:
     labels = [label for label, number in enumerate(of_each) for _ in range(number)]
     points = [{"index": index, "label": label} for index, label in enumerate(labels)]
@@ -190,12 +166,3 @@ def games(*seconds: float, state: str = "complete", **columns: Any) -> dict[str,
     rows = [{"seed": seed, "seconds": value} for seed, value in enumerate(seconds)]
     same = {"loss": "non_saturating", "num_workers": 2, "epochs": 10, "frechet_distance": 1.0}
     return {"gans": table(rows, state=state, **same).assign(**columns)}
-
-
-def zeroed_levels(*levels: float) -> dict[str, pd.DataFrame]:
-    return {"denoising": table([{"level": level} for level in levels], noise="zeroed")}
-
-
-def ranks(*values: float) -> dict[str, pd.DataFrame]:
-    rows = [{"spearman_zero_fraction": value, "partial_spearman_zero_fraction": -value} for value in values]
-    return {"denoising_correlations": table(rows, noise="zeroed", model="best")}

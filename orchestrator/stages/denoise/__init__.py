@@ -140,6 +140,7 @@ class Denoise(Stage[Settings, Any]):
                 "probability that an image that improves has more zero pixels than one that does not",
                 real,
             ),
+            NUM_IMAGES,
         ),
         "denoising_repeats": schema(
             category("model", "name of the model, as in models/"),

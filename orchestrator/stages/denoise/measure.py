@@ -47,7 +47,7 @@ def measured(context: Context[Settings]) -> Iterator[Table]:
             which = {"model": model, "noise": noise, "level": level}
             pair = found.before[number], found.after[model][number]
             rows = correlation_rows(*pair, black, energy, resamples, seeds(context))
-            correlations += [which | row for row in rows]
+            correlations += [which | row | {"num_images": len(images)} for row in rows]
     yield Table("denoising_correlations", correlations)
     looked_at = {name: of[name] for name in PER_IMAGE}
     yield Table("denoising_repeats", list(_repeats(context, looked_at, resamples)))
