@@ -31,7 +31,7 @@ def test_smoke_run_on_s3_killed_and_resumed_is_that_on_a_disk(smoke: Smoke, buck
     assert list(differences(run, smoke.run)) == []
     compared = orchestrate("compare", f"{bucket}/smoke", smoke.runs_dir / "smoke")
     assert (compared.status, "are equal" in compared.out) == (0, True)
-    assert len(run.table("folds")) == 13
+    assert len(run.table("folds")) == 12
     assert "secret-of-the-test" not in run.read("manifest.json").decode() + again.err + again.out
 
 

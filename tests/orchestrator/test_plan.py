@@ -22,7 +22,7 @@ from tests.command import REPOSITORY, Smoke, orchestrate
 from tests.orchestrator.copies import copy_of
 
 PRESET: Any = suite().preset("smoke")
-ON_SEARCH = {"kfold": 13, "refit": 6, "classify": 6, "gan_search": 4, "gan": 2}
+ON_SEARCH = {"kfold": 12, "refit": 6, "classify": 6, "gan_search": 4, "gan": 2}
 """Trainings of the stages that build on the search's best."""
 
 
@@ -47,8 +47,8 @@ def test_number_of_neighbours_is_no_training_s(to_train: Any) -> None:
     assert to_train("all", "--classify.num-neighbors", "7") == {}
 
 
-def test_one_more_seed_is_one_training(to_train: Any) -> None:
-    assert to_train("kfold", "--kfold.num-seeds", str(PRESET.kfold.num_seeds + 1)) == {"kfold": 1}
+def test_one_more_seed_is_one_training_of_each_fold(to_train: Any) -> None:
+    assert to_train("kfold", "--kfold.num-seeds", str(PRESET.kfold.num_seeds + 1)) == {"kfold": 3}
 
 
 @pytest.mark.parametrize(
@@ -63,11 +63,13 @@ def test_one_more_seed_is_one_training(to_train: Any) -> None:
         ("all --gan.epochs 3", {"gan": 2}),
         ("all --gan.search.epochs 2", {"gan_search": 4, "gan": 2}),
         ("all --gan.search.trials 3", {"gan_search": 2, "gan": 2}),
-        ("all --kfold.epochs 3", {"kfold": 13}),
+        ("all --kfold.epochs 3", {"kfold": 12}),
+        ("all --kfold.models best paper_table1 author_best", {"kfold": 3}),
+        ("all --kfold.models paper_table1", {"kfold": 6}),
         ("all --gan.num-seeds 2", {"gan": 2}),
         ("all --kfold.orders sequential", {}),
-        ("all --kfold.orders sequential class_sorted shuffled", {"kfold": 6}),
-        ("all --kfold.orders class_sorted sequential", {"kfold": 1}),
+        ("all --kfold.orders sequential class_sorted shuffled", {"kfold": 3}),
+        ("all --kfold.orders class_sorted sequential", {"kfold": 6}),
         ("all --search.num-trials 16", {"search": 10} | ON_SEARCH),
         ("all --search.num-trials 7", {"search": 1} | ON_SEARCH),
         ("all --data.num-test 499", {"search": 6, "capacity": 11} | ON_SEARCH),
@@ -91,7 +93,7 @@ def test_new_version_of_a_training_s_code_is_the_trainings_that_it_does(
 @pytest.mark.parametrize(
     ("stage", "key", "expected"),
     [
-        ("refit", "best", {"classify": 6, "gan_search": 4, "gan": 2}),
+        ("refit", "best-seed-1", {"classify": 6, "gan_search": 4, "gan": 2}),
         ("classify", "raw-cnn", {"gan_search": 4, "gan": 2}),
     ],
 )

@@ -180,7 +180,7 @@ def test_plan_of_the_paper_shows_stages_trials_slots_and_time_and_starts_nothing
     rows = {line.split()[0]: line.split() for line in out.splitlines() if line}
     assert rows["slots"][1] == "3"
     assert rows["search"][1:6] == ["to", "do", "20", "5", "50000"]
-    assert rows["kfold"][3:6] == ["27", "20", "50000"]
+    assert rows["kfold"][3:6] == ["42", "20", "50000"]
     assert rows["refit"][3:6] == ["18", "20", "60000"]
     assert rows["about"][2] == "min"
     assert not list(tmp_path.iterdir())
@@ -193,7 +193,7 @@ def test_plan_brings_in_what_a_stage_needs(capsys: pytest.CaptureFixture[str], t
         return [line.split()[0] for line in capsys.readouterr().out.splitlines() if " to do " in line]
 
     assert planned("kfold") == ["search", "kfold"]
-    assert planned("kfold", "--kfold.model", "paper_table1") == ["kfold"]
+    assert planned("kfold", "--kfold.models", "paper_table1") == ["kfold"]
     assert planned("search") == ["search"]
     assert planned("gan") == ["search", "refit", "classify", "gan"]
     assert planned("gan", "--gan.search.on") == ["search", "refit", "classify", "gan_search", "gan"]
@@ -214,7 +214,7 @@ def test_plan_of_a_finished_run_has_only_what_changed_and_what_hangs_on_it(
     assert planned("kfold", "--kfold.epochs", "3") == ["kfold"]
     assert planned("refit", "--refit.epochs", "3") == on_refit
     assert planned("--resources.slots", "7") == []
-    table1 = ("kfold", "--kfold.model", "paper_table1")
+    table1 = ("kfold", "--kfold.models", "paper_table1")
     assert planned(*table1) == planned(*table1, "--search.epochs", "3") == ["kfold"]
     assert planned("--seed", "2") == [stage.name for stage in suite().wanted(suite().preset("smoke"))]
     assert planned("gan", "--gan.epochs", "3") == ["gan_search", "gan"], "whose trials are as they were; test_plan"
@@ -253,7 +253,7 @@ def test_help_lists_every_setting_with_its_meaning(capsys: pytest.CaptureFixture
     for name in (
         "--preset",
         "--search.num-trials",
-        "--kfold.model",
+        "--kfold.models",
         "--refit.epochs",
         "--resources.slots",
         "--force",

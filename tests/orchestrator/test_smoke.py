@@ -28,7 +28,7 @@ TABLES = {name: schema for stage in STAGES for name, schema in stage.schemas.ite
 TABLES |= {"stages": STAGES_SCHEMA, "claims": CLAIMS}
 FIGURES = {
     *("search_history", "search_importances", "search_parallel", "search_epochs"),
-    *("kfold_epochs", "kfold_test", "kfold_orders"),
+    *("kfold_epochs", "kfold_epochs_paper_table1", "kfold_test", "kfold_orders"),
     *("refit_best", "refit_paper_table1", "refit_two_dim"),
     *("refit_traversals", "refit_interpolations", "refit_samples"),
     *("denoise_boot", "denoise_classes", "denoise_gain"),
@@ -66,8 +66,8 @@ def test_no_row_is_missing_and_none_is_doubled(smoke: Smoke) -> None:
     settings, run = PRESET, smoke.run
     assert list(run.table("trials")["trial"]) == list(range(settings.search.num_trials))
     folds = run.table("folds")
-    assert list(folds["fold"]) == [*range(6), *range(6), 0]
-    assert not folds.duplicated(["order", "fold", "seed"]).any()
+    assert list(folds["fold"]) == [*range(3)] * 4
+    assert not folds.duplicated(["model", "order", "fold", "seed"]).any()
     assert not run.table("reconstruction").duplicated(["method", "latent_dim", "seed"]).any()
     assert not run.table("identity").duplicated(["latent_dim", "noise", "level"]).any()
     assert not run.table("classifiers").duplicated(["input", "architecture", "seed"]).any()
@@ -83,7 +83,7 @@ def test_no_row_is_missing_and_none_is_doubled(smoke: Smoke) -> None:
     assert not run.table("denoising_images").duplicated(["model", "noise", "level", "index"]).any()
     for table, unit, epochs in (
         ("trial_epochs", ["trial"], settings.search.epochs),
-        ("fold_epochs", ["order", "fold", "seed"], settings.kfold.epochs),
+        ("fold_epochs", ["model", "order", "fold", "seed"], settings.kfold.epochs),
         ("classifier_epochs", ["input", "architecture", "seed"], settings.classify.epochs),
         ("gan_epochs", ["loss", "seed"], settings.gan.epochs),
     ):
@@ -282,10 +282,10 @@ def test_changed_setting_redoes_its_stage_and_nothing_else(smoke: Smoke, other_e
     before, stages = _records(smoke.runs_dir), smoke.run.table("stages").set_index("stage")
     run = Run(other_epochs / "smoke")
     assert set(run.table("fold_epochs")["epoch"]) == {1}
-    assert len(run.table("folds")) == 13
+    assert len(run.table("folds")) == 12
     new = _records(other_epochs)
     assert {name: new[name] for name in before} == before
-    assert len(new) == len(before) + 13
+    assert len(new) == len(before) + 12
     redone = run.table("stages").set_index("stage")["started"] > stages["started"]
     assert {name for name, again in redone.items() if again} == {"kfold"}
     assert run.read("report.html") != smoke.run.read("report.html")
@@ -304,8 +304,8 @@ def test_status_counts_records_that_nothing_uses_and_clean_removes_just_these(
     again = orchestrate("kfold", *common)
     assert again.status == 0, again.err
     assert "Ray" not in again.err
-    assert "13 records that nothing uses" in orchestrate("status", *common).out
-    assert orchestrate("clean", *common).out.startswith("13 records that nothing used are removed")
+    assert "12 records that nothing uses" in orchestrate("status", *common).out
+    assert orchestrate("clean", *common).out.startswith("12 records that nothing used are removed")
     assert _records(tmp_path) == first
     assert "nothing uses" not in orchestrate("status", *common).out
 
@@ -374,7 +374,7 @@ def test_report_is_one_file_that_states_its_scale(smoke: Smoke) -> None:
     for name in shown:
         assert f"Table {name}" in page
     for sentence in (
-        "Fold 0 alone over 2 seeds",
+        "best, sequential, 3 folds, 2 seed(s) of each: validation MSE",
         "best, pixels zeroed, MSE before and after",
         "The linear autoencoder with 2 numbers",
         "cnn: accuracy",
