@@ -59,14 +59,20 @@ def counted(table: pd.DataFrame) -> dict[tuple[int, int], int]:
 # classify
 
 
+def predicted_by(number: int) -> NDArray[np.uint8]:
+    """What a training takes the test images for: the first ones, as many as its number, for class 9, others right."""
+    return np.where(np.arange(20) < number, 9, lopsided().test_labels).astype(np.uint8)
+
+
 @pytest.fixture(scope="module")
 def classified(tmp_path_factory: pytest.TempPathFactory) -> tuple[Book, dict[str, Any]]:
-    """With two seeds, of which each training has a confusion, accuracies and seconds of its own."""
+    """With two seeds, of which each training has predictions, accuracies and seconds of its own, and two encoders."""
     book = with_models(
         tmp_path_factory.mktemp("classified"),
         lopsided(),
         Classify(),
         seed=SEED,
+        refit={"num_seeds": 2},
         classify={"num_seeds": 2, "accuracies": (0.6, 0.3, 0.99), "num_neighbors": 3},
     )
     records, context = [], book.context("classify")
@@ -74,18 +80,18 @@ def classified(tmp_path_factory: pytest.TempPathFactory) -> tuple[Book, dict[str
         "train": known_latent(lopsided().train_images, BEST),
         "test": known_latent(lopsided().test_images, BEST),
     }
-    given_ = {name: array.astype(np.float32) for name, array in latent.items()} | {"seconds": np.array([100.0])}
+    given_ = {name: array.astype(np.float32) for name, array in latent.items()}
+    given_ |= {"seconds": np.array([100.0]), "cpu_seconds": np.array([50.0])}
     book.records("classify").save_arrays(context.inputs_address, given_)
     for n, trial in enumerate(book.study("classify").trials):
-        counts = np.zeros((10, 10), np.int64)
-        counts[2, 7], counts[n % 10, n % 10] = 5 + n, 1
         accuracies = [0.25, 0.5, 0.75 + n / 100]
         rows = [
             {"epoch": epoch, "train_loss": 1.0 + n, "test_loss": 2.0 + n, "test_accuracy": accuracy, "seconds": 10.0}
+            | {"cpu_seconds": 4.0}
             for epoch, accuracy in enumerate(accuracies, start=1)
         ]
         weights = {"model": Classifier(trial.config).state_dict()}
-        book.records("classify").save_results(trial, Checkpoint(rows, weights, {"confusion": counts}))
+        book.records("classify").save_results(trial, Checkpoint(rows, weights, {"predicted": predicted_by(n)}))
         records.append(Record(trial.key, trial.config, trial.seed, "complete", rows, address=trial.address))
     return book, given(book, "classify", records)
 
@@ -115,7 +121,7 @@ def test_a_classifier_is_a_row_with_what_it_came_to_at_last(classified: tuple[Bo
     assert rows["test_accuracy"].tolist() == [0.75 + n / 100 for n in range(12)]
     assert rows["test_loss"].tolist() == [2.0 + n for n in range(12)]
     assert rows["train_loss"].tolist() == [1.0 + n for n in range(12)]
-    assert (set(rows["epochs"]), set(rows["seconds"])) == ({3}, {30.0})
+    assert (set(rows["epochs"]), set(rows["seconds"]), set(rows["cpu_seconds"])) == ({3}, {30.0}, {12.0})
     assert rows["encode_seconds"].tolist() == [100.0] * 6 + [0.0] * 6
     # 64 channels of 2 numbers or 7 x 7 pixels go into 128; the MLP's widths are 20, 120, 100; the probe has ten rows.
     convolutions = {"latent": (3 * 1 + 1) * 32 + (3 * 32 + 1) * 64, "raw": (9 + 1) * 32 + (9 * 32 + 1) * 64}
@@ -144,7 +150,8 @@ def test_learning_curves_and_times_to_an_accuracy_are_each_classifier_s_own(
             assert of_one["accuracy"].tolist() == [0.3, 0.6, 0.99]
             assert of_one["epoch"].iloc[:2].tolist() == [2, 3]
             assert of_one["seconds"].iloc[:2].tolist() == [20 + encoding, 30 + encoding]
-            assert of_one[["epoch", "seconds"]].iloc[2].isna().all()
+            assert of_one["cpu_seconds"].iloc[:2].tolist() == [8 + encoding / 2, 12 + encoding / 2]
+            assert of_one[["epoch", "seconds", "cpu_seconds"]].iloc[2].isna().all()
     assert len(targets) == 12 * 3
 
 
@@ -154,17 +161,37 @@ def test_confusions_have_the_true_class_before_that_which_it_is_taken_for(
     table = classified[1]["confusion"]
     for n, (kind, architecture) in enumerate(PAIRS):
         rows = table[(table["input"] == kind) & (table["architecture"] == architecture)]
-        of_first_seed = 2 * n
-        same = of_first_seed % 10
-        assert counted(rows) == {(2, 7): 5 + of_first_seed, (same, same): 1}
+        taken_for_nine, labels = 2 * n, lopsided().test_labels  # of the first seed
+        right = {(label, label): int((labels[taken_for_nine:] == label).sum()) for label in (3, 5, 8)}
+        wrong = {(label, 9): int((labels[:taken_for_nine] == label).sum()) for label in (3, 5, 8)}
+        assert counted(rows) == {pair: count for pair, count in (right | wrong).items() if count}
     for kind in ("latent", "raw"):
         rows = table[(table["input"] == kind) & (table["architecture"] == "knn")]
         assert counted(rows) == LOPSIDED, kind
     knn = classified[1]["classifiers"].query("architecture == 'knn'")
-    assert knn["input"].tolist() == ["latent", "raw"]
-    assert knn["test_accuracy"].tolist() == [(8 + 2) / 20] * 2
-    assert knn["encode_seconds"].tolist() == [100.0, 0.0]
-    assert knn[["seed", "test_loss", "train_loss", "epochs"]].isna().all(axis=None)
+    assert knn["input"].tolist() == ["latent", "latent", "raw"]
+    assert knn["seed"].tolist()[:2] == [SEED, SEED + 1]
+    assert knn["test_accuracy"].tolist() == [(8 + 2) / 20] * 3
+    assert knn["encode_seconds"].tolist() == [100.0, 100.0, 0.0]
+    assert knn[["test_loss", "train_loss", "epochs"]].isna().all(axis=None)
+    assert pd.isna(knn["seed"].iloc[2])
+
+
+def test_every_test_image_is_told_of_with_what_each_classifier_takes_it_for(
+    classified: tuple[Book, dict[str, Any]],
+) -> None:
+    table, labels = classified[1]["classifier_predictions"], lopsided().test_labels
+    assert len(table) == (12 + 3) * 20
+    assert table["index"].tolist() == list(range(20)) * 15
+    assert table["label"].tolist() == labels.tolist() * 15
+    trained = table[table["architecture"] != "knn"]
+    told = [(*pair, seed) for pair in PAIRS for seed in (SEED, SEED + 1)]
+    for n, (which, rows) in enumerate(trained.groupby(["input", "architecture", "seed"], observed=True, sort=False)):
+        assert which == told[n]
+        assert rows["predicted"].tolist() == predicted_by(n).tolist()
+    knn = table[(table["architecture"] == "knn")].groupby("input", observed=True)
+    assert {str(name): len(rows) for name, rows in knn} == {"latent": 40, "raw": 20}
+    assert {(rows["label"] == rows["predicted"]).mean() for _, rows in knn} == {0.5}
 
 
 def test_the_classifier_that_others_measure_with_is_the_first_seed_s_of_raw_images(
@@ -181,7 +208,7 @@ def test_latent_vectors_are_the_best_model_s_of_the_training_and_of_the_test_ima
     found = book.context("classify").inputs
     np.testing.assert_allclose(found["train"], known_latent(images.train_images, BEST), atol=1e-6)
     np.testing.assert_allclose(found["test"], known_latent(images.test_images, BEST), atol=1e-6)
-    assert found["seconds"].shape == (1,)
+    assert found["seconds"].shape == found["cpu_seconds"].shape == (1,)
     for kind, train, test in (
         ("raw", images.train_images, images.test_images),
         ("latent", found["train"], found["test"]),
@@ -222,8 +249,8 @@ def own_places() -> FashionMnist:
 @pytest.fixture(scope="module")
 def laid_out(tmp_path_factory: pytest.TempPathFactory) -> dict[str, pd.DataFrame]:
     own = {"num_fitted": 100, "num_measured": 20, "num_neighbors": 3, "perplexity": 3}
-    book = with_models(tmp_path_factory.mktemp("embed"), own_places(), Embed(), embed=own, seed=SEED)
-    return given(book, "embed")
+    folder, seeds = tmp_path_factory.mktemp("embed"), {"num_seeds": 2}
+    return given(with_models(folder, own_places(), Embed(), embed=own, seed=SEED, refit=seeds), "embed")
 
 
 def test_places_in_the_plane_are_the_test_images_in_their_order(laid_out: dict[str, pd.DataFrame]) -> None:
@@ -247,7 +274,7 @@ def test_places_in_the_plane_are_the_test_images_in_their_order(laid_out: dict[s
 def test_test_images_are_taken_for_their_neighbours_classes_and_new_ones_for_those_of_fitted_images(
     laid_out: dict[str, pd.DataFrame],
 ) -> None:
-    table = laid_out["embeddings"].set_index("method")
+    table = laid_out["embeddings"].drop_duplicates("method").set_index("method")
     for method in ("autoencoder", "pca"):
         rows = laid_out["embedding_confusion"]
         assert counted(rows[rows["method"] == method]) == {(3, 3): 8, (5, 3): 2, (8, 8): 10}
@@ -257,6 +284,20 @@ def test_test_images_are_taken_for_their_neighbours_classes_and_new_ones_for_tho
     assert set(table["num_points"]) == {20}
     assert set(table["num_fitted"]) == {100}
     assert table.loc["tsne", "knn_accuracy"] > 0.5
+
+
+def test_autoencoder_and_t_sne_are_laid_out_from_every_seed_and_pca_once(laid_out: dict[str, pd.DataFrame]) -> None:
+    table, predictions = laid_out["embeddings"], laid_out["embedding_predictions"]
+    told = [("autoencoder", SEED), ("autoencoder", SEED + 1), ("pca", None), ("tsne", SEED), ("tsne", SEED + 1)]
+    assert [(row.method, None if pd.isna(row.seed) else row.seed) for row in table.itertuples()] == told
+    assert predictions["method"].tolist() == [method for method, _ in told for _ in range(20)]
+    assert predictions["index"].tolist() == list(range(20)) * 5
+    assert predictions["label"].tolist() == own_places().test_labels.tolist() * 5
+    right = (predictions["label"] == predictions["predicted"]).to_numpy().reshape(5, 20).mean(axis=1)
+    assert right.tolist() == table["knn_accuracy"].tolist()
+    assert table["new_knn_accuracy"].isna().tolist() == [False, False, False, False, True]
+    points = laid_out["embedding_points"]
+    assert points.groupby("method", observed=True).size().to_dict() == {"autoencoder": 20, "pca": 20, "tsne": 20}
 
 
 def kept_near(here: NDArray[Any], there: NDArray[Any], k: int) -> float:
