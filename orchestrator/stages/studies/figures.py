@@ -13,7 +13,7 @@ NO_TRIAL = "no trial came to its end"
 @drawing(8, 4.4, rows="state == 'complete'", empty=NO_TRIAL)
 def history(axes: Axes, trials: pd.DataFrame) -> None:
     """Least error so far of every study, by trial."""
-    for study, rows in trials.astype({"study": str}).sort_values("trial").groupby("study", sort=False):
+    for study, rows in trials.astype({"study": str}).sort_values("trial", kind="stable").groupby("study", sort=False):
         colour, line = LINES[str(study).split("-")[0]]
         axes.step(rows["trial"], rows["val_mse"].cummin(), line, where="post", color=colour, label=study)
     title = "The search repeated: best so far"

@@ -31,7 +31,7 @@ def measured(context: Context[Settings], records: Sequence[Record[Tried]]) -> It
             rows.append(_row(study, number, of_model))
             if study.startswith("tpe-") and number < alike:
                 rows.append(_row(study.replace("tpe", "random"), number, of_model))
-    rows.sort(key=lambda row: row["trial"])
+    rows.sort(key=lambda row: (row["study"] != SEARCH, row["study"], row["trial"]))
     complete = [row for row in rows if row["state"] == "complete"]
     for row in rows:
         row["on_front"] = row["state"] == "complete" and not any(_beats(other, row) for other in complete)
