@@ -14,7 +14,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field
 
 from orchestrator.engine.records import Record, Trial
-from orchestrator.engine.settings import Scale, Section
+from orchestrator.engine.settings import Aside, Scale, Section
 from orchestrator.engine.stage import Context, Picture, Stage, Table, Tables, Worker
 from orchestrator.engine.study import Suggested
 from orchestrator.engine.tables import ERROR, SECONDS, SEED, STATE, TRIAL, schema
@@ -35,7 +35,7 @@ STUDY = category("study", f"{SEARCH} (the run's own), tpe-SEED, random-SEED, or 
 class Settings(Section):
     """The search done again, each time as long as the run's own."""
 
-    on: bool = False
+    on: Annotated[bool, Aside()] = False
     """Whether to; on two cores it takes half an hour at the paper's scale."""
     num_seeds: Annotated[int, Field(ge=1), Scale("seeds of the repeated search")] = 3
     """Seeds of the studies, and those that the best trials are trained again with, counted from the run's next."""
