@@ -63,7 +63,7 @@ def measured(context: Context[Settings], records: Sequence[Record[ClassifierSett
         reached += [which | target for target in first_epochs(record.epochs, context.own.accuracies, encoded)]
         if record.state == "complete":
             predictions.append((which, context.arrays(record)["predicted"]))
-    for which, data in _seen_by_neighbours(context):
+    for which, data in seen_by_neighbours(context):
         row, predicted = nearest_neighbours(data, context.own.num_neighbors)
         which |= {"architecture": "knn"}
         rows.append(row | which | {"encode_seconds": encoding[which["input"]]["seconds"]})
@@ -81,7 +81,7 @@ def measured(context: Context[Settings], records: Sequence[Record[ClassifierSett
     yield Table("confusion", confusion)
 
 
-def _seen_by_neighbours(context: Context[Settings]) -> Iterator[tuple[dict[str, Any], Examples]]:
+def seen_by_neighbours(context: Context[Settings]) -> Iterator[tuple[dict[str, Any], Examples]]:
     """Latent vectors by the encoder of every seed, then the raw images."""
     latent, data = context.inputs, context.data
     for seed in seeds_of(context.seed, context.section(Refit)):

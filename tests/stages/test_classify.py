@@ -1,6 +1,7 @@
-"""classify and embed: who is taken for whom, by which images, and where they lie in the plane."""
+"""classify: who is taken for whom, by whom, and how long that took."""
 
-from dataclasses import replace
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,53 +11,16 @@ import pytest
 from numpy.typing import NDArray
 
 from orchestrator.engine.book import Book
-from orchestrator.engine.records import Checkpoint, Record
+from orchestrator.engine.records import Checkpoint, Record, digest_of
 from orchestrator.stages.classify import Classify
-from orchestrator.stages.classify.measure import examples
-from orchestrator.stages.embed import Embed
-from tests.stages.known import SEEN, KnownRefit, at, given, grey, known_latent, models_of, with_models
+from orchestrator.stages.classify.measure import examples, seen_by_neighbours, with_cpu_seconds
+from tests.stages.known import KnownRefit, given, grey, known_latent, models_of, with_models
+from tests.stages.places import LOPSIDED, counted, lopsided
 from trainables.classifier import Classifier
-from trainables.fashion_mnist import FashionMnist
+from trainables.epoch import Epoch
 
 SEED = 11
 BEST = KnownRefit.biases["best"]
-FIRST, SECOND, THIRD = (20, 20), (120, 120), (220, 220)
-"""Places in the plane, by the values of the two pixels that the models see."""
-
-
-def near(place: tuple[int, int], number: int) -> list[tuple[int, int]]:
-    """So many places there, none of them the same."""
-    return [(place[0] + n // 7, place[1] + n % 7) for n in range(number)]
-
-
-def lopsided() -> FashionMnist:
-    """Training images of class 3 lie at the first place, of class 5 at the second, of class 8 at the third; of the
-    test images class 5 lies at the first place as well, class 8 at the second and the third."""
-    train, labels = at([*near(FIRST, 40), *near(SECOND, 40), *near(THIRD, 40)]), np.repeat([3, 5, 8], 40)
-    labels[0] = 8  # the nearest one to a test image whose two next are of class 3
-    places = [*near(FIRST, 14), *near(SECOND, 4), *near(THIRD, 2)]
-    test_labels = [3] * 8 + [5] * 6 + [8] * 6
-    mixed = np.random.default_rng(0).permutation(120)
-    return FashionMnist(
-        train[mixed], labels[mixed].astype(np.uint8), at(places), np.array(test_labels, np.uint8), "made up"
-    )
-
-
-LOPSIDED = {(3, 3): 8, (5, 3): 6, (8, 5): 4, (8, 8): 2}
-"""Of each true class and the one that the training images around would have it take for: how many test images."""
-
-
-def counted(table: pd.DataFrame) -> dict[tuple[int, int], int]:
-    """How many of each true class are taken for each class, where any are."""
-    assert len(table) == 100
-    assert list(zip(table["label"], table["predicted"], strict=True)) == [
-        (i, j) for i in range(10) for j in range(10)
-    ]
-    rows = table[table["count"] > 0]
-    return {(row.label, row.predicted): row.count_ for row in rows.rename(columns={"count": "count_"}).itertuples()}
-
-
-# classify
 
 
 def predicted_by(number: int) -> NDArray[np.uint8]:
@@ -194,6 +158,37 @@ def test_every_test_image_is_told_of_with_what_each_classifier_takes_it_for(
     assert {(rows["label"] == rows["predicted"]).mean() for _, rows in knn} == {0.5}
 
 
+def test_neighbours_are_sought_among_the_latent_vectors_of_every_seed_s_encoder(
+    classified: tuple[Book, dict[str, Any]],
+) -> None:
+    seen, images = list(seen_by_neighbours(classified[0].context("classify"))), lopsided()
+    assert [which for which, _ in seen] == [
+        {"input": "latent", "seed": SEED},
+        {"input": "latent", "seed": SEED + 1},
+        {"input": "raw", "seed": None},
+    ]
+    for further, (_, data) in enumerate(seen[:2]):
+        bias = KnownRefit.bias("best", further)
+        np.testing.assert_allclose(data.train, known_latent(images.train_images, bias), atol=1e-6)
+        np.testing.assert_allclose(data.test, known_latent(images.test_images, bias), atol=1e-6)
+    np.testing.assert_array_equal(seen[2][1].test, images.test_images)
+
+
+def test_processor_time_is_told_of_each_epoch_and_is_no_part_of_the_outcome() -> None:
+    def training() -> Iterator[Epoch]:
+        for number in (1, 2):
+            until = time.process_time() + 0.1 * (number - 1)
+            while time.process_time() < until:
+                pass
+            yield Epoch(number, {"test_loss": 0.5 / number}, dict)
+
+    first, second = with_cpu_seconds(training())
+    assert [epoch.metrics["test_loss"] for epoch in (first, second)] == [0.5, 0.25]
+    assert first.metrics["cpu_seconds"] < 0.1 <= second.metrics["cpu_seconds"]
+    rows = [{"epoch": 1, "test_loss": 0.5, "seconds": seconds, "cpu_seconds": 2 * seconds} for seconds in (1.0, 3.0)]
+    assert digest_of(rows[:1], ()) == digest_of(rows[1:], ()) != digest_of([rows[0] | {"test_loss": 0.6}], ())
+
+
 def test_the_classifier_that_others_measure_with_is_the_first_seed_s_of_raw_images(
     classified: tuple[Book, dict[str, Any]],
 ) -> None:
@@ -233,110 +228,3 @@ def test_classifiers_of_another_encoder_s_vectors_are_other_trainings(
     assert addresses("another model of another kind") == first
     monkeypatch.setitem(KnownRefit.biases, "best", 3.0)
     assert not addresses("another encoder") & first
-
-
-# embed
-
-
-def own_places() -> FashionMnist:
-    """Of the test images eight of class 3 and, apart, two of class 5 lie at the first place, ten of class 8 at the
-    second; the training images as in `lopsided`."""
-    images = lopsided()
-    places, labels = [*near(FIRST, 10), *near(SECOND, 10)], [3, 5, 3, 3, 3, 3, 5, 3, 3, 3] + [8] * 10
-    return replace(images, test_images=at(places), test_labels=np.array(labels, np.uint8))
-
-
-@pytest.fixture(scope="module")
-def laid_out(tmp_path_factory: pytest.TempPathFactory) -> dict[str, pd.DataFrame]:
-    own = {"num_fitted": 100, "num_measured": 20, "num_neighbors": 3, "perplexity": 3}
-    folder, seeds = tmp_path_factory.mktemp("embed"), {"num_seeds": 2}
-    return given(with_models(folder, own_places(), Embed(), embed=own, seed=SEED, refit=seeds), "embed")
-
-
-def test_places_in_the_plane_are_the_test_images_in_their_order(laid_out: dict[str, pd.DataFrame]) -> None:
-    points, images = laid_out["embedding_points"], own_places()
-    assert list(points["method"].unique()) == ["autoencoder", "pca", "tsne"]
-    for _, rows in points.groupby("method", observed=True):
-        assert list(rows["index"]) == list(range(20))
-        assert list(rows["label"]) == list(images.test_labels)
-    mine = points[points["method"] == "autoencoder"][["x", "y"]].to_numpy()
-    np.testing.assert_allclose(mine, known_latent(images.test_images, KnownRefit.biases["two_dim"]), atol=1e-6)
-
-    # PCA's first axis goes along the line on which the training images' places lie, its second across.
-    train, test = (known_latent(it, 0) for it in (images.train_images, images.test_images))
-    along = np.array([1, 1]) / 2**0.5
-    x, y = points[points["method"] == "pca"][["x", "y"]].to_numpy().T
-    expected = (test - train.mean(axis=0)) @ along
-    np.testing.assert_allclose(np.abs(x), np.abs(expected), atol=0.01)
-    assert np.abs(y).max() < np.abs(x).max()
-
-
-def test_test_images_are_taken_for_their_neighbours_classes_and_new_ones_for_those_of_fitted_images(
-    laid_out: dict[str, pd.DataFrame],
-) -> None:
-    table = laid_out["embeddings"].drop_duplicates("method").set_index("method")
-    for method in ("autoencoder", "pca"):
-        rows = laid_out["embedding_confusion"]
-        assert counted(rows[rows["method"] == method]) == {(3, 3): 8, (5, 3): 2, (8, 8): 10}
-        assert table.loc[method, "knn_accuracy"] == 18 / 20
-        # Training images at the second place are of class 5, at the first of class 3.
-        assert table.loc[method, "new_knn_accuracy"] == 8 / 20
-    assert set(table["num_points"]) == {20}
-    assert set(table["num_fitted"]) == {100}
-    assert table.loc["tsne", "knn_accuracy"] > 0.5
-
-
-def test_autoencoder_and_t_sne_are_laid_out_from_every_seed_and_pca_once(laid_out: dict[str, pd.DataFrame]) -> None:
-    table, predictions = laid_out["embeddings"], laid_out["embedding_predictions"]
-    told = [("autoencoder", SEED), ("autoencoder", SEED + 1), ("pca", None), ("tsne", SEED), ("tsne", SEED + 1)]
-    assert [(row.method, None if pd.isna(row.seed) else row.seed) for row in table.itertuples()] == told
-    assert predictions["method"].tolist() == [method for method, _ in told for _ in range(20)]
-    assert predictions["index"].tolist() == list(range(20)) * 5
-    assert predictions["label"].tolist() == own_places().test_labels.tolist() * 5
-    right = (predictions["label"] == predictions["predicted"]).to_numpy().reshape(5, 20).mean(axis=1)
-    assert right.tolist() == table["knn_accuracy"].tolist()
-    assert table["new_knn_accuracy"].isna().tolist() == [False, False, False, False, True]
-    points = laid_out["embedding_points"]
-    assert points.groupby("method", observed=True).size().to_dict() == {"autoencoder": 20, "pca": 20, "tsne": 20}
-
-
-def kept_near(here: NDArray[Any], there: NDArray[Any], k: int) -> float:
-    """How far the k neighbours there are near here: 1 - 2 / (nk (2n - 3k - 1)) times the sum, over those that are not
-    among the k nearest here, of by how many places they miss that (Venna and Kaski 2001)."""
-
-    def order(points: NDArray[Any]) -> NDArray[Any]:
-        apart = np.square(points[:, None] - points[None]).sum(axis=2).astype(float)
-        np.fill_diagonal(apart, -1)
-        return apart.argsort(axis=1, kind="stable")
-
-    place, nearest = order(here).argsort(axis=1), order(there)[:, 1 : k + 1]
-    number = len(here)
-    missed = sum(max(0, place[i, j] - k) for i in range(number) for j in nearest[i])
-    return 1 - 2 / (number * k * (2 * number - 3 * k - 1)) * missed
-
-
-def apart(points: NDArray[Any], labels: NDArray[Any]) -> float:
-    """The silhouette: of a, the mean distance to a point's class, and b, that to the next, (b - a) / max(a, b)."""
-    values = []
-    for point, label in zip(points, labels, strict=True):
-        distances = np.sqrt(np.square(points - point).sum(axis=1))
-        own = distances[labels == label].sum() / ((labels == label).sum() - 1)
-        other = min(distances[labels == it].mean() for it in set(labels.tolist()) - {label})
-        values.append((other - own) / max(other, own))
-    return float(np.mean(values))
-
-
-def test_neighbours_in_the_plane_are_held_against_those_in_the_images_and_the_other_way_round(tmp_path: Path) -> None:
-    images, draws = replace(grey(120, 40), test_labels=np.arange(40, dtype=np.uint8) % 4), np.random.default_rng(0)
-    for row, column in SEEN:  # no two at the same place
-        images.test_images[:, row, column] = draws.choice(256, 40, replace=False)
-    own = {"num_fitted": 100, "num_measured": 25, "num_neighbors": 4, "perplexity": 3}
-    tables = given(with_models(tmp_path, images, Embed(), embed=own, seed=SEED), "embed")
-    pixels = images.test_images[:25].reshape(25, -1) / 255
-    for row in tables["embeddings"].itertuples():
-        points = tables["embedding_points"]
-        plane = points[points["method"] == row.method][["x", "y"]].to_numpy()[:25]
-        assert row.trustworthiness == pytest.approx(kept_near(pixels, plane, 4), abs=0.01)
-        assert row.continuity == pytest.approx(kept_near(plane, pixels, 4), abs=0.01)
-        assert row.silhouette == pytest.approx(apart(plane, images.test_labels[:25]), abs=1e-4)
-        assert abs(row.trustworthiness - row.continuity) > 0.01, "which are told apart"
