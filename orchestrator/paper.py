@@ -24,6 +24,7 @@ from orchestrator.stages.kfold import Kfold
 from orchestrator.stages.refit import Refit
 from orchestrator.stages.search import Search
 from orchestrator.stages.sections import Autoencoders, Data
+from orchestrator.stages.studies import Studies
 
 if TYPE_CHECKING:
     from orchestrator.engine.manifest import Manifest
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 STAGES: tuple[Stage[Any, Any], ...] = (
     Search(),  # Optuna's search over architectures and optimizers
+    Studies(),  # the search repeated, where asked for
     Kfold(),  # six sequential folds
     Refit(),  # final models on all images
     Denoise(),  # how much noise they take away

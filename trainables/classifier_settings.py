@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-VERSION = 1
+VERSION = 2
 """Raised whenever training a classifier gives another result: older records do not count then."""
 Input = Literal["latent", "raw"]
 Architecture = Literal["cnn", "mlp", "linear"]

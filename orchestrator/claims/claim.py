@@ -14,7 +14,6 @@ from orchestrator.claims.statistics import (
     Unchanged,
     Verdict,
     deviation,
-    difference_of_shares,
     mean,
     paired_ratio,
     ratio_of_deviations,
@@ -33,8 +32,6 @@ __all__ = [
     "Verdict",
     "claim",
     "deviation",
-    "difference_in_the_plane",
-    "difference_of_shares",
     "first_seed",
     "mean",
     "paired_ratio",
@@ -150,9 +147,3 @@ def first_seed(table: pd.DataFrame) -> pd.DataFrame:
     """Rows with the seed of the first."""
     first: pd.DataFrame = table[table["seed"] == table["seed"].iloc[0]]
     return first
-
-
-def difference_in_the_plane(embeddings: pd.DataFrame, method: str, other: str) -> Interval:
-    """Accuracy of the nearest neighbours in one method's plane less that in the other's."""
-    one, two = (rows(embeddings, f"plane of {name}", method=name).iloc[0] for name in (method, other))
-    return difference_of_shares(one["knn_accuracy"], two["knn_accuracy"], one["num_points"])

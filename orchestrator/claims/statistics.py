@@ -112,19 +112,24 @@ def mean(values: Iterable[float], widening: float = 1) -> Interval:
 
     Where all values are the same the interval is that value.
     """
-    from scipy.stats import t
-
     array = np.asarray(list(values), dtype=float)
     value, n = float(array.mean()), len(array)
     if n < 2:
         return Interval(value, n=n)
     error = float(array.std(ddof=1)) / math.sqrt(n) * widening
-    margin = error * float(t.ppf(0.975, n - 1))
+    return _student(value, error, n - 1, n, error * math.sqrt(n) * _t_power(n))
+
+
+def _student(value: float, error: float, free: int, n: int, smallest_effect: float) -> Interval:
+    """An estimate with its t interval, from its standard error and the degrees of freedom that this has."""
+    from scipy.stats import t
+
+    margin = error * float(t.ppf(0.975, free))
 
     def confidence(bound: float) -> float:
-        return float(t.cdf((bound - value) / error, n - 1)) if error else float(bound > value) + (bound == value) / 2
+        return float(t.cdf((bound - value) / error, free)) if error else float(bound > value) + (bound == value) / 2
 
-    return Interval(value, value - margin, value + margin, "t", n, confidence, error * math.sqrt(n) * _t_power(n))
+    return Interval(value, value - margin, value + margin, "t", n, confidence, smallest_effect)
 
 
 @cache
@@ -169,6 +174,25 @@ def _exponential(logs: Interval) -> Interval:
     confidence = None if of_log is None else lambda bound: of_log(math.log(bound)) if bound > 0 else 0.0
     seen = None if logs.smallest_effect is None else math.expm1(min(logs.smallest_effect, 700))
     return Interval(math.exp(logs.value), low, high, logs.kind, logs.n, confidence, seen)
+
+
+def ratio_of_single(one: float, other: float, repeated: pd.Series) -> Interval:
+    """Ratio of two positive values that were measured once each, one over the other.
+
+    How far a single value scatters is told by others: its t interval is by the deviation of `repeated`'s logarithms
+    within the groups that its index names.
+
+    Raises:
+        NotTested: no group has two values.
+    """
+    groups = np.log(repeated).groupby(level=0)
+    free = len(repeated) - groups.ngroups
+    if free < 1:
+        raise NotTested("value that was measured twice, to tell by how far one scatters")
+    scatter = math.sqrt(float(((np.log(repeated) - groups.transform("mean")) ** 2).sum()) / free)
+    error = scatter * math.sqrt(2)
+    seen = error * _t_power(free + 1) * math.sqrt(free + 1)
+    return _exponential(_student(math.log(one / other), error, free, 2, seen))
 
 
 def paired(table: pd.DataFrame, value: str, by: str, one: str, other: str) -> tuple[pd.Series, pd.Series]:
@@ -273,15 +297,3 @@ def ratio_of_deviations(values: Iterable[float], others: Iterable[float]) -> Int
 
     seen = (high - low) / 2 * SEEN_WITH_80_PERCENT
     return Interval(value, low, high, "F", len(above) + len(below), confidence, seen)
-
-
-def difference_of_shares(share: float, other: float, count: int) -> Interval:
-    """Of two shares, each of `count` images, with the normal 95 % interval as of independent images.
-
-    Raises:
-        NotTested: there are no images.
-    """
-    if not count > 0:
-        raise NotTested("images to tell a share by")
-    margin = 1.96 * math.sqrt((share * (1 - share) + other * (1 - other)) / count)
-    return Interval(share - other, share - other - margin, share - other + margin)

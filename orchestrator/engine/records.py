@@ -42,7 +42,7 @@ def hashed(content: Any) -> str:
 
 def digest_of(rows: Rows, parts: Parts) -> str:
     """Of a training's outcome: what it measured, times aside, and the files that it left."""
-    measured = [{name: value for name, value in row.items() if name != "seconds"} for row in rows]
+    measured = [{name: value for name, value in row.items() if not name.endswith("seconds")} for row in rows]
     return hashed([measured, *(content for _, content in parts)])
 
 

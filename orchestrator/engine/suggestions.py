@@ -12,11 +12,22 @@ from orchestrator.engine.records import Record
 
 
 class OptunaSuggestions:
-    """A study that minimises the last value of a metric, asked and told in the order of the trials' numbers."""
+    """A study that minimises the last value of a metric, asked and told in the order of the trials' numbers.
 
-    def __init__(self, distributions: Mapping[str, BaseDistribution], sampler: BaseSampler, metric: str) -> None:
+    `first` has parameters of its first trials; those that it leaves out are sampled.
+    """
+
+    def __init__(
+        self,
+        distributions: Mapping[str, BaseDistribution],
+        sampler: BaseSampler,
+        metric: str,
+        first: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._study = optuna.create_study(direction="minimize", sampler=sampler)
+        for params in first:
+            self._study.enqueue_trial(dict(params))
         self._distributions, self._metric = dict(distributions), metric
         self._trials: list[optuna.Trial] = []
         self._num_told = 0

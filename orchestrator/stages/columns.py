@@ -45,11 +45,12 @@ PARAMS = (
     NUM_PARAMETERS,
 )
 """A model's, as `architectures.model_row` fills them."""
-CONFUSION = (
-    integer("label", "true class, 0 to 9"),
-    integer("predicted", "class that it is taken for"),
-    integer("count", "test images"),
-)
+INDEX = integer("index", "of the test image")
+TRUE_LABEL = integer("label", "true class, 0 to 9")
+PREDICTED = integer("predicted", "class that it is taken for")
+CONFUSION = (TRUE_LABEL, PREDICTED, integer("count", "test images"))
+PREDICTIONS = (INDEX, TRUE_LABEL, PREDICTED)
+CPU_SECONDS = real("cpu_seconds", "processor time of the training process, all threads, measuring included", "s")
 LOSS = category("loss", "minimax or non_saturating: what the generator minimises")
 GAN_MEANS = (
     real("d_loss", "mean loss of the discriminator, equation 3", "nat"),

@@ -1,6 +1,6 @@
 """What several experiments measure alike, and the rows that tell of it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,6 +8,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from orchestrator.engine.records import Record
+from orchestrator.engine.tables import Row
 
 Pixels = NDArray[np.floating[Any]]
 
@@ -22,12 +23,23 @@ def mse(images: Pixels, others: Pixels) -> float:
     return float(np.square(images - others).mean(dtype=np.float64))
 
 
-def confusion_rows(counts: NDArray[np.integer[Any]], **same: Any) -> list[dict[str, Any]]:
-    """A row for each pair of a true and a predicted class, of counts of shape (10, 10)."""
+def confusion_rows(labels: NDArray[Any], predicted: NDArray[Any], **same: Any) -> list[dict[str, Any]]:
+    """A row for each pair of a true and a predicted class, of both for each image, shape (n,)."""
+    counts = np.zeros((10, 10), int)
+    np.add.at(counts, (labels, predicted), 1)
     pairs = np.ndenumerate(counts)
     return [
         same | {"label": label, "predicted": predicted, "count": int(count)} for (label, predicted), count in pairs
     ]
+
+
+def prediction_columns(labels: NDArray[Any], told: Sequence[tuple[Row, NDArray[Any]]]) -> dict[str, Any]:
+    """Columns with a row for each image and each array of the classes that images are taken for, of shape (n,); what
+    stands beside an array is the same for all of it."""
+    number = len(labels)
+    columns = {"index": np.tile(np.arange(number), len(told)), "label": np.tile(labels, len(told))}
+    same = {name: [which[name] for which, _ in told for _ in range(number)] for name in told[0][0]}
+    return columns | same | {"predicted": np.concatenate([predicted for _, predicted in told])}
 
 
 def training_row(record: Record[Any], *metrics: str, **columns: Any) -> dict[str, Any]:

@@ -280,7 +280,7 @@ def test_final_model_that_diverged_blocks_denoising_and_no_classifier_or_gan(tmp
 
 @every(suite().stages)
 def test_records_that_a_stage_reads_are_of_trainings_that_there_are(stage: AnyStage, tmp_path: Path) -> None:
-    book = book_of(tmp_path, gan={"search": {"on": True}, "inception_weights": Path("none")})
+    book = book_of(tmp_path, studies={"on": True}, gan={"search": {"on": True}, "inception_weights": Path("none")})
     for need, keys in stage.reads_only(book.context(stage.name)).items():
         assert need in book.needs(stage.name)
         assert set(keys) <= {trial.key for trial in book.study(need).trials}

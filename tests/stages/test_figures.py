@@ -32,6 +32,7 @@ from orchestrator.stages.gan import figures as gan
 from orchestrator.stages.kfold import figures as kfold
 from orchestrator.stages.refit import figures as refit
 from orchestrator.stages.search import figures as search
+from orchestrator.stages.studies import figures as studies
 
 SCHEMAS = {name: schema for stage in STAGES for name, schema in stage.schemas.items()}
 
@@ -61,6 +62,17 @@ def trials(*states: str) -> pd.DataFrame:
         "trials",
         [trial(n, state, None if state == "failed" else 0.05 * 0.8**n) for n, state in enumerate(states)],
     )
+
+
+def study_trials(*states: str) -> pd.DataFrame:
+    """The same in the search and in a study of every kind; the first and the last are on the front."""
+    studies = ("search", "tpe-2", "random-2", "latent-3")
+    rows = [
+        trial(n, state, None if state == "failed" else 0.05 * 0.8**n, study=study, on_front=n in {0, len(states) - 1})
+        for study in studies
+        for n, state in enumerate(states)
+    ]
+    return table("study_trials", rows)
 
 
 def trial_epochs(num_trials: int, num_epochs: int) -> pd.DataFrame:
@@ -277,6 +289,14 @@ CASES: dict[str, dict[str, Callable[[], Figure]]] = {
         "some": lambda: search.trial_curves(trial_epochs(3, 2)),
         "one point": lambda: search.trial_curves(trial_epochs(1, 1)),
     },
+    "history": {
+        "every state": lambda: studies.history(study_trials("complete", "failed", "complete")),
+        "one trial": lambda: studies.history(study_trials("complete")),
+    },
+    "front": {
+        "every state": lambda: studies.front(study_trials("complete", "failed", "complete")),
+        "one trial": lambda: studies.front(study_trials("complete")),
+    },
     "fold_curves": {
         "six": lambda: kfold.fold_curves(fold_epochs(6, 3)),
         "eight": lambda: kfold.fold_curves(fold_epochs(8, 1)),
@@ -358,6 +378,8 @@ EMPTY: dict[str, Callable[[], Figure]] = {
     "parallel_coordinates": lambda: search.parallel_coordinates(table("trials", [])),
     "parallel_coordinates, all failed": lambda: search.parallel_coordinates(trials("failed", "pruned")),
     "trial_curves": lambda: search.trial_curves(table("trial_epochs", [])),
+    "history": lambda: studies.history(table("study_trials", [])),
+    "front, all failed": lambda: studies.front(study_trials("failed", "failed")),
     "fold_curves": lambda: kfold.fold_curves(table("fold_epochs", [])),
     "fold_test": lambda: kfold.fold_test(table("folds", [])),
     "fold_test, all failed": lambda: kfold.fold_test(folds(None, None)),
@@ -462,6 +484,18 @@ def test_trial_losses_show_every_complete_trial_and_ring_the_nearest_of_each_gam
         np.testing.assert_allclose(marks.get_offsets(), rows[["d_loss", "g_loss"]])
         np.testing.assert_allclose(marks.get_array(), rows["val_frechet_distance"])
         np.testing.assert_allclose(ring.get_offsets(), rows[rows["val_frechet_distance"] < 10][["d_loss", "g_loss"]])
+
+
+def test_every_study_is_a_line_of_its_least_error_so_far_and_only_what_none_beats_is_on_the_front() -> None:
+    found = study_trials("complete", "failed", "complete")
+    (axes,) = studies.history(found).axes
+    assert [line.get_label() for line in axes.lines] == ["search", "tpe-2", "random-2", "latent-3"]
+    for line in axes.lines:
+        np.testing.assert_allclose(line.get_ydata(), [0.05, 0.05 * 0.8**2])
+    (axes,) = studies.front(found.assign(on_front=found["on_front"] & (found["study"] == "search"))).axes
+    everything, best = axes.lines
+    assert len(everything.get_xdata()) == 8
+    np.testing.assert_allclose(best.get_xdata(), [2, 4])
 
 
 def test_animation_shows_each_row_of_images_in_a_frame_and_begins_again() -> None:

@@ -140,7 +140,15 @@ def test_classifiers_tell_both_accuracies_of_a_pair_and_the_time_to_encode() -> 
 def test_planes_tell_each_measure_by_its_name_beside_the_published_one() -> None:
     names = ("knn_accuracy", "new_knn_accuracy", "trustworthiness", "continuity", "silhouette")
     row = {name: (n + 1) / 10 for n, name in enumerate(names)}
-    (found,) = Embed().findings({"embeddings": table([row | {"method": "pca", "new_points": "the way it is"}])})
+    other = {name: value + 0.2 for name, value in row.items()}
+    both = [it | {"method": "tsne", "new_points": "none"} for it in (row, other)]
+    rows = [row | {"method": "pca", "new_points": "the way it is"}, *both]
+    found, of_two, which_side = Embed().findings({"embeddings": table(rows)})
+    assert of_two.startswith("tsne: accuracy of the nearest neighbours 0.200 among test images, 0.300 for new points")
+    assert "silhouette 0.600 (published 0.125) (means over 2 seeds). New" in of_two
+    assert which_side.startswith(
+        "The published trustworthiness and silhouette of PCA and t-SNE are of training images"
+    )
     assert found == (
         "pca: accuracy of the nearest neighbours 0.100 among test images, 0.200 for new points (published 0.506); "
         "trustworthiness 0.300 (published 0.913), continuity 0.400, silhouette 0.500 (published -0.033). "

@@ -20,6 +20,7 @@ from orchestrator.stages.capacity import Capacity, Reconstructor
 from orchestrator.stages.kfold import Fold, Kfold
 from orchestrator.stages.refit import Refit
 from orchestrator.stages.search import Search
+from orchestrator.stages.studies import Studies, Tried
 from tests.stages.known import given, grey, last_epochs, models_of
 from tests.stages.made_up import book_of, recorded, trained
 from trainables.autoencoder import Autoencoder, reconstruct
@@ -349,6 +350,7 @@ def by_class(number: int) -> NDArray[np.int64]:
     ("stage", "config", "held_out", "tested"),
     [
         (Search(), TINY, ALL[100:], False),
+        (Studies(), Tried(study="tpe-2", number=0, model=TINY), ALL[100:], False),
         (Kfold(), fold("sequential", 0), ALL[:20], True),
         (Kfold(), fold("sequential", 4), ALL[80:100], True),
         (Kfold(), fold("shuffled", 1), shuffled(1), True),

@@ -1,11 +1,13 @@
 """classify: can clothes be told apart by their latent vectors? (the paper's Methods: classification).
 
-Reads refit's model best. Writes the tables classifiers, classifier_epochs, classifier_targets and confusion, three
-figures, and the model classifier (of raw images, whose features others measure with).
+Reads refit's model best. Writes the tables classifiers, classifier_epochs, classifier_targets, classifier_predictions
+and confusion, three figures, and the model classifier (of raw images, whose features others measure with).
 
 The pair that the paper's text names (a convolutional network along the latent vector, and one on the images), the
 pair that its author ran (two MLPs), a linear probe and k nearest neighbours, each on the latent vectors of the frozen
-encoder and on the raw images. The encoding is done once, and its time is counted.
+encoder and on the raw images. The encoding is done once, and its time is counted. Neighbours are sought by the
+encoder of every seed; the networks learn from the first one's latent vectors. How the cnn is trained was chosen for
+raw images by their test accuracy (docs/LOG.md), which favours these.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +22,18 @@ from orchestrator.engine.settings import Scale, Section
 from orchestrator.engine.stage import Context, Model, Picture, Stage, Table, Tables, Worker
 from orchestrator.engine.tables import EPOCH, EPOCHS, SECONDS, SEED, schema
 from orchestrator.stages.architectures import STAND_IN, model_file, refit_key
-from orchestrator.stages.columns import CONFUSION, NUM_PARAMETERS, OUTCOME, category, integer, real
+from orchestrator.stages.columns import (
+    CONFUSION,
+    CPU_SECONDS,
+    NUM_PARAMETERS,
+    OUTCOME,
+    PREDICTIONS,
+    category,
+    integer,
+    real,
+)
+from orchestrator.stages.refit import Settings as Refit
+from orchestrator.stages.refit import seeds_of
 from orchestrator.stages.sections import Autoencoders, Data, Distinct, Share
 from trainables.classifier_settings import VERSION, Architecture, ClassifierSettings, Input
 from trainables.epoch import Epoch
@@ -62,20 +75,22 @@ class Classify(Stage[Settings, ClassifierSettings]):
 
     name, title, metric = "classify", "Classification of latent vectors and of raw images", "test_loss"
     settings, config, version = Settings, ClassifierSettings, VERSION
-    reads = (Data, Autoencoders)
+    reads = (Data, Autoencoders, Refit)
     presets: ClassVar = {"laptop": {"epochs": 3, "num_seeds": 1}, "smoke": {"epochs": 2, "num_seeds": 1}}
     schemas: ClassVar = {
         "classifiers": schema(
-            *PAIR, SEED, ACCURACY, TEST_LOSS, TRAIN_LOSS, NUM_PARAMETERS, EPOCHS, ENCODING, *OUTCOME
+            *PAIR, SEED, ACCURACY, TEST_LOSS, TRAIN_LOSS, NUM_PARAMETERS, EPOCHS, ENCODING, CPU_SECONDS, *OUTCOME
         ),
-        "classifier_epochs": schema(*PAIR, SEED, EPOCH, TRAIN_LOSS, TEST_LOSS, ACCURACY, SECONDS),
+        "classifier_epochs": schema(*PAIR, SEED, EPOCH, TRAIN_LOSS, TEST_LOSS, ACCURACY, CPU_SECONDS, SECONDS),
         "classifier_targets": schema(
             *PAIR,
             SEED,
             real("accuracy", "test accuracy to be reached"),
             integer("epoch", "the first that reached it; missing where none did"),
             real("seconds", "time spent until then, encoding included; missing likewise", "s"),
+            real("cpu_seconds", "processor time until then, encoding included; missing likewise", "s"),
         ),
+        "classifier_predictions": schema(*PAIR, SEED, *PREDICTIONS),
         "confusion": schema(*PAIR, *CONFUSION),
     }
     shown = ("classifiers", "classifier_targets")
@@ -84,7 +99,8 @@ class Classify(Stage[Settings, ClassifierSettings]):
         return ("refit",)
 
     def reads_only(self, context: Context[Settings]) -> Mapping[str, Sequence[str]]:
-        return {"refit": (refit_key("best", context.seed),)}
+        seeds = seeds_of(context.seed, context.section(Refit))
+        return {"refit": [refit_key("best", seed) for seed in seeds]}
 
     def trials(self, context: Context[Settings]) -> Iterator[Trial[ClassifierSettings]]:
         """Every input, architecture and seed."""
@@ -113,11 +129,12 @@ class Classify(Stage[Settings, ClassifierSettings]):
         return latent_vectors(context)
 
     def train(self, trial: Trial[ClassifierSettings], data: Any, worker: Worker) -> Iterator[Epoch]:
-        from orchestrator.stages.classify.measure import examples
+        from orchestrator.stages.classify.measure import examples, with_cpu_seconds
         from trainables.classifier import train_classifier
 
-        of_kind = examples(trial.config.input, data, worker.inputs)
-        return train_classifier(trial.config, of_kind, device=worker.device, seed=trial.seed, resume=worker.resume)
+        of_kind, config = examples(trial.config.input, data, worker.inputs), trial.config
+        epochs = train_classifier(config, of_kind, device=worker.device, seed=trial.seed, resume=worker.resume)
+        return with_cpu_seconds(epochs)
 
     def results(self, context: Context[Settings], records: Sequence[Record[Any]]) -> Iterator[Table | Model]:
         """The tables, and the classifier whose features others measure with."""

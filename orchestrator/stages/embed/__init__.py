@@ -1,7 +1,9 @@
 """embed: the plane of a latent vector of two numbers beside PCA's and t-SNE's (the paper's Methods, last part).
 
-Reads refit's model two_dim. Writes the tables embeddings, embedding_points and embedding_confusion and two figures.
+Reads refit's model two_dim. Writes the tables embeddings, embedding_points, embedding_predictions and
+embedding_confusion and two figures.
 
+The autoencoder and t-SNE are measured from every seed that refit has (PCA has none); what is shown is of the first.
 Test images are laid out in the plane, t-SNE's made of them alone. How new points fare is measured too: each method
 is fitted to training images, test images are added, and their class is told from the training images around them.
 Everything runs on one thread, so that the same seed gives the same plane.
@@ -15,9 +17,11 @@ from pydantic import Field
 from orchestrator.engine.records import Record
 from orchestrator.engine.settings import Scale, Section
 from orchestrator.engine.stage import Context, Picture, Stage, Table, Tables
-from orchestrator.engine.tables import schema
+from orchestrator.engine.tables import SEED, schema
 from orchestrator.stages.architectures import refit_key
-from orchestrator.stages.columns import CONFUSION, LABEL, category, integer, real, text
+from orchestrator.stages.columns import CONFUSION, INDEX, LABEL, PREDICTIONS, category, integer, real, text
+from orchestrator.stages.refit import Settings as Refit
+from orchestrator.stages.refit import seeds_of
 from orchestrator.stages.sections import Data
 
 METHOD = category("method", "autoencoder (latent size 2), pca or tsne")
@@ -44,7 +48,7 @@ class Embed(Stage[Settings, Any]):
 
     name, title = "embed", "The plane: autoencoder, PCA and t-SNE"
     settings = Settings
-    reads = (Data,)
+    reads = (Data, Refit)
     presets: ClassVar = {
         "laptop": {"num_fitted": 5_000, "num_measured": 2_500},
         "smoke": {"num_fitted": 500, "num_measured": 500},
@@ -52,10 +56,12 @@ class Embed(Stage[Settings, Any]):
     schemas: ClassVar = {
         "embeddings": schema(
             METHOD,
+            SEED,
             real("knn_accuracy", "share of test images with the class of those nearest in the plane"),
             real(
                 "new_knn_accuracy",
-                "the same for test images added as new points, by the fitted training images nearest",
+                "the same for test images added as new points, by the fitted training images nearest; of t-SNE only "
+                "from the run's seed, missing from others",
             ),
             real("trustworthiness", "how far neighbours in the plane are near in the images, 1 at best"),
             real("continuity", "how far neighbours in the images are near in the plane, 1 at best"),
@@ -67,11 +73,12 @@ class Embed(Stage[Settings, Any]):
         ),
         "embedding_points": schema(
             METHOD,
-            integer("index", "of the test image"),
+            INDEX,
             LABEL,
             real("x", "first coordinate"),
             real("y", "second coordinate"),
         ),
+        "embedding_predictions": schema(METHOD, SEED, *PREDICTIONS),
         "embedding_confusion": schema(METHOD, *CONFUSION),
     }
     shown = ("embeddings",)
@@ -80,7 +87,8 @@ class Embed(Stage[Settings, Any]):
         return ("refit",)
 
     def reads_only(self, context: Context[Settings]) -> Mapping[str, Sequence[str]]:
-        return {"refit": (refit_key("two_dim", context.seed),)}
+        seeds = seeds_of(context.seed, context.section(Refit))
+        return {"refit": [refit_key("two_dim", seed) for seed in seeds]}
 
     def results(self, context: Context[Settings], records: Sequence[Record[Any]]) -> Iterator[Table]:
         from orchestrator.stages.embed.measure import measured
@@ -96,11 +104,18 @@ class Embed(Stage[Settings, Any]):
         yield Picture("embed_confusion", caption, figures.confusions, tables["embedding_confusion"])
 
     def findings(self, tables: Tables) -> Iterator[str]:
-        for row in tables["embeddings"].itertuples():
-            accuracy, trust, silhouette = PUBLISHED[str(row.method)]
+        table = tables["embeddings"]
+        for method, rows in table.groupby("method", observed=True, sort=False):
+            accuracy, trust, silhouette = PUBLISHED[str(method)]
+            mean, seeds = rows.mean(numeric_only=True), f" (means over {len(rows)} seeds)" if len(rows) > 1 else ""
             yield (
-                f"{row.method}: accuracy of the nearest neighbours {row.knn_accuracy:.3f} among test images, "
-                f"{row.new_knn_accuracy:.3f} for new points (published {accuracy}); trustworthiness "
-                f"{row.trustworthiness:.3f} (published {trust}), continuity {row.continuity:.3f}, silhouette "
-                f"{row.silhouette:.3f} (published {silhouette}). New points: {row.new_points}."
+                f"{method}: accuracy of the nearest neighbours {mean['knn_accuracy']:.3f} among test images, "
+                f"{mean['new_knn_accuracy']:.3f} for new points (published {accuracy}); trustworthiness "
+                f"{mean['trustworthiness']:.3f} (published {trust}), continuity {mean['continuity']:.3f}, silhouette "
+                f"{mean['silhouette']:.3f} (published {silhouette}){seeds}. New points: {rows['new_points'].iloc[0]}."
+            )
+        if len(table):
+            yield (
+                "The published trustworthiness and silhouette of PCA and t-SNE are of training images, ours and the "
+                "autoencoder's published ones of test images."
             )

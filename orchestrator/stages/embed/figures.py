@@ -18,7 +18,7 @@ TITLES = {"autoencoder": "autoencoder, latent size 2", "pca": "PCA", "tsne": "t-
 @drawing(13, 5.4, len(TITLES), shared=False, empty="no point was laid out")
 def planes(axes: list[Axes], points: pd.DataFrame, embeddings: pd.DataFrame) -> None:
     """Every method's plane with the classes' colours, and their letters at their medians."""
-    accuracy = embeddings.set_index("method")["knn_accuracy"]
+    accuracy = embeddings.drop_duplicates("method").set_index("method")["knn_accuracy"]
     for panel, (method, title) in zip(axes, TITLES.items(), strict=True):
         plane = points[points["method"] == method]
         classes = [plane[plane["label"] == label] for label in range(len(CLASS_NAMES))]

@@ -9,20 +9,23 @@ from numpy.typing import NDArray
 from openTSNE import TSNE
 from sklearn.decomposition import PCA
 from sklearn.manifold import trustworthiness
-from sklearn.metrics import confusion_matrix, silhouette_score
+from sklearn.metrics import silhouette_score
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
 from orchestrator.engine.stage import Context, Table
 from orchestrator.engine.tables import Row
 from orchestrator.stages.architectures import final_model
 from orchestrator.stages.embed import Settings
-from orchestrator.stages.measures import confusion_rows
+from orchestrator.stages.measures import confusion_rows, prediction_columns
+from orchestrator.stages.refit import Settings as Refit
+from orchestrator.stages.refit import seeds_of
 from trainables.autoencoder import encode
 from trainables.images import Images, flat_pixels
 
 Points = NDArray[Any]
-Planes = tuple[Points, Points, Points]
-"""Test images, fitted training images, and test images added to these; each of shape (n, 2)."""
+Planes = tuple[Points, Points | None, Points | None]
+"""Test images, fitted training images, and test images added to these; each of shape (n, 2). t-SNE has the latter two
+from the run's seed only: they take most of the time."""
 NEW_POINTS = {
     "autoencoder": "the encoder maps any image",
     "pca": "the projection maps any image",
@@ -34,22 +37,26 @@ def measured(context: Context[Settings]) -> Iterator[Table]:
     """The stage's tables."""
     data, own, labels = context.data, context.own, context.data.test_labels
     fitted, fitted_labels = data.train_images[: own.num_fitted], data.train_labels[: own.num_fitted]
-    methods: dict[str, Callable[..., Planes]] = {"autoencoder": _autoencoder, "pca": _pca, "tsne": _tsne}
     rows: list[Row] = []
-    confusion: list[Row] = []
-    planes = {}
-    for method, embed in methods.items():
+    planes: dict[str, Points] = {}
+    predictions: list[tuple[Row, NDArray[np.uint8]]] = []
+    for method, seed in _methods(context):
         started = time.perf_counter()
-        plane, of_fitted, added = embed(context, fitted)
+        plane, of_fitted, added = METHODS[method](context, seed, fitted)
         seconds = time.perf_counter() - started
-        planes[method] = plane
+        planes.setdefault(method, plane)
         predicted = own_neighbours(plane, labels, own.num_neighbors)
-        by_fitted = KNeighborsClassifier(own.num_neighbors).fit(of_fitted, fitted_labels)
+        new_accuracy = None
+        if of_fitted is not None:
+            by_fitted = KNeighborsClassifier(own.num_neighbors).fit(of_fitted, fitted_labels)
+            new_accuracy = float(by_fitted.score(added, labels))
+        predictions.append(({"method": method, "seed": seed}, predicted))
         rows.append(
             {
                 "method": method,
+                "seed": seed,
                 "knn_accuracy": float((predicted == labels).mean()),
-                "new_knn_accuracy": float(by_fitted.score(added, labels)),
+                "new_knn_accuracy": new_accuracy,
                 **_faithfulness(flat_pixels(data.test_images), plane, labels, own),
                 "seconds": seconds,
                 "num_points": len(plane),
@@ -57,8 +64,10 @@ def measured(context: Context[Settings]) -> Iterator[Table]:
                 "new_points": NEW_POINTS[method],
             }
         )
-        confusion += confusion_rows(confusion_matrix(labels, predicted, labels=range(10)), method=method)
     yield Table("embeddings", rows)
+    yield Table("embedding_predictions", prediction_columns(labels, predictions))
+    first = {str(which["method"]): predicted for which, predicted in reversed(predictions)}
+    confusion = [row for method in planes for row in confusion_rows(labels, first[method], method=method)]
     yield Table("embedding_confusion", confusion)
     places = np.concatenate(list(planes.values()))
     columns = {"index": np.tile(np.arange(len(labels)), len(planes)), "label": np.tile(labels, len(planes))}
@@ -66,23 +75,36 @@ def measured(context: Context[Settings]) -> Iterator[Table]:
     yield Table("embedding_points", columns)
 
 
-def _autoencoder(context: Context[Settings], fitted: Images) -> Planes:
-    model = final_model(context, "two_dim", context.seed)
+def _methods(context: Context[Settings]) -> Iterator[tuple[str, int | None]]:
+    """Every method from every seed that it has, the run's first."""
+    for method in METHODS:
+        for seed in seeds_of(context.seed, context.section(Refit)) if method != "pca" else (None,):
+            yield method, seed
+
+
+def _autoencoder(context: Context[Settings], seed: int, fitted: Images) -> Planes:
+    model = final_model(context, "two_dim", seed)
     plane = encode(model, context.data.test_images)
     return plane, encode(model, fitted), plane
 
 
-def _pca(context: Context[Settings], fitted: Images) -> Planes:
+def _pca(context: Context[Settings], seed: None, fitted: Images) -> Planes:
     pca = PCA(2, svd_solver="covariance_eigh").fit(flat_pixels(context.data.train_images))
     plane = pca.transform(flat_pixels(context.data.test_images))
     return plane, pca.transform(flat_pixels(fitted)), plane
 
 
-def _tsne(context: Context[Settings], fitted: Images) -> Planes:
-    tsne = TSNE(perplexity=context.own.perplexity, neighbors="exact", n_jobs=1, random_state=context.seed)
+def _tsne(context: Context[Settings], seed: int, fitted: Images) -> Planes:
+    tsne = TSNE(perplexity=context.own.perplexity, neighbors="exact", n_jobs=1, random_state=seed)
     test = flat_pixels(context.data.test_images)
-    plane, of_fitted = np.asarray(tsne.fit(test)), tsne.fit(flat_pixels(fitted))
+    plane = np.asarray(tsne.fit(test))
+    if seed != context.seed:
+        return plane, None, None
+    of_fitted = tsne.fit(flat_pixels(fitted))
     return plane, np.asarray(of_fitted), np.asarray(of_fitted.transform(test))
+
+
+METHODS: dict[str, Callable[..., Planes]] = {"autoencoder": _autoencoder, "pca": _pca, "tsne": _tsne}
 
 
 def own_neighbours(plane: Points, labels: NDArray[np.uint8], k: int) -> NDArray[np.uint8]:
