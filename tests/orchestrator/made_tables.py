@@ -23,20 +23,6 @@ def knn(latent: float, raw: float) -> dict[str, pd.DataFrame]:
     return {"classifiers": table(rows, state="complete"), "confusion": table(counts)}
 
 
-def overcomplete(wide: Sequence[tuple[int, float]], *narrow: tuple[int, float]) -> dict[str, pd.DataFrame]:
-    """By latent size, errors of autoencoders without and with a narrow layer."""
-    rows = [
-        {"method": method, "latent_dim": size, "test_mse": error}
-        for method, errors in (("wide_autoencoder", wide), ("autoencoder", narrow))
-        for size, error in errors
-    ]
-    return {"reconstruction": table(rows, state="complete", epochs=8), "identity": table([{"latent_dim": 784}])}
-
-
-def passed(*shares: float) -> dict[str, pd.DataFrame]:
-    return {"identity": table([{"noise_passed": share} for share in shares], latent_dim=784)}
-
-
 def gradient(size: float) -> dict[str, pd.DataFrame]:
     """Of minimax's loss where d(g(z)) is .1 and d(x) is .9."""
     return {"gan_epochs": table([{"loss": "minimax", "d_fake": 0.1, "d_real": 0.9, "g_logit_grad": size}])}
@@ -44,15 +30,6 @@ def gradient(size: float) -> dict[str, pd.DataFrame]:
 
 def played(**states: str) -> dict[str, pd.DataFrame]:
     return {"gans": table([{"loss": loss, "state": state} for loss, state in states.items()])}
-
-
-def pca_ratios(*ratios: tuple[int, float]) -> dict[str, pd.DataFrame]:
-    """By latent size, of seeds 1, 2, ... each."""
-    rows = [
-        {"latent_dim": size, "pca_ratio": ratio, "seed": sum(other == size for other, _ in ratios[:number])}
-        for number, (size, ratio) in enumerate(ratios)
-    ]
-    return {"reconstruction": table(rows, method="autoencoder", state="complete")}
 
 
 def planes(**accuracies: float) -> dict[str, pd.DataFrame]:
@@ -102,21 +79,6 @@ def images(num_train: int, num_val: int, of_each: Sequence[int]) -> dict[str, pd
 def layers(*kinds: str) -> dict[str, pd.DataFrame]:
     rows = [{"model": model, "kind": kind} for model in ("best", "paper_table1") for kind in kinds]
     return {"layers": table(rows).assign(kind=lambda it: it["kind"].where(it["model"] == "paper_table1", "Linear"))}
-
-
-def ablations(**errors: Sequence[float]) -> dict[str, pd.DataFrame]:
-    """By seed; Table 1's are 1, 2, 4."""
-    of_all = {"table1": (1.0, 2.0, 4.0), "table1_weight_decay_0.01": (2.0, 4.0, 8.0), **errors}
-    rows = [
-        {"method": method, "seed": seed, "test_mse": error}
-        for method, of_method in of_all.items()
-        for seed, error in enumerate(of_method)
-    ]
-    return {"reconstruction": table(rows, state="complete")}
-
-
-def kernels(*ratios: float) -> dict[str, pd.DataFrame]:
-    return ablations(table1_kernel_5=[one * ratio for one, ratio in zip((1.0, 2.0, 4.0), ratios, strict=True)])
 
 
 def trials(number: int, epochs: int, latent_dim: int = 14) -> dict[str, pd.DataFrame]:
