@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from scipy.stats import ttest_1samp
 
 from orchestrator.claims import CLAIMS
 from orchestrator.claims.claim import Answer
@@ -207,6 +208,7 @@ def test_judge_of_capacity_measures_what_its_claim_is_about_and_decides_by_its_b
 
 def test_reasons_tell_of_the_untuned_run_and_of_what_is_equal_to_the_last_bit() -> None:
     assert "usual 0.001: up to 40.00 degrees and 1.5000" in answer(8, linear((0.2, 1.001))).reason
+    assert "below 1.020 of PCA's" in answer(8, linear((0.2, 1.001))).reason
     unchanged = answer(19, the_same("table1_adam_l2_1e-05", "table1_adam_l2_0"))
     assert unchanged.reason.startswith("The change changed nothing: 5 of 5 pairs")
     falling = answer(
@@ -219,3 +221,19 @@ def test_reasons_tell_of_the_untuned_run_and_of_what_is_equal_to_the_last_bit() 
 def test_epochs_are_those_until_the_worse_of_two_networks_errors_with_fractions() -> None:
     # Kernels of 3 are at 2 ** -(4 / 1.5) after 2.667 epochs, those of 5 after 4: 1.5, but for what seeds make of it.
     assert "Epochs: 1.5002 (1.5000 to 1.5003)" in answer(24, kernels(1.0, 1.5)).reason
+
+
+def p_of(*gaps: float) -> float:
+    """Of the test behind the verdict on the penalty."""
+    test = answer(19, penalties(*gaps)).test
+    assert test is not None
+    assert test.p is not None
+    return test.p
+
+
+def test_p_of_the_stronger_penalties_is_the_least_of_those_that_help_times_two() -> None:
+    second, third = p_of(1.0, 0.98, 1.0), p_of(1.0, 1.0, 0.95)
+    assert p_of(1.0, 0.98, 0.95) == min(second, third) < max(second, third)
+    # The pairs are thousandths above and below 1 / .98, by turns.
+    pairs = [math.log(1 / (0.98 * (1 + 0.001 * (-1) ** seed))) for seed in range(5)]
+    assert second == pytest.approx(2 * ttest_1samp(pairs, 0).pvalue)
