@@ -1,8 +1,11 @@
 """An autoencoder without non-linearities, which should find the subspace of PCA (the paper's Introduction)."""
 
 from collections.abc import Iterator
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -40,7 +43,8 @@ def train_linear_autoencoder(
 ) -> Iterator[Epoch]:
     """Train on `split.train`, one epoch at a time; the loss is equation 1 of the paper.
 
-    Metrics: train_mse (mean over the epoch's batches, while the weights move) and, after the last epoch, test_mse.
+    Metrics: train_mse (mean over the epoch's batches, while the weights move) and, after the last epoch,
+    train_mse_evaluated (all training images with the weights as they are then) and test_mse.
     The arguments are every training's (`trainables.epoch`).
     """
     with torch.random.fork_rng(devices=[]):
@@ -57,13 +61,26 @@ def train_linear_autoencoder(
 
     for number, train_mse, _, state in passes(descent, train, batch_loss, settings, seed=seed, resume=resume):
         metrics = {"train_mse": train_mse}
-        if split.test_images is not None and number == settings.epochs:
-            metrics["test_mse"] = linear_mse(model, as_tensor(split.test_images).to(device))
+        if number == settings.epochs:
+            metrics["train_mse_evaluated"] = linear_mse(model, images[train])
+            if split.test_images is not None:
+                metrics["test_mse"] = linear_mse(model, as_tensor(split.test_images).to(device))
         yield Epoch(number, metrics, state)
 
 
 def linear_mse(model: LinearAutoencoder, images: Tensor) -> float:
     """Mean over pixels and images of (x' - x)^2 for uint8 images of shape (n, 28, 28) on the model's device."""
-    pixels = as_rows(images)
+    total = torch.zeros((), dtype=torch.float64, device=images.device)
     with torch.inference_mode():
-        return float((model(pixels) - pixels).square_().mean(dtype=torch.float64))
+        for part in images.split(1000):
+            pixels = as_rows(part)
+            total += (model(pixels) - pixels).square_().sum(dtype=torch.float64)
+    return total.item() / images.numel()
+
+
+def reconstruct_linear(model: LinearAutoencoder, pixels: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+    """The model's reconstructions of pixels, shape (n, 28, 28), noisy ones too, to the same shape."""
+    with torch.inference_mode():
+        rows = torch.from_numpy(pixels.astype(np.float32, copy=False)).reshape(len(pixels), -1)
+        reconstructed: Tensor = model(rows)
+    return reconstructed.reshape(pixels.shape).numpy()

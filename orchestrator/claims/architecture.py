@@ -10,7 +10,6 @@ from orchestrator.claims.claim import (
     claim,
     first_seed,
     mean,
-    paired_ratio,
     rows,
     spread,
 )
@@ -72,25 +71,6 @@ def layers_of_the_encoder(layers: pd.DataFrame) -> Answer:
     kinds = list(rows(layers, "model paper_table1", model="paper_table1")["kind"])[: len(FIRST_LAYERS)]
     verdict: Verdict = "followed" if kinds == ["Conv2d"] * 3 + ["Linear"] * 2 else "not_followed"
     return Answer(verdict, "The second of the two is the latent layer.", Interval(float(len(kinds))))
-
-
-@claim(18, "Batch norm on the convolutions regularises.")
-def error_without_batch_norm(reconstruction: pd.DataFrame) -> Answer:
-    """test MSE of Table 1's network without batch norm over that with it"""
-    ratio = _beside_table1(reconstruction, "table1_no_batch_norm")
-    return Answer(ratio.is_above(1), "Supported where the network is worse without it, by the interval.", ratio)
-
-
-@claim(19, "An L2 penalty on the loss regularises.")
-def error_without_weight_decay(reconstruction: pd.DataFrame) -> Answer:
-    """test MSE of Table 1's network without the penalty over that with it"""
-    without, strong = (_beside_table1(reconstruction, f"table1_weight_decay_{weight}") for weight in ("0", "0.01"))
-    return Answer(
-        "contradicted" if without.is_within(0.99, 1.01) else without.is_above(1),
-        "Supported where the network is worse without it, by the interval; contradicted also where all of that lies "
-        f"within 1 % of 1. With a penalty of .01: {strong.value:.3f}. With AdamW it is decoupled from the loss.",
-        without,
-    )
 
 
 @claim(
@@ -169,16 +149,6 @@ def trustworthiness_of_the_plane(embeddings: pd.DataFrame) -> Answer:
     )
 
 
-@claim(24, "Other kernel sizes make no discernible difference.", paper="preliminary attempts")
-def error_with_kernels_of_5(reconstruction: pd.DataFrame) -> Answer:
-    """test MSE of Table 1's network with kernels of 5 over that with kernels of 3"""
-    ratio = _beside_table1(reconstruction, "table1_kernel_5")
-    differs = ratio.is_above(1) != "inconclusive"
-    alike = ratio.is_within(1 - EQUIVALENT, 1 + EQUIVALENT)
-    verdict: Verdict = "supported" if alike else "contradicted" if differs else "inconclusive"
-    return Answer(verdict, f"Supported where the whole interval lies within {EQUIVALENT:.0%} of 1.", ratio)
-
-
 @claim(38, "The best architecture found is Table 1's.", paper="7-10-16, 32, 3")
 def table1_beside_others_of_its_latent_size(
     models: pd.DataFrame, study_trials: pd.DataFrame | None = None, study_top: pd.DataFrame | None = None
@@ -249,9 +219,3 @@ def table1_as_printed(layers: pd.DataFrame) -> Answer:
         "Lin1's 32 to 144; a sigmoid at the end. The last row's ReLU and batch norm can only stand before its layer.",
         Interval(float(table1["num_parameters"].sum())),
     )
-
-
-def _beside_table1(reconstruction: pd.DataFrame, change: str) -> Interval:
-    """Test error of Table 1's network with a change over that without, seed by seed."""
-    table = rows(reconstruction, "ablation", method=("table1", change))
-    return paired_ratio(table, "test_mse", "method", change, "table1")

@@ -41,10 +41,18 @@ def author_best(context: Context[Any], epochs: int) -> AutoencoderSettings:
     return changed(AUTHOR_BEST, **context.section(Autoencoders).model_dump(), epochs=epochs)
 
 
+def plane_model(context: Context[Any], epochs: int) -> AutoencoderSettings:
+    """An autoencoder whose latent vector is a point of the plane, by the recipe of the stage capacity."""
+    from orchestrator.stages.capacity.models import Settings
+
+    own, weight_decay = context.section(Settings), context.section(Autoencoders).weight_decay
+    return changed(own.autoencoder(2, weight_decay), epochs=epochs)
+
+
 def training_cost(model: AutoencoderSettings | LinearSettings, num_images: int) -> float:
     """About how many seconds a training takes on one core (docs/LOG.md); no result is decided by it."""
     if isinstance(model, LinearSettings):
-        return 3e-6 * num_images * model.epochs
+        return model.epochs * num_images * (2.5e-6 + 8e-8 * model.latent_dim)
     return model.epochs * num_images * (35e-6 + 65e-12 * model.num_multiplications)
 
 

@@ -69,7 +69,7 @@ def test_no_row_is_missing_and_none_is_doubled(smoke: Smoke) -> None:
     assert list(folds["fold"]) == [*range(3)] * 4
     assert not folds.duplicated(["model", "order", "fold", "seed"]).any()
     assert not run.table("reconstruction").duplicated(["method", "latent_dim", "seed"]).any()
-    assert not run.table("identity").duplicated(["latent_dim", "noise", "level"]).any()
+    assert not run.table("identity").duplicated(["method", "latent_dim", "noise", "level"]).any()
     assert not run.table("classifiers").duplicated(["input", "architecture", "seed"]).any()
     assert len(run.table("classifiers")) == 8
     assert not run.table("embedding_points").duplicated(["method", "index"]).any()

@@ -150,8 +150,8 @@ def identity_table() -> pd.DataFrame:
     return table(
         "identity",
         [
-            {"latent_dim": k, "noise": noise, "level": level, "noise_passed": 0.001 * k}
-            for k in (14, 784)
+            {"method": method, "latent_dim": k, "noise": noise, "level": level, "noise_passed": 0.001 * k}
+            for method, k in (("wide_autoencoder", 14), ("wide_autoencoder", 784), ("linear_overcomplete", 784))
             for noise in ("zeroed", "gaussian_unclipped")
             for level in (0.1, 0.2)
         ],

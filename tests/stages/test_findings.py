@@ -107,14 +107,23 @@ def test_capacity_tells_errors_beside_pca_angles_and_noise_that_passes() -> None
             for it in (0.5, 1.5)
         ),
     ]
-    passed = [{"latent_dim": 784, "noise_passed": share} for share in (0.25, None, 0.75)]
-    pca, sizes, linear, noise = Capacity().findings({"reconstruction": table(rows), "identity": table(passed)})
+    rows += [
+        {"method": method, "latent_dim": 9, "test_mse": 0.01, "pca_ratio": 1.0, "knn_accuracy": accuracy}
+        for method, accuracy in (("pca", 0.5), ("autoencoder", 0.75), ("autoencoder", 0.85))
+    ]
+    same = {"method": "wide_autoencoder", "latent_dim": 784}
+    passed = [same | {"noise_passed": share} for share in (0.25, None, 0.75)]
+    pca, sizes, linear, codes, of_pca, noise = Capacity().findings(
+        {"reconstruction": table(rows), "identity": table(passed)}
+    )
     assert "0.0461 with 2 components (published 0.0461), 0.0104 with 64 components (published 0.0104)" in pca
-    assert sizes.endswith("by latent size: 2: 0.0300 (0.30 of PCA's).")
+    assert sizes.endswith("by latent size: 2: 0.0300 (0.30 of PCA's), 9: 0.0100 (1.00 of PCA's).")
+    assert codes == "5 nearest neighbours by codes of autoencoder, accuracy by latent size: 9: 0.800."
+    assert of_pca == "5 nearest neighbours by codes of pca, accuracy by latent size: 9: 0.500."
     assert (
         "with 2 numbers: 1.1000 of PCA's MSE, its subspace at most 1.50 degrees from PCA's (over 2 seeds)" in linear
     )
-    assert noise.endswith("784: 0.25 to 0.75.")
+    assert noise.endswith("wide_autoencoder 784: 0.25 to 0.75.")
 
 
 def test_classifiers_tell_both_accuracies_of_a_pair_and_the_time_to_encode() -> None:

@@ -9,7 +9,13 @@ from scipy.linalg import subspace_angles
 from sklearn.decomposition import PCA
 
 from trainables.images import Images
-from trainables.linear_autoencoder import LinearAutoencoder, LinearSettings, linear_mse, train_linear_autoencoder
+from trainables.linear_autoencoder import (
+    LinearAutoencoder,
+    LinearSettings,
+    linear_mse,
+    reconstruct_linear,
+    train_linear_autoencoder,
+)
 from trainables.splits import Split, all_images
 
 
@@ -49,6 +55,20 @@ def test_error_has_the_known_value_for_a_model_that_answers_the_same_to_all() ->
         model.mean.fill_(0.5)
     images = torch.full((4, 28, 28), 255, dtype=torch.uint8)
     assert linear_mse(model, images) == pytest.approx(0.25)
+
+
+def test_reconstructions_are_the_model_s_and_keep_their_shape() -> None:
+    model, pixels = LinearAutoencoder(3), np.random.default_rng(0).uniform(-1, 2, (5, 28, 28))
+    expected = model(torch.from_numpy(pixels.reshape(5, -1)).float()).detach().numpy()
+    np.testing.assert_array_equal(reconstruct_linear(model, pixels), expected.reshape(5, 28, 28))
+
+
+def test_after_the_last_epoch_the_training_images_are_measured_as_the_test_images_are() -> None:
+    images = blurred(1200)
+    split = Split(images, np.arange(20, 1150), test_images=images[20:1150])
+    first, last = train_linear_autoencoder(LinearSettings(latent_dim=2, epochs=2), split, seed=0)
+    assert first.metrics.keys() == {"train_mse"}
+    assert last.metrics["train_mse_evaluated"] == last.metrics["test_mse"] != last.metrics["train_mse"]
 
 
 def test_resumed_training_equals_uninterrupted_training() -> None:

@@ -1,93 +1,39 @@
 """capacity: what the size of the latent vector is worth, and what the layers are (the paper's Introduction, Methods).
 
-Needs no other stage. Writes the tables reconstruction and identity and three figures.
+Needs no other stage. Writes the tables reconstruction, reconstruction_epochs and identity and three figures.
 
 autoencoder: the convolutional one at many latent sizes, beside PCA at the same.
-linear_autoencoder: without any non-linearity, held against PCA in error and in the subspace that it finds.
+linear_autoencoder: without any non-linearity, held against PCA in error and in the subspace that it finds;
+linear_untuned the same with Adam's usual step size of 1e-3.
 wide_autoencoder: no layer narrower than the image but the latent vector, which from 784 numbers on makes it
-overcomplete; how near it comes to the identity, and how much of the input's noise it lets through.
+overcomplete; wide_no_batch_norm has twice the channels and no batch norm, linear_overcomplete one matrix on
+either side. How near they come to the identity, and how much of the input's noise they let through.
 table1...: the paper's best architecture, and the same with one thing changed.
 """
 
-import math
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Any, ClassVar
-
-from pydantic import Field, PositiveInt
+from typing import Any, ClassVar
 
 from orchestrator.engine.records import Record, Trial
-from orchestrator.engine.settings import Scale, Section, changed
 from orchestrator.engine.stage import Context, Picture, Stage, Table, Tables, Worker
-from orchestrator.engine.tables import EPOCHS, SEED, schema
+from orchestrator.engine.tables import EPOCH, EPOCHS, SEED, schema
 from orchestrator.stages import columns
-from orchestrator.stages.architectures import table1, training_cost
+from orchestrator.stages.architectures import training_cost
+from orchestrator.stages.capacity.models import Reconstructor, Settings, models
 from orchestrator.stages.columns import category, mse, real
 from orchestrator.stages.denoise import Settings as Denoise
-from orchestrator.stages.sections import Autoencoders, Data, Distinct
-from trainables.autoencoder_settings import ENCODED_SIZE, VERSION, AutoencoderSettings, LinearSettings
+from orchestrator.stages.measures import epoch_rows
+from orchestrator.stages.sections import Autoencoders, Data
+from trainables.autoencoder_settings import VERSION, LinearSettings
 from trainables.epoch import Epoch
-from trainables.images import NUM_PIXELS
 from trainables.splits import all_images
 
-LatentDim = Annotated[int, Field(gt=0, le=1024)]
-ABLATIONS: dict[str, dict[str, Any]] = {
-    "table1": {},
-    "table1_no_batch_norm": {"batch_norm": False},
-    "table1_no_relu": {"relu": False},
-    "table1_weight_decay_0": {"weight_decay": 0.0},
-    "table1_weight_decay_0.01": {"weight_decay": 0.01},
-    "table1_kernel_5": {"kernel_size": 5},
-}
-"""What is changed in the paper's architecture."""
-ONE_EACH = {"num_seeds": 1, "epochs": 1, "control_epochs": 1}
-
-
-class Settings(Section):
-    """How well images are reconstructed from latent vectors of many sizes."""
-
-    latent_dims: Annotated[Distinct[LatentDim], Scale("latent sizes")] = (1, 2, 5, 10, 14, 32, 64)
-    """Latent sizes of the autoencoder."""
-    num_seeds: Annotated[int, Field(ge=1), Scale("seeds of each")] = 3
-    """Seeds of every training here, counted from the run's, but for the wide models, which have one."""
-    epochs: Annotated[int, Field(ge=1), Scale("epochs a latent size")] = 12
-    """Epochs of the autoencoder."""
-    filters: tuple[PositiveInt, PositiveInt, PositiveInt] = (8, 32, 64)
-    """Output channels of its convolutions: wide enough for the latent vector to be what limits it."""
-    neurons: int = Field(default=128, ge=1)
-    """Width of its fully connected layer."""
-    learning_rate: float = Field(default=3e-3, gt=0)
-    """Step size of the first step; annealed to zero."""
-    batch_size: int = Field(default=128, ge=2)
-    """Images per step."""
-    linear_dims: Annotated[Distinct[LatentDim], Scale("sizes of linear autoencoders")] = (2, 8)
-    """Latent sizes of linear autoencoders, to be held against PCA."""
-    linear_epochs: Annotated[int, Field(ge=1), Scale("epochs a linear autoencoder")] = 15
-    """Epochs of these; they take a second or two each."""
-    wide_dims: Annotated[Distinct[LatentDim], Scale("sizes of wide autoencoders")] = (14, 784, 1024)
-    """Latent sizes of autoencoders without a narrower layer on the way; from 784 on they are overcomplete."""
-    control_epochs: Annotated[int, Field(ge=1), Scale("epochs a wide autoencoder or an ablation")] = 8
-    """Epochs of the wide autoencoders and of the ablations."""
-    ablations: Annotated[bool, Scale("ablations")] = True
-    """Whether to train the paper's Table 1 without batch norm, without ReLU, with other weight decays and kernels."""
-
-    def autoencoder(self, latent_dim: int, weight_decay: float) -> AutoencoderSettings:
-        """The autoencoder of this latent size, all else equal."""
-        same = self.model_dump(include={"filters", "neurons", "learning_rate", "batch_size", "epochs"})
-        return AutoencoderSettings(latent_dim=latent_dim, weight_decay=weight_decay, schedule="cosine", **same)
-
-    def wide_autoencoder(self, latent_dim: int, weight_decay: float) -> AutoencoderSettings:
-        """One with at least as many activations as pixels, and as latent numbers, in every layer but the latent."""
-        width = max(NUM_PIXELS, latent_dim)
-        filters = tuple(math.ceil(width / size**2) for size in (14, 7, ENCODED_SIZE))
-        wide = {"filters": filters, "neurons": width, "learning_rate": 1e-3, "epochs": self.control_epochs}
-        return changed(self.autoencoder(latent_dim, weight_decay), **wide)
-
-
-class Reconstructor(Section):
-    """One model to be trained."""
-
-    method: str
-    model: AutoencoderSettings | LinearSettings
+METHOD = category("method", "autoencoder, pca, or another of the stage capacity")
+LOOKED_INTO = {"autoencoder", "linear_autoencoder", "linear_untuned"}
+"""Methods whose weights are kept, for their codes or their subspaces."""
+CONTROLS = {"wide_autoencoder", "wide_no_batch_norm", "linear_overcomplete"}
+"""And those whose weights are, to see how near the identity they are."""
+ONE_EACH = {"num_seeds": 1, "control_seeds": 1, "epochs": 1, "wide_epochs": 1, "control_epochs": 1}
 
 
 class Capacity(Stage[Settings, Reconstructor]):
@@ -97,23 +43,30 @@ class Capacity(Stage[Settings, Reconstructor]):
     settings, config, version = Settings, Reconstructor, VERSION
     reads = (Data, Autoencoders, Denoise)
     presets: ClassVar = {
-        "laptop": ONE_EACH | {"latent_dims": (2, 5, 14), "wide_dims": (14, 784)},
-        "smoke": ONE_EACH | {"latent_dims": (2, 14), "wide_dims": (784,), "linear_epochs": 2},
+        "laptop": ONE_EACH | {"latent_dims": (2, 5, 14), "wide_dims": (784,), "linear_epochs": 5},
+        "smoke": ONE_EACH | {"latent_dims": (2, 14), "wide_dims": (784,), "linear_dims": (2,), "linear_epochs": 2},
     }
     schemas: ClassVar = {
         "reconstruction": schema(
-            category("method", "autoencoder, pca, or another of the stage capacity"),
+            METHOD,
             columns.LATENT_DIM,
             SEED,
+            real("learning_rate", "step size of the first step"),
             columns.TEST_MSE,
-            mse("train_mse", "mean over the last epoch's batches, while the weights move"),
+            columns.LAST_TRAIN_MSE,
+            mse("train_mse_evaluated", "error on all training images after the last epoch, in evaluation mode"),
             real("pca_ratio", "test_mse over that of PCA with as many components"),
             real("largest_angle_degrees", "largest principal angle to PCA's subspace", "degree"),
+            real(
+                "knn_accuracy", "share of test images with the class of the 5 training images nearest by their codes"
+            ),
             columns.NUM_PARAMETERS,
             EPOCHS,
             *columns.OUTCOME,
         ),
+        "reconstruction_epochs": schema(METHOD, columns.LATENT_DIM, SEED, EPOCH, columns.TRAIN_MSE),
         "identity": schema(
+            METHOD,
             columns.LATENT_DIM,
             SEED,
             *columns.NOISE,
@@ -127,20 +80,11 @@ class Capacity(Stage[Settings, Reconstructor]):
 
     def trials(self, context: Context[Settings]) -> Iterator[Trial[Reconstructor]]:
         """Every method, latent size and seed."""
-        own, weight_decay = context.own, context.section(Autoencoders).weight_decay
-        models: list[tuple[str, AutoencoderSettings | LinearSettings]] = []
-        models += [("autoencoder", own.autoencoder(k, weight_decay)) for k in own.latent_dims]
-        models += [("wide_autoencoder", own.wide_autoencoder(k, weight_decay)) for k in own.wide_dims]
-        if own.ablations:
-            usual = table1(context, own.control_epochs)
-            models += [(method, changed(usual, **change)) for method, change in ABLATIONS.items()]
-        linear = [LinearSettings(latent_dim=k, epochs=own.linear_epochs) for k in own.linear_dims]
-        models += [("linear_autoencoder", model) for model in linear]
         num_images = context.section(Data).num_train
-        for method, model in models:
+        for method, model, num_seeds in models(context):
             config, cost = Reconstructor(method=method, model=model), training_cost(model, num_images)
-            keep = method in {"wide_autoencoder", "linear_autoencoder"}
-            for seed in range(context.seed, context.seed + (1 if method == "wide_autoencoder" else own.num_seeds)):
+            keep = method in LOOKED_INTO | CONTROLS
+            for seed in range(context.seed, context.seed + num_seeds):
                 key = f"{method}-{model.latent_dim}-seed-{seed}"
                 yield Trial(key, config, seed, model.epochs, num_images, cost, keep_weights=keep)
 
@@ -156,16 +100,15 @@ class Capacity(Stage[Settings, Reconstructor]):
         return train_autoencoder(model, split, **where)
 
     def results(self, context: Context[Settings], records: Sequence[Record[Reconstructor]]) -> Iterator[Table]:
-        from orchestrator.stages.capacity.measure import fit_pca, identity_rows, model_row, pca_mse
+        from orchestrator.stages.capacity.measure import identity_rows, reconstruction_rows
 
-        pca = fit_pca(context.data.train_images)
-        of_pca = pca_mse(pca, context.data.test_images)
-        nothing = dict.fromkeys(self.schemas["reconstruction"].names) | {"method": "pca", "pca_ratio": 1.0}
-        rows = [nothing | {"latent_dim": k, "test_mse": error} for k, error in of_pca.items()]
-        yield Table("reconstruction", rows + [model_row(context, record, pca, of_pca) for record in records])
-        wide = [r for r in records if r.config.method == "wide_autoencoder" and r.state == "complete"]
+        yield Table("reconstruction", reconstruction_rows(context, records))
+        told = [(it, {"method": it.config.method, "latent_dim": it.config.model.latent_dim}) for it in records]
+        told = [(record, which | {"seed": record.seed}) for record, which in told]
+        yield Table("reconstruction_epochs", epoch_rows(self.schemas["reconstruction_epochs"], told))
+        controls = [r for r in records if r.config.method in CONTROLS and r.state == "complete"]
         levels = context.section(Denoise).levels
-        yield Table("identity", [row for record in wide for row in identity_rows(context, record, levels)])
+        yield Table("identity", [row for record in controls for row in identity_rows(context, record, levels)])
 
     def figures(self, context: Context[Settings], tables: Tables) -> Iterator[Picture]:
         from orchestrator.stages.capacity import figures
@@ -175,7 +118,7 @@ class Capacity(Stage[Settings, Reconstructor]):
         yield Picture("capacity_latent", caption, figures.error_by_latent_dim, table)
         caption = "Table 1's architecture with one thing changed."
         yield Picture("capacity_ablations", caption, figures.ablations, table)
-        caption = "Overcomplete models: how much of the input's noise they let through."
+        caption = "Models without a narrow layer: how much of the input's noise they let through."
         yield Picture("capacity_identity", caption, figures.identity, tables["identity"])
 
     def findings(self, tables: Tables) -> Iterator[str]:
@@ -194,10 +137,16 @@ class Capacity(Stage[Settings, Reconstructor]):
                 f"The linear autoencoder with {k} numbers: {rows['pca_ratio'].mean():.4f} of PCA's MSE, its subspace "
                 f"at most {rows['largest_angle_degrees'].max():.2f} degrees from PCA's (over {len(rows)} seeds)."
             )
-        passed = tables["identity"].dropna(subset=["noise_passed"]).groupby("latent_dim")["noise_passed"]
-        if len(passed):
-            values = [f"{k}: {shares.min():.2f} to {shares.max():.2f}" for k, shares in passed]
+        codes = table.dropna(subset=["knn_accuracy"]).groupby(["method", "latent_dim"], observed=True)["knn_accuracy"]
+        for method in ("autoencoder", "pca"):
+            values = [f"{k}: {found.mean():.3f}" for (of, k), found in codes if of == method]
+            if values:
+                yield f"5 nearest neighbours by codes of {method}, accuracy by latent size: {', '.join(values)}."
+        passed = tables["identity"].dropna(subset=["noise_passed"])
+        by_model = passed.groupby(["method", "latent_dim"], observed=True)["noise_passed"]
+        values = [f"{method} {k}: {shares.min():.2f} to {shares.max():.2f}" for (method, k), shares in by_model]
+        if values:
             yield (
-                "Share of the input's noise energy that comes out of the models without a narrow layer, by latent "
-                f"size (the identity lets all of it through, 1): {', '.join(values)}."
+                "Share of the input's noise energy that comes out of the models without a narrow layer (the identity "
+                f"lets all of it through, 1): {', '.join(values)}."
             )

@@ -9,7 +9,13 @@ AUTHOR_MSE = ((2, 4, 4, 5, 6, 7, 15, 20), (0.0359, 0.0213, 0.0223, 0.0201, 0.018
 """Latent sizes and test errors of the author's autoencoders (source: author's repository; 2 apparently)."""
 PUBLISHED_MSE = ((2, 64), (0.0244, 0.0054))
 """Of convolutional autoencoders trained on 50,000 images (source: timsainb/ParametricUMAP_paper)."""
-LINES = {"autoencoder": "-", "wide_autoencoder": ":", "linear_autoencoder": "none"}
+LINES = {
+    "autoencoder": "-",
+    "wide_autoencoder": ":",
+    "linear_autoencoder": "none",
+    "wide_no_batch_norm": "none",
+    "linear_overcomplete": "none",
+}
 
 
 @drawing(8, 5, rows="test_mse.notna()", empty="no model came to its end")
@@ -57,9 +63,10 @@ def identity(axes: list[Axes], table: pd.DataFrame) -> None:
     for panel, (kind, level) in zip(axes, {"zeroed": "p", "gaussian_unclipped": "sigma"}.items(), strict=True):
         panel.axhline(1, color="0.3", linewidth=0.8)
         panel.annotate("the identity", (0.02, 1), xycoords=("axes fraction", "data"), va="bottom", fontsize=8)
-        for number, (k, of_size) in enumerate(table.groupby("latent_dim")):
-            rows = of_size[of_size["noise"] == kind].sort_values("level")
-            panel.plot(rows["level"], rows["noise_passed"], label=f"latent size {k}", **look(number))
+        for number, ((method, k), of_model) in enumerate(table.groupby(["method", "latent_dim"], observed=True)):
+            rows = of_model[of_model["noise"] == kind].sort_values("level")
+            label = f"{str(method).replace('_', ' ')}, {k}"
+            panel.plot(rows["level"], rows["noise_passed"], label=label, **look(number))
         panel.set(xlabel=level, title=kind.replace("_", ", "), ylim=(0, None))
     axes[0].set_ylabel("noise energy that comes out, share")
     axes[1].legend()

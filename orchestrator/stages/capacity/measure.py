@@ -1,23 +1,28 @@
 """The models held against PCA, and against the identity."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load
+from safetensors.torch import load as load_tensors
 from scipy.linalg import subspace_angles
 from sklearn.decomposition import PCA
+from sklearn.neighbors import KNeighborsClassifier
 
 from orchestrator.engine.records import Record
 from orchestrator.engine.stage import Context
 from orchestrator.engine.tables import Row
 from orchestrator.stages.architectures import restored
-from orchestrator.stages.capacity import Reconstructor
+from orchestrator.stages.capacity import Capacity
+from orchestrator.stages.capacity.models import Reconstructor, Settings
 from orchestrator.stages.measures import mse, training_row
-from trainables.autoencoder import reconstruct_pixels
-from trainables.autoencoder_settings import AutoencoderSettings
+from trainables.autoencoder import encode, reconstruct_pixels
+from trainables.autoencoder_settings import AutoencoderSettings, LinearSettings
 from trainables.images import NUM_PIXELS, Images, flat_pixels, unit_pixels
+from trainables.linear_autoencoder import LinearAutoencoder, reconstruct_linear
 from trainables.noise import Noise, add_noise
 
 
@@ -34,17 +39,49 @@ def pca_mse(pca: PCA, images: Images) -> dict[int, float]:
     return {k: float(left[k - 1]) / NUM_PIXELS for k in range(1, 65) if k <= len(left)}
 
 
-def model_row(context: Context[Any], record: Record[Reconstructor], pca: PCA, of_pca: Mapping[int, float]) -> Row:
+def reconstruction_rows(context: Context[Settings], records: Sequence[Record[Reconstructor]]) -> list[Row]:
+    """The table reconstruction: PCA's components, then every training."""
+    pca = fit_pca(context.data.train_images)
+    of_pca = pca_mse(pca, context.data.test_images)
+    nothing = dict.fromkeys(Capacity.schemas["reconstruction"].names) | {"method": "pca", "pca_ratio": 1.0}
+    rows = [nothing | {"latent_dim": k, "test_mse": error} for k, error in of_pca.items()]
+    projected = [pca.transform(flat_pixels(part)) for part in (context.data.train_images, context.data.test_images)]
+    for row in rows:
+        if (k := row["latent_dim"]) in context.own.latent_dims:
+            row["knn_accuracy"] = code_accuracy(context, *(part[:, :k] for part in projected))
+    return rows + [model_row(context, record, pca, of_pca) for record in records]
+
+
+def code_accuracy(context: Context[Settings], train: NDArray[Any], test: NDArray[Any]) -> float:
+    """Share of the test images whose class most of the 5 training images nearest by their codes have.
+
+    Args:
+        context: the images' classes are its data's.
+        train, test: codes of the images, shape (n, latent_dim).
+    """
+    data = context.data
+    return float(KNeighborsClassifier(5).fit(train, data.train_labels).score(test, data.test_labels))
+
+
+def model_row(
+    context: Context[Settings], record: Record[Reconstructor], pca: PCA, of_pca: Mapping[int, float]
+) -> Row:
     """A row of the table reconstruction."""
     method, model = record.config.method, record.config.model
-    k, ratio, angle = model.latent_dim, None, None
+    k, ratio, angle, accuracy = model.latent_dim, None, None, None
     if record.last and k in of_pca:
         ratio = record.last["test_mse"] / of_pca[k]
-    if record.last and method == "linear_autoencoder":
+    if record.last and method in {"linear_autoencoder", "linear_untuned"}:
         angle = largest_angle(load(context.weights(record))["decoder.weight"], pca)
+    if record.last and method == "autoencoder" and isinstance(model, AutoencoderSettings):
+        trained = restored(model, context.weights(record))
+        accuracy = code_accuracy(
+            context, *(encode(trained, part) for part in (context.data.train_images, context.data.test_images))
+        )
     told = {"method": method, "latent_dim": k, "num_parameters": model.num_parameters}
-    measured = {"pca_ratio": ratio, "largest_angle_degrees": angle}
-    return training_row(record, "test_mse", "train_mse", **told, **measured)
+    told["learning_rate"] = model.learning_rate
+    measured = {"pca_ratio": ratio, "largest_angle_degrees": angle, "knn_accuracy": accuracy}
+    return training_row(record, "test_mse", "train_mse", "train_mse_evaluated", **told, **measured)
 
 
 def largest_angle(decoder: NDArray[np.float32], pca: PCA) -> float:
@@ -61,19 +98,24 @@ def largest_angle(decoder: NDArray[np.float32], pca: PCA) -> float:
 def identity_rows(
     context: Context[Any], record: Record[Reconstructor], levels: Sequence[tuple[Noise, float]]
 ) -> Iterator[Row]:
-    """How near the identity a wide model is, on clean test images and on noisy ones."""
-    assert isinstance(record.config.model, AutoencoderSettings)
-    model, images = restored(record.config.model, context.weights(record)), context.data.test_images
+    """How near the identity a model is, on clean test images and on noisy ones."""
+    method, settings, images = record.config.method, record.config.model, context.data.test_images
+    if isinstance(settings, LinearSettings):
+        linear = LinearAutoencoder(settings.latent_dim)
+        linear.load_state_dict(load_tensors(context.weights(record)))
+        output = partial(reconstruct_linear, linear)
+    else:
+        output = partial(reconstruct_pixels, restored(settings, context.weights(record)))
     clean = unit_pixels(images)
-    of_clean = reconstruct_pixels(model, clean)
-    same = {"latent_dim": record.config.model.latent_dim, "seed": record.seed}
+    of_clean = output(clean)
+    same = {"method": method, "latent_dim": settings.latent_dim, "seed": record.seed}
     copied = mse(of_clean, clean)
     without = {"noise": "none", "level": 0.0, "noisy_mse": 0.0, "noise_passed": None}
     yield same | without | {"reconstructed_mse": copied, "copy_mse": copied}
     for noise, level in levels:
         if noise in {"zeroed", "gaussian_unclipped"}:
             noisy = add_noise(images, noise, level, seed=context.seed)
-            of_noisy = reconstruct_pixels(model, noisy)
+            of_noisy = output(noisy)
             yield same | {
                 "noise": noise,
                 "level": level,

@@ -1,0 +1,113 @@
+"""The stage's settings, and every model that they ask for: methods, latent sizes and numbers of seeds."""
+
+import math
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+from pydantic import Field, PositiveInt
+
+from orchestrator.engine.settings import Scale, Section, changed
+from orchestrator.engine.stage import Context
+from orchestrator.stages.architectures import table1
+from orchestrator.stages.sections import Autoencoders, Distinct
+from trainables.autoencoder_settings import ENCODED_SIZE, AutoencoderSettings, LinearSettings
+from trainables.images import NUM_PIXELS
+
+LatentDim = Annotated[int, Field(gt=0, le=1024)]
+ABLATIONS: dict[str, dict[str, Any]] = {
+    "table1": {},
+    "table1_no_batch_norm": {"batch_norm": False},
+    "table1_step_0.002": {"learning_rate": 2e-3},
+    "table1_no_batch_norm_step_0.002": {"batch_norm": False, "learning_rate": 2e-3},
+    "table1_no_relu": {"relu": False},
+    "table1_kernel_5": {"kernel_size": 5},
+    "table1_adam_l2_0": {"optimizer": "adam", "weight_decay": 0.0},
+    "table1_adam_l2_1e-05": {"optimizer": "adam", "weight_decay": 1e-5},
+    "table1_adam_l2_0.0001": {"optimizer": "adam", "weight_decay": 1e-4},
+    "table1_adam_l2_0.001": {"optimizer": "adam", "weight_decay": 1e-3},
+}
+"""What is changed in the paper's architecture. With adam the penalty is on the loss; with AdamW, the author's step
+size and his 1e-5 there is none (trainables.autoencoder_settings)."""
+
+
+class Settings(Section):
+    """How well images are reconstructed from latent vectors of many sizes."""
+
+    latent_dims: Annotated[Distinct[LatentDim], Scale("latent sizes")] = (1, 2, 5, 9, 14, 15, 64)
+    """Latent sizes of the autoencoder."""
+    num_seeds: Annotated[int, Field(ge=1), Scale("seeds of each")] = 3
+    """Seeds of an autoencoder and of a linear one, counted from the run's; overcomplete models have one."""
+    epochs: Annotated[int, Field(ge=1), Scale("epochs a latent size")] = 16
+    """Epochs of the autoencoder."""
+    filters: tuple[PositiveInt, PositiveInt, PositiveInt] = (8, 32, 64)
+    """Output channels of its convolutions: wide enough for the latent vector to be what limits it."""
+    neurons: int = Field(default=128, ge=1)
+    """Width of its fully connected layer."""
+    learning_rate: float = Field(default=3e-3, gt=0)
+    """Step size of the first step; annealed to zero."""
+    batch_size: int = Field(default=128, ge=2)
+    """Images per step."""
+    linear_dims: Annotated[Distinct[LatentDim], Scale("sizes of linear autoencoders")] = (2, 8)
+    """Latent sizes of linear autoencoders, to be held against PCA."""
+    linear_epochs: Annotated[int, Field(ge=1), Scale("epochs a linear autoencoder")] = 15
+    """Epochs of these, and of the overcomplete ones."""
+    wide_dims: Annotated[Distinct[LatentDim], Scale("sizes of wide autoencoders")] = (14, 784, 1024)
+    """Latent sizes of autoencoders without a narrower layer on the way; from 784 on they are overcomplete, and there
+    are linear ones of these sizes too."""
+    wide_epochs: Annotated[int, Field(ge=1), Scale("epochs a wide autoencoder")] = 12
+    """Epochs of the wide ones, which are to come to a plateau."""
+    control_epochs: Annotated[int, Field(ge=1), Scale("epochs an ablation")] = 8
+    """Epochs of the ablations."""
+    control_seeds: Annotated[int, Field(ge=1), Scale("seeds of an ablation")] = 5
+    """Seeds of the ablations."""
+    ablations: Annotated[bool, Scale("ablations")] = True
+    """Whether to train the paper's Table 1 with one thing changed, and a wide autoencoder without batch norm."""
+
+    def autoencoder(self, latent_dim: int, weight_decay: float) -> AutoencoderSettings:
+        """The autoencoder of this latent size, all else equal."""
+        same = self.model_dump(include={"filters", "neurons", "learning_rate", "batch_size", "epochs"})
+        return AutoencoderSettings(latent_dim=latent_dim, weight_decay=weight_decay, schedule="cosine", **same)
+
+    def wide_autoencoder(self, latent_dim: int, weight_decay: float, times: int = 1) -> AutoencoderSettings:
+        """One with at least as many activations as pixels, and as latent numbers, in every layer but the latent.
+
+        The convolutions have `times` as many channels as that takes.
+        """
+        width = max(NUM_PIXELS, latent_dim)
+        filters = tuple(times * math.ceil(width / size**2) for size in (14, 7, ENCODED_SIZE))
+        wide = {"filters": filters, "neurons": width, "learning_rate": 1e-3, "epochs": self.wide_epochs}
+        return changed(self.autoencoder(latent_dim, weight_decay), **wide)
+
+    @property
+    def overcomplete_dims(self) -> list[int]:
+        """The latent sizes among `wide_dims` that are no smaller than an image."""
+        return [k for k in self.wide_dims if k >= NUM_PIXELS]
+
+
+class Reconstructor(Section):
+    """One model to be trained."""
+
+    method: str
+    model: AutoencoderSettings | LinearSettings
+
+
+def models(context: Context[Settings]) -> Iterator[tuple[str, AutoencoderSettings | LinearSettings, int]]:
+    """Every method, model, and number of seeds that it is trained from."""
+    own, weight_decay = context.own, context.section(Autoencoders).weight_decay
+    for k in own.latent_dims:
+        yield "autoencoder", own.autoencoder(k, weight_decay), own.num_seeds
+    for k in own.linear_dims:
+        linear = LinearSettings(latent_dim=k, epochs=own.linear_epochs)
+        yield "linear_autoencoder", linear, own.num_seeds
+        yield "linear_untuned", changed(linear, learning_rate=1e-3), own.num_seeds
+    for k in own.overcomplete_dims:
+        yield "linear_overcomplete", LinearSettings(latent_dim=k, learning_rate=1e-3, epochs=own.linear_epochs), 1
+    for k in own.wide_dims:
+        yield "wide_autoencoder", own.wide_autoencoder(k, weight_decay), 1
+    if own.ablations:
+        for k in own.overcomplete_dims[:1]:
+            wider = changed(own.wide_autoencoder(k, weight_decay, times=2), batch_norm=False)
+            yield "wide_no_batch_norm", wider, 1
+        usual = table1(context, own.control_epochs)
+        for method, change in ABLATIONS.items():
+            yield method, changed(usual, **change), own.control_seeds
