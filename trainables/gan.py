@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm
 
+from trainables.batch_norm import BatchNorm, held_statistics
 from trainables.gan_settings import GanRecipe, Loss
 
 Convolution = nn.Conv2d | nn.ConvTranspose2d
@@ -27,7 +28,7 @@ class Generator(nn.Module):
         f1, f2, f3 = settings.generator_filters
         paper = settings.architecture == "paper"
         first, further = ((3, 2, 0), (3, 2, 0)) if paper else ((7, 1, 0), (4, 2, 1))  # kernel, stride, padding
-        norm = nn.BatchNorm2d if paper else _group_norm
+        norm = BatchNorm if paper else _group_norm
         self.layers = nn.Sequential(
             *_block(nn.ConvTranspose2d(settings.latent_dim, f1, *first), nn.ReLU(), norm),
             *_block(nn.ConvTranspose2d(f1, f2, *further), nn.ReLU(), norm),
@@ -56,7 +57,7 @@ class Discriminator(nn.Module):
         super().__init__()
         f1, f2, f3 = settings.discriminator_filters
         paper = settings.architecture == "paper"
-        norms = [nn.BatchNorm2d] if paper else []
+        norms = [BatchNorm] if paper else []
         self.layers = nn.Sequential(
             *_block(nn.Conv2d(1, f1, 4, stride=2, padding=1), nn.LeakyReLU(0.2)),
             *_block(nn.Conv2d(f1, f2, 4, stride=2, padding=1), nn.LeakyReLU(0.2), *norms),
@@ -113,12 +114,14 @@ def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
 def r1_penalty(discriminator: nn.Module, images: Tensor) -> Tensor:
     """Squared norm of the logit's gradient in real images, mean over them; to be added to the discriminator's loss.
 
-    From images of shape (batch, 1, 28, 28) to a scalar that can be differentiated once more.
+    From images of shape (batch, 1, 28, 28) to a scalar that can be differentiated once more. Batch norm's mean and
+    variance count as constants: else a logit would depend on every image, and this would be no mean over images.
 
     Source: Mescheder et al. 2018, R1.
     """
     images = images.detach().requires_grad_(True)
-    (gradient,) = torch.autograd.grad(discriminator(images).sum(), images, create_graph=True)
+    with held_statistics(discriminator):
+        (gradient,) = torch.autograd.grad(discriminator(images).sum(), images, create_graph=True)
     return gradient.square().sum((1, 2, 3)).mean()
 
 

@@ -49,6 +49,7 @@ CONFUSION = (
     integer("predicted", "class that it is taken for"),
     integer("count", "test images"),
 )
+ARM = category("arm", "paper: as the author plays the GANs; tuned: each loss with what a search found for it")
 LOSS = category("loss", "minimax or non_saturating: what the generator minimises")
 GAN_MEANS = (
     real("d_loss", "mean loss of the discriminator, equation 3", "nat"),

@@ -22,13 +22,15 @@ NUM_SHOWN = 10
 """Fixed random vectors whose images are kept after every epoch."""
 
 
-def scoring_inputs(context: Context[Any], real_images: Images) -> dict[str, NDArray[Any]]:
-    """The classifier's weights, and its features of real images: `real_features`."""
+def scoring_inputs(context: Context[Any], **real_images: Images) -> dict[str, NDArray[Any]]:
+    """The classifier's weights, and its features of sets of real images: `NAME_features`."""
     record = scoring_record(context)
     weights = load(context.weights(record, "classify"))
     arrays: dict[str, NDArray[Any]] = {f"classifier.{name}": array for name, array in weights.items()}
     classifier = scoring_classifier(record.config, arrays)
-    return arrays | {"real_features": features(classifier, as_tensor(real_images)).numpy()}
+    return arrays | {
+        f"{name}_features": features(classifier, as_tensor(images)).numpy() for name, images in real_images.items()
+    }
 
 
 def scoring_classifier(settings: ClassifierSettings, arrays: Arrays) -> Classifier:
@@ -44,22 +46,32 @@ def weights_of(name: str, arrays: Arrays) -> dict[str, Tensor]:
     return {key.removeprefix(prefix): torch.tensor(it) for key, it in arrays.items() if key.startswith(prefix)}
 
 
-def image_scores(trial: Trial[ScoredGan], worker: Worker, *, last_epoch: int | None) -> Measure:
-    """Scores a generator after each epoch by as many images as there are real ones, and keeps the first few of them.
+def image_scores(trial: Trial[ScoredGan], worker: Worker) -> Measure:
+    """Scores a generator after each epoch by as many images as there are held-out ones, and keeps the first few.
+
+    After the last it is scored against the test images, where the inputs have their features.
 
     Args:
         trial: the GAN's; its seed decides the random vectors, the same after every epoch.
         worker: where, with what `scoring_inputs` gave.
-        last_epoch: after which precision and recall are measured too; None for never.
     """
-    real_features = torch.from_numpy(worker.inputs["real_features"]).to(worker.device)
-    z = random_vectors(len(real_features), trial.config.gan, trial.seed, 0, 2)
     classifier = scoring_classifier(trial.config.classifier, worker.inputs).to(worker.device)
-    scores = Scores(classifier, real_features, z, last_epoch=last_epoch)
+
+    def scores(name: str, last_epoch: int | None) -> Scores:
+        real = torch.from_numpy(worker.inputs[f"{name}_features"]).to(worker.device)
+        z = random_vectors(len(real), trial.config.gan, trial.seed, 0, 2)
+        return Scores(classifier, real, z, last_epoch=last_epoch)
+
+    of_val = scores("val", None)
+    of_test = scores("test", trial.epochs) if "test_features" in worker.inputs else None
 
     def measure(generator: torch.nn.Module, number: int) -> tuple[Mapping[str, float], Arrays]:
-        images = generate(generator, z[:NUM_SHOWN]).numpy()
-        return scores(generator, number), {f"epoch-{number:03d}.images": images}
+        metrics = of_val(generator, number)
+        metrics["val_frechet_distance"] = metrics.pop("frechet_distance")
+        if number == trial.epochs and of_test is not None:
+            metrics |= of_test(generator, number)
+        images = generate(generator, of_val.z[:NUM_SHOWN]).numpy()
+        return metrics, {f"epoch-{number:03d}.images": images}
 
     return measure
 
