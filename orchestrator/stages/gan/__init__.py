@@ -154,22 +154,23 @@ class Gan(Stage[Settings, ScoredGan]):
         return pictures(context, tables)
 
     def findings(self, tables: Tables) -> Iterator[str]:
+        import pandas as pd
+
         table = tables["gans"].dropna(subset=["frechet_distance"])
-        by_arm = tables["gan_intervals"].set_index(["arm", "loss"])
-        distances = {which: f"{distance:.2f}" for which, distance in by_arm["frechet_distance"].items()}
-        for which, row in by_arm.dropna(subset=["low"]).iterrows():
-            distances[which] += f" (95 % t interval {row['low']:.2f} to {row['high']:.2f})"
-        for (arm, loss), rows in table.groupby(["arm", "loss"], observed=True):
-            floor, ratio = rows["floor_distance"].iloc[0], by_arm.loc[(arm, loss), "floor_ratio"]
+        for row in tables["gan_intervals"].dropna(subset=["frechet_distance"]).to_dict("records"):
+            arm, loss, distance = row["arm"], row["loss"], f"{row['frechet_distance']:.2f}"
+            if pd.notna(row["low"]):
+                distance += f" (95 % t interval {row['low']:.2f} to {row['high']:.2f})"
+            if loss == "difference":
+                yield f"{arm}: minimax less non-saturating, seed by seed: {distance}."
+                continue
+            rows = table[(table["arm"] == arm) & (table["loss"] == loss)]
             yield (
-                f"{arm}, {str(loss).replace('_', '-')}, {len(rows)} seed(s): Frechet distance "
-                f"{distances[arm, loss]}, {ratio:.1f} times the floor of {floor:.2f}; precision "
+                f"{arm}, {loss.replace('_', '-')}, {len(rows)} seed(s): Frechet distance {distance}, "
+                f"{row['floor_ratio']:.1f} times the floor of {rows['floor_distance'].iloc[0]:.2f}; precision "
                 f"{rows['precision'].mean():.2f}, recall {rows['recall'].mean():.2f}; "
                 f"{int(rows['collapsed'].sum())} collapsed."
             )
-        for arm, loss in by_arm.index:
-            if loss == "difference" and by_arm["num_seeds"][arm, loss]:
-                yield f"{arm}: minimax less non-saturating, seed by seed: {distances[arm, loss]}."
         yield from deviations(table)
 
 

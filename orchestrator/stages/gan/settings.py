@@ -29,7 +29,7 @@ class GanSearch(Section):
     """Range of the step size, searched on a logarithmic scale."""
     beta1: tuple[Decay, Decay] = (0.0, 0.9)
     """Range of the decay of both Adams' first moment."""
-    batch_sizes: Distinct[PositiveInt] = (64, 128, 256)
+    batch_sizes: Distinct[PositiveInt] = (32, 64, 128, 256)
     """Batch sizes to choose from."""
     r1_penalties: Distinct[NonNegativeFloat] = (0.0, 0.05, 0.2, 1.0, 5.0)
     """Weights of the discriminator's penalty to choose from."""
