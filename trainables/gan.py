@@ -1,6 +1,7 @@
 """The paper's generator and discriminator, and the losses of its two GANs (Introduction, Methods)."""
 
 from collections.abc import Callable
+from functools import partial
 from math import gcd
 
 import torch
@@ -28,12 +29,12 @@ class Generator(nn.Module):
         f1, f2, f3 = settings.generator_filters
         paper = settings.architecture == "paper"
         first, further = ((3, 2, 0), (3, 2, 0)) if paper else ((7, 1, 0), (4, 2, 1))  # kernel, stride, padding
-        norm = BatchNorm if paper else _group_norm
+        norm, up = BatchNorm if paper else _group_norm, partial(nn.ConvTranspose2d, bias=not paper)
         self.layers = nn.Sequential(
-            *_block(nn.ConvTranspose2d(settings.latent_dim, f1, *first), nn.ReLU(), norm),
-            *_block(nn.ConvTranspose2d(f1, f2, *further), nn.ReLU(), norm),
-            *_block(nn.ConvTranspose2d(f2, f3, *further), nn.ReLU(), norm),
-            nn.ConvTranspose2d(f3, 1, 3, 2, padding=2, output_padding=1) if paper else nn.Conv2d(f3, 1, 3, padding=1),
+            *_block(up(settings.latent_dim, f1, *first), nn.ReLU(), norm),
+            *_block(up(f1, f2, *further), nn.ReLU(), norm),
+            *_block(up(f2, f3, *further), nn.ReLU(), norm),
+            up(f3, 1, 3, 2, padding=2, output_padding=1) if paper else nn.Conv2d(f3, 1, 3, padding=1),
             nn.Tanh(),
         )
         self.apply(_normal_weights)
@@ -57,12 +58,12 @@ class Discriminator(nn.Module):
         super().__init__()
         f1, f2, f3 = settings.discriminator_filters
         paper = settings.architecture == "paper"
-        norms = [BatchNorm] if paper else []
+        norms, down = [BatchNorm] if paper else [], partial(nn.Conv2d, bias=not paper)
         self.layers = nn.Sequential(
-            *_block(nn.Conv2d(1, f1, 4, stride=2, padding=1), nn.LeakyReLU(0.2)),
-            *_block(nn.Conv2d(f1, f2, 4, stride=2, padding=1), nn.LeakyReLU(0.2), *norms),
-            *_block(nn.Conv2d(f2, f3, 4 if paper else 3, stride=2, padding=1), nn.LeakyReLU(0.2), *norms),
-            nn.Conv2d(f3, 1, 4, stride=2, padding=1) if paper else nn.Conv2d(f3, 1, 4),
+            *_block(down(1, f1, 4, 2, 1), nn.LeakyReLU(0.2)),
+            *_block(down(f1, f2, 4, 2, 1), nn.LeakyReLU(0.2), *norms),
+            *_block(down(f2, f3, 4 if paper else 3, 2, 1), nn.LeakyReLU(0.2), *norms),
+            down(f3, 1, 4, 2, 1) if paper else down(f3, 1, 4),
         )
         self.apply(_normal_weights)
         for layer in self.layers:
