@@ -27,31 +27,33 @@ from trainables.gan_settings import GanSettings
 from trainables.gan_training import generate, random_vectors
 
 NO_SEARCH = {"search": {"on": False}}
+ONE_ARM = NO_SEARCH | {"arms": ("paper",)}
 GAMES: dict[str, tuple[float, float, float, bool | None]] = {
-    "minimax-seed-1": (5.0, math.log(5) + 0.01, 0.011, False),
-    "non_saturating-seed-1": (3.0, math.log(5) - 0.01, 0.5, True),
-    "minimax-seed-2": (4.0, 2.0, 0.009, True),
-    "non_saturating-seed-2": (2.5, 2.2, 0.4, False),
-    "minimax-seed-3": (9.0, 2.2, 0.4, False),
-    "non_saturating-seed-3": (1.0, 2.2, 0.4, None),
+    "paper-minimax-seed-1": (5.0, math.log(5) + 0.01, 0.011, False),
+    "paper-non_saturating-seed-1": (3.0, math.log(5) - 0.01, 0.5, True),
+    "paper-minimax-seed-2": (4.0, 2.0, 0.009, True),
+    "paper-non_saturating-seed-2": (2.5, 2.2, 0.4, False),
+    "paper-minimax-seed-3": (9.0, 2.2, 0.4, False),
+    "paper-non_saturating-seed-3": (1.0, 2.2, 0.4, None),
 }
 """Of each game its distance, class entropy and recall, and whether it has collapsed; the last failed."""
+MEANS = {"d_loss": 1.1, "g_loss": 1.2, "d_real": 0.6, "d_fake": 0.4, "g_logit_grad": 0.3, "g_weight_grad": 1.5}
 
 
 def epochs(distance: float, entropy: float, recall: float) -> Rows:
     """Two, in which every metric has values of its own."""
-    means = {"d_loss": 1.1, "g_loss": 1.2, "d_real": 0.6, "d_fake": 0.4, "g_logit_grad": 0.3}
-    last = {name: value + distance for name, value in means.items()}
-    first = {name: value - 1 for name, value in means.items()}
-    first |= {"epoch": 1, "frechet_distance": 99.0, "class_entropy": 0.0, "num_classes": 1.0, "seconds": 2.0}
-    last |= {"epoch": 2, "frechet_distance": distance, "class_entropy": entropy, "num_classes": 7.0, "seconds": 3.0}
-    return [first, last | {"precision": recall + 0.1, "recall": recall}]
+    last = {name: value + distance for name, value in MEANS.items()}
+    first = {name: value - 1 for name, value in MEANS.items()}
+    first |= {"epoch": 1, "val_frechet_distance": 99.0, "class_entropy": 0.0, "num_classes": 1.0, "seconds": 2.0}
+    first["g_weight_grad_start"] = 100 * (MEANS["g_weight_grad"] + 4.5)
+    last |= {"epoch": 2, "val_frechet_distance": distance + 7, "class_entropy": entropy, "num_classes": 7.0}
+    return [first, last | {"frechet_distance": distance, "precision": recall + 0.1, "recall": recall, "seconds": 3.0}]
 
 
 @pytest.fixture(scope="module")
 def played(tmp_path_factory: pytest.TempPathFactory) -> tuple[Book, dict[str, Any]]:
     """Three seeds of each game, and what the stage makes of them."""
-    made = book_with_a_classifier(tmp_path_factory.mktemp("played"), num_seeds=3, **NO_SEARCH)
+    made = book_with_a_classifier(tmp_path_factory.mktemp("played"), num_seeds=3, **ONE_ARM)
     records = []
     for trial in made.study("gan").trials:
         *scores, collapsed = GAMES[trial.key]
@@ -77,9 +79,26 @@ def test_each_game_is_a_training_of_its_own_seed(played: tuple[Book, dict[str, A
     trials = played[0].study("gan").trials
     assert [trial.key for trial in trials] == list(GAMES)
     for trial in trials:
-        loss, _, seed = trial.key.rpartition("-seed-")
-        assert (trial.config.gan.loss, trial.seed, trial.keep_weights) == (loss, int(seed), True)
+        game, _, seed = trial.key.rpartition("-seed-")
+        assert f"{trial.config.arm}-{trial.config.gan.loss}" == game
+        assert (trial.seed, trial.keep_weights) == (int(seed), True)
     assert len({trial.address for trial in trials}) == 6
+
+
+def test_each_arm_and_loss_is_played_by_its_own_recipe(tmp_path: Path) -> None:
+    tuned = {"minimax": {"latent_dim": 2}, "non_saturating": {"latent_dim": 3}}
+    made = book_with_a_classifier(tmp_path, paper={"latent_dim": 1}, tuned=tuned, num_seeds=2, **NO_SEARCH)
+    trials = made.study("gan").trials
+    assert [(trial.key, trial.config.gan.latent_dim) for trial in trials] == [
+        (f"{arm}-{loss}-seed-{seed}", size)
+        for seed in (1, 2)
+        for arm, loss, size in (
+            ("paper", "minimax", 1),
+            ("paper", "non_saturating", 1),
+            ("tuned", "minimax", 2),
+            ("tuned", "non_saturating", 3),
+        )
+    ]
 
 
 def test_games_that_another_classifier_scores_are_other_trainings(tmp_path: Path) -> None:
@@ -98,7 +117,7 @@ def test_games_that_another_classifier_scores_are_other_trainings(tmp_path: Path
 def test_games_are_rows_with_their_last_scores_and_the_floor(played: tuple[Book, dict[str, Any]]) -> None:
     made, parts = played
     table = parts["gans"]
-    assert [f"{row.loss}-seed-{row.seed}" for row in table.itertuples()] == list(GAMES)
+    assert [f"{row.arm}-{row.loss}-seed-{row.seed}" for row in table.itertuples()] == list(GAMES)
     complete = table[table["state"] == "complete"]
     scores = [game for game in GAMES.values() if game[3] is not None]
     assert list(zip(complete["frechet_distance"], complete["class_entropy"], complete["recall"], strict=True)) == [
@@ -111,9 +130,14 @@ def test_games_are_rows_with_their_last_scores_and_the_floor(played: tuple[Book,
     assert failed[["frechet_distance", "precision", "recall", "collapsed", "num_workers"]].isna().all()
     assert failed["error"] == "out of paint"
     assert (set(table["epochs"]), set(table["seconds"])) == ({2}, {5.0})
-    recipe = made.settings.gan  # type: ignore[attr-defined]
-    for name in ("learning_rate", "beta1", "batch_size", "r1_penalty"):
+    assert complete["val_frechet_distance"].tolist() == [distance + 7 for distance, *_ in scores]
+    # Its gradient starts from 600 in the first epoch, whose mean is .5, and has vanished below 6.
+    assert complete["vanished_epoch"].tolist() == [1] * 5
+    recipe = made.settings.gan.paper  # type: ignore[attr-defined]
+    for name in ("learning_rate", "beta1", "beta2", "batch_size", "r1_penalty", "latent_dim", "schedule"):
         assert set(table[name]) == {getattr(recipe, name)}
+    assert set(table["generator_filters"]) == {"8-8-8"}
+    assert table["ema_decay"].isna().all()
 
     data = images(0)
     floor = frechet_distance(features_of(data.train_images[:NUM_TEST]), features_of(data.test_images))
@@ -123,18 +147,20 @@ def test_games_are_rows_with_their_last_scores_and_the_floor(played: tuple[Book,
     weights = made.context("gan").weights(record, "classify")
     assert set(table["features"]) == {hashlib.sha256(weights).hexdigest()[:16]}
     intervals = parts["gan_intervals"].set_index("loss")
+    assert set(intervals["arm"]) == {"paper"}
     assert intervals["num_seeds"].to_dict() == {"minimax": 3, "non_saturating": 2, "difference": 2}
     assert intervals["frechet_distance"].to_dict() == {"minimax": 6.0, "non_saturating": 2.75, "difference": 1.75}
 
 
 def test_epochs_of_games_have_each_metric_in_its_column(played: tuple[Book, dict[str, Any]]) -> None:
     table = played[1]["gan_epochs"]
-    assert [f"{row.loss}-seed-{row.seed}" for row in table.itertuples()] == [key for key in GAMES for _ in range(2)]
+    keys = [f"{row.arm}-{row.loss}-seed-{row.seed}" for row in table.itertuples()]
+    assert keys == [key for key in GAMES for _ in range(2)]
     assert table["epoch"].tolist() == [1, 2] * 6
     last = table[table["epoch"] == 2]
     distances = [distance for distance, *_ in GAMES.values()]
-    assert last["frechet_distance"].tolist() == distances
-    for name, value in {"d_loss": 1.1, "g_loss": 1.2, "d_real": 0.6, "d_fake": 0.4, "g_logit_grad": 0.3}.items():
+    assert last["val_frechet_distance"].tolist() == [distance + 7 for distance in distances]
+    for name, value in MEANS.items():
         assert last[name].tolist() == [value + distance for distance in distances]
     assert set(table["seconds"]) == {2.0, 3.0}
 
@@ -144,22 +170,25 @@ def test_each_game_s_generator_is_that_of_its_own_nearest_complete_training(
 ) -> None:
     models = models_of(played[1])
     assert {name: model.record.key for name, model in models.items()} == {
-        "generator_minimax": "minimax-seed-2",
-        "generator_non_saturating": "non_saturating-seed-2",
+        "generator_paper_minimax": "paper-minimax-seed-2",
+        "generator_paper_non_saturating": "paper-non_saturating-seed-2",
     }
-    assert models["generator_minimax"].description["frechet_distance"] == 4.0
-    assert models["generator_minimax"].description["settings"]["loss"] == "minimax"
+    assert models["generator_paper_minimax"].description["val_frechet_distance"] == 11.0
+    assert models["generator_paper_minimax"].description["settings"]["loss"] == "minimax"
 
 
 def test_a_generator_is_scored_by_its_own_vectors_images_and_the_first_ten_are_kept(tmp_path: Path) -> None:
-    recipe = {"latent_dim": 4, "learning_rate": 0.05, "batch_size": 16, "ema_decay": None}
-    made = book_with_a_classifier(tmp_path, num_seeds=2, epochs=2, **recipe, **NO_SEARCH)
+    """Against held-out images after every epoch, against test images after the last."""
+    recipe = {"latent_dim": 4, "learning_rate": 0.05, "batch_size": 16, "epochs": 2}
+    made = book_with_a_classifier(tmp_path, num_seeds=2, recipe=recipe, **ONE_ARM)
     context, data = made.context("gan"), images(0)
-    of_test = torch.from_numpy(context.inputs["real_features"])
-    torch.testing.assert_close(of_test, features_of(data.test_images), rtol=1e-4, atol=1e-4)
+    held_out = data.train_images[NUM_TRAIN * 5 // 6 :]
+    for name, real in (("val", held_out), ("test", data.test_images)):
+        of_real = torch.from_numpy(context.inputs[f"{name}_features"])
+        torch.testing.assert_close(of_real, features_of(real), rtol=1e-4, atol=1e-4)
 
-    inputs, real = scoring_inputs(context, data.train_images[:14]), features_of(data.train_images[:14])
-    trial = made.study("gan").trials[2]
+    real = {"val": data.train_images[:14], "test": data.train_images[20:33]}
+    inputs, trial = scoring_inputs(context, **real), made.study("gan").trials[2]
     assert trial.seed == 2
     settings: GanSettings = trial.config.gan
     for epoch in Gan().train(trial, data, Worker(inputs=inputs)):
@@ -168,17 +197,21 @@ def test_a_generator_is_scored_by_its_own_vectors_images_and_the_first_ten_are_k
         drawn = generate(generator, random_vectors(14, settings, 2, 0, 2))
         assert len({image.numpy().tobytes() for image in drawn}) == 14
         np.testing.assert_array_equal(epoch.arrays[f"epoch-{epoch.number:03d}.images"], drawn[:10])
-        of_drawn = features_of(drawn.numpy())
-        assert epoch.metrics["frechet_distance"] == pytest.approx(frechet_distance(of_drawn, real), rel=1e-2)
-        assert ("precision" in epoch.metrics) == (epoch.number == 2)
-        if epoch.number == 2:
-            shares = (epoch.metrics["precision"], epoch.metrics["recall"])
-            assert shares == precision_recall(of_drawn, real)
+        expected = frechet_distance(features_of(drawn.numpy()), features_of(real["val"]))
+        assert epoch.metrics["val_frechet_distance"] == pytest.approx(expected, rel=1e-2)
+        assert ("frechet_distance" in epoch.metrics) == ("precision" in epoch.metrics) == (epoch.number == 2)
+    drawn = generate(generator, random_vectors(13, settings, 2, 0, 2))
+    of_drawn, of_test = (features_of(it) for it in (drawn.numpy(), real["test"]))
+    assert epoch.metrics["frechet_distance"] == pytest.approx(frechet_distance(of_drawn, of_test), rel=1e-2)
+    shares = (epoch.metrics["precision"], epoch.metrics["recall"])
+    assert shares == precision_recall(of_drawn, of_test)
 
 
-def test_a_game_learns_from_every_training_image_and_from_no_other(tmp_path: Path) -> None:
+def test_a_game_learns_from_the_first_five_sixths_of_the_training_images_and_from_no_other(tmp_path: Path) -> None:
     """As many as a batch holds: each is learned from in every step."""
-    made = book_with_a_classifier(tmp_path, num_seeds=1, epochs=1, batch_size=NUM_TRAIN, **NO_SEARCH)
+    num_learned = NUM_TRAIN * 5 // 6
+    recipe = {"batch_size": num_learned, "epochs": 1}
+    made = book_with_a_classifier(tmp_path, num_seeds=1, recipe=recipe, **NO_SEARCH)
     trial, inputs = made.study("gan").trials[0], made.context("gan").inputs
 
     def after(*spoilt: int, test: bool = False) -> list[float]:
@@ -191,8 +224,8 @@ def test_a_game_learns_from_every_training_image_and_from_no_other(tmp_path: Pat
         return [epoch.metrics["d_real"], epoch.metrics["d_loss"]]
 
     whole = after()
-    assert after(test=True) == whole
-    for index in (0, NUM_TRAIN * 5 // 6, NUM_TRAIN - 1):
+    assert after(*range(num_learned, NUM_TRAIN), test=True) == whole
+    for index in (0, num_learned - 1):
         assert after(index) != whole
 
 
@@ -210,8 +243,9 @@ def test_trials_are_rows_with_what_they_were_told_and_their_distance_from_valida
     assert table["class_entropy"].tolist() == [20.0, 21.0, 22.0, 23.0]
     for value, name in enumerate(("d_loss", "g_loss", "d_real", "d_fake")):
         assert table[name].tolist() == [n + value for n in range(4)]
+    assert set(table["arm"]) == {"tuned"}
     for row, record in zip(table.to_dict("records"), records, strict=True):
-        for name in ("learning_rate", "beta1", "batch_size"):
+        for name in ("learning_rate", "beta1", "batch_size", "r1_penalty"):
             assert row[f"params_{name}"] == getattr(record.config.gan, name)
 
 

@@ -68,7 +68,11 @@ def deviations(gans: pd.DataFrame) -> Iterator[str]:
     del his["loss"]
     for (arm, loss), rows in gans.groupby(["arm", "loss"], observed=True):
         mine = {name: None if pd.isna(rows[name].iloc[0]) else rows[name].iloc[0] for name in his}
-        other = [f"{name} {mine[name]} (his {his[name] or 'none'})" for name in his if mine[name] != his[name]]
+        other = [
+            f"{name} {mine[name]} (his {'none' if his[name] is None else his[name]})"
+            for name in his
+            if mine[name] != his[name]
+        ]
         name = f"The arm {arm}, {str(loss).replace('_', '-')}, "
         yield name + (
             f"differs from the author's code in {', '.join(other)}." if other else "is the author's code's."
