@@ -9,7 +9,7 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from orchestrator.claims import judged
+from orchestrator.claims import EVIDENCE, judged
 from orchestrator.engine.manifest import Manifest, StageState
 from orchestrator.engine.results import NO_TABLE, Run, as_frame
 from orchestrator.engine.settings import RunSettings
@@ -20,17 +20,32 @@ from orchestrator.engine.tables import CATEGORY, FLOAT, INT, STAGES, TEXT, as_pa
 
 CLAIMS = schema(
     column("claim", INT, "in the order of the paper's text"),
+    column("reading", TEXT, "which of several readings of the statement, where it can be read in several ways"),
+    column("kind", CATEGORY, "definition, protocol, measurement, cause or opinion"),
     column("statement", TEXT, "what the paper says"),
     column("paper", TEXT, "its number or word; (a) from its author's repository"),
     column("quantity", TEXT, "what is measured, with its unit"),
     column("measured", FLOAT, "the quantity in this run"),
-    column("low", FLOAT, "lower end of its 95 % interval, or of a range where the reason says so"),
+    column("low", FLOAT, "lower end of its 95 % interval, or of a range"),
     column("high", FLOAT, "upper end of it"),
-    column("seconds", FLOAT, "the time that the claim is about: of an epoch, over all workers", "s"),
-    column("verdict", CATEGORY, "supported, partly, contradicted, inconclusive or not_tested"),
-    column("scale", CATEGORY, "full, or reduced where what it is judged by is less than the paper's"),
+    column("interval", CATEGORY, "t, bootstrap, F, chi_squared; range: from the least to the greatest; none"),
+    column("n", INT, "observations that it is of: seeds, folds, images"),
+    column("p", FLOAT, "p value of the test that the verdict follows from, two-sided"),
+    column("p_holm", FLOAT, "the same after Holm's correction over all tests of measurements and causes"),
+    column("smallest_effect", FLOAT, "distance from its bound that the test would have seen with a power of 80 %"),
+    column("threshold", FLOAT, "a bound of the rule that somebody had to choose"),
+    column("sensitivity", TEXT, "what half and twice the threshold would have made of the verdict; none: the same"),
+    column("seconds", FLOAT, "the time that the claim is about", "s"),
+    column(
+        "verdict",
+        CATEGORY,
+        "supported, partly, contradicted, inconclusive or not_tested; of a protocol followed, partly_followed or "
+        "not_followed",
+    ),
+    column("scale", CATEGORY, "full, or reduced where what it is judged by is other than the paper's"),
     column("reason", TEXT, "the rule of the verdict, and what else is to be known"),
     column("evidence", TEXT, "tables that it is judged by"),
+    column("rules_version", TEXT, "number of the rules, and hash of their code"),
 )
 
 
@@ -63,8 +78,9 @@ def report(suite: Suite, run: Run, manifest: Manifest, mixture: Sequence[str]) -
     page = environment.get_template("report.html.j2").render(
         manifest=manifest,
         sections=sections,
-        claims=[claim | {"measured": _measured(claim)} for claim in claims],
-        verdicts=Counter(claim["verdict"] for claim in claims).most_common(),
+        claims=[claim | {"measured": _measured(claim), "tested": _tested(claim)} for claim in claims],
+        verdicts=Counter(claim["verdict"] for claim in claims if claim["kind"] in EVIDENCE).most_common(),
+        followed=Counter(claim["verdict"] for claim in claims if claim["kind"] == "protocol").most_common(),
         facts=_facts(manifest, {name: told for name, told in settings.items() if told} or {"": last}),
         mixture=mixture,
         reduced=f"This run used {', '.join(less)}." if less else "",
@@ -153,8 +169,25 @@ def _measured(claim: dict[str, Any]) -> str:
     if claim["measured"] is None:
         return "" if claim["seconds"] is None else f"{claim['seconds']:.3g} s"
     low, high = claim["low"], claim["high"]
-    ends = "" if low is None or low == high else f" ({_cell(low)} to {_cell(high)})"
-    return f"{_cell(claim['measured'])}{ends}"
+    if low is None or low == high:
+        return _cell(claim["measured"])
+    word = "range " if claim["interval"] == "range" else ""
+    return f"{_cell(claim['measured'])} ({word}{_cell(low)} to {_cell(high)})"
+
+
+def _tested(claim: dict[str, Any]) -> str:
+    """How many observations there were, and what the test and another threshold say, as people write it."""
+    told = []
+    if claim["n"] is not None:
+        told.append(f"n = {claim['n']:,}")
+    if claim["p"] is not None:
+        among = "" if claim["p_holm"] is None else f", {claim['p_holm']:.2g} among all tests"
+        told.append(f"p = {claim['p']:.2g}{among}")
+    if claim["verdict"] == "inconclusive" and claim["smallest_effect"] is not None:
+        told.append(f"smallest effect that would have been seen {_cell(claim['smallest_effect'])}")
+    if claim["sensitivity"] not in (None, "none"):
+        told.append(f"threshold {_cell(claim['threshold'])}; {claim['sensitivity']}")
+    return "; ".join(told)
 
 
 def _scales(manifest: Manifest, reduced: Mapping[str, list[str]]) -> dict[str, str]:

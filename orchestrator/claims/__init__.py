@@ -1,43 +1,112 @@
 """Tables -> a verdict for each of the paper's claims, in the order of its text."""
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from orchestrator.claims import architecture, denoising, folds, gans, introduction, latent
-from orchestrator.claims.claim import Claim, Tables
+from orchestrator.claims.claim import Answer, Claim, Tables
+from orchestrator.claims.statistics import LEVEL
 
 MODULES = (introduction, architecture, folds, latent, gans, denoising)
 STATED = (claim for module in MODULES for claim in vars(module).values() if isinstance(claim, Claim))
 CLAIMS = tuple(sorted(STATED, key=lambda claim: claim.number))
+RULES_VERSION = 2
+"""Raised where a rule or a threshold is changed."""
+EVIDENCE = ("measurement", "cause")
+"""Kinds of claims that a run's results speak for or against; only these are counted."""
+
+
+@cache
+def rules_version() -> str:
+    """The rules' number, and a hash of the code that they are."""
+    sources = sorted(Path(__file__).parent.glob("*.py"))
+    return f"{RULES_VERSION}-{hashlib.sha256(b''.join(path.read_bytes() for path in sources)).hexdigest()[:8]}"
 
 
 def judged(tables: Tables, scales: Mapping[str, str], flags: Mapping[str, str] = {}) -> list[dict[str, Any]]:
     """Rows of the table claims.
+
+    A verdict that follows from a test is `inconclusive` where that does not stand Holm's correction over all tests of
+    measurements and causes; at reduced scale every verdict is that scale decides.
 
     Args:
         tables: of a run.
         scales: full or reduced, by table.
         flags: by table, the flag that brings in the stage that makes it, where a run has not got it.
     """
+    answers = [claim.answer(tables, flags) for claim in CLAIMS]
+    corrected = _corrected(answers)
     judgements = []
-    for claim in CLAIMS:
-        answer = claim.answer(tables, flags)
-        measured = answer.measured
+    for claim, answer, p_holm in zip(CLAIMS, answers, corrected, strict=True):
         reduced = "reduced" in {scales.get(name) for name in claim.evidence}
+        final = _at_scale(claim, _after_holm(answer, p_holm), reduced)
+        measured, test = answer.measured, answer.test
         judgements.append(
             {
                 "claim": claim.number,
+                "reading": claim.reading or None,
+                "kind": claim.kind,
                 "statement": claim.statement,
                 "paper": claim.paper or None,
                 "quantity": claim.quantity or None,
                 "measured": measured.value if measured else None,
                 "low": measured.low if measured else None,
                 "high": measured.high if measured else None,
+                "interval": measured.kind if measured else None,
+                "n": measured.n if measured else None,
+                "p": test.p if test else None,
+                "p_holm": p_holm,
+                "smallest_effect": test.smallest_effect if test else None,
+                "threshold": claim.threshold,
+                "sensitivity": _sensitivity(claim, answer, tables),
                 "seconds": answer.seconds,
-                "verdict": answer.verdict,
+                "verdict": final.verdict,
                 "scale": "reduced" if reduced else "full",
-                "reason": answer.reason,
+                "reason": final.reason,
                 "evidence": ", ".join(claim.evidence) or None,
+                "rules_version": rules_version(),
             }
         )
     return judgements
+
+
+def _corrected(answers: Sequence[Answer]) -> list[float | None]:
+    """Of each answer, the p value of its test after Holm's correction over all tests; None where it has none."""
+    from statsmodels.stats.multitest import multipletests
+
+    tested = {
+        number: answer.test.p
+        for number, (claim, answer) in enumerate(zip(CLAIMS, answers, strict=True))
+        if claim.kind in EVIDENCE and answer.test is not None and answer.test.p is not None
+    }
+    values = multipletests(list(tested.values()), method="holm")[1].tolist() if tested else []
+    by_number: dict[int, float] = dict(zip(tested, values, strict=True))
+    return [by_number.get(number) for number in range(len(answers))]
+
+
+def _after_holm(answer: Answer, p_holm: float | None) -> Answer:
+    if p_holm is None or p_holm < LEVEL or answer.verdict in {"inconclusive", "not_tested"}:
+        return answer
+    words = f"By itself it would be {answer.verdict}, but among all tests p is {p_holm:.2g} (Holm)."
+    return replace(answer, verdict="inconclusive", reason=f"{answer.reason} {words}")
+
+
+def _at_scale(claim: Claim, answer: Answer, reduced: bool) -> Answer:
+    if not reduced or claim.scale_free or answer.verdict not in {"supported", "partly", "contradicted"}:
+        return answer
+    words = f"At this scale it looks {answer.verdict}: less than the paper's decides nothing."
+    return replace(answer, verdict="inconclusive", reason=f"{words} {answer.reason}")
+
+
+def _sensitivity(claim: Claim, answer: Answer, tables: Tables) -> str | None:
+    """What half and twice the threshold would have made of the verdict; None where nobody chose one."""
+    if claim.threshold is None or answer.verdict == "not_tested":
+        return None
+    others = {"half": 0.5, "double": 2.0}
+    changed = {name: claim.answer(tables, times=times).verdict for name, times in others.items()}
+    told = [f"{name}: {verdict}" for name, verdict in changed.items() if verdict != answer.verdict]
+    return ", ".join(told) or "none"

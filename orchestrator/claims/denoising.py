@@ -32,7 +32,7 @@ def denoising_gains_at_every_level(denoising: pd.DataFrame) -> Answer:
         f"At p = {least['level']:g}, mean over the test images. Table 1's own network: {others['gain']:.4f} at "
         f"p = {others['level']:g}. Zeroing costs p times the mean square, .021 at p = .1: about what a model with "
         "three latent numbers loses by itself.",
-        Interval(*(float(least[name]) for name in ("gain", "gain_low", "gain_high"))),
+        Interval(float(least["gain"]), float(least["gain_low"]), float(least["gain_high"]), "bootstrap"),
     )
 
 

@@ -152,8 +152,8 @@ class Records:
         return frozenset(PurePosixPath(name).stem for name in self.folder.list(f"records/{self.stage}", ".json"))
 
     def find(self, trial: Trial[Config], *, set_aside: bool, metric: str = "") -> Record[Config] | None:
-        """The record of a trial; None where there is none, or it is damaged or lacks a file that belongs to it or, after
-        a training that did not fail, this metric.
+        """The record of a trial; None where there is none, or it is damaged or lacks a file that belongs to it or,
+        after a training that did not fail, this metric.
 
         With `set_aside` a damaged record is moved under quarantine/, with a line that says so.
         """

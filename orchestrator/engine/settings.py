@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -30,6 +30,11 @@ class Scale:
     """What is counted, in words that follow the number: "epochs a fold"."""
     also: tuple[str, ...] = ()
     """Stages that it makes smaller too, although their own settings are a part of those that it is among."""
+
+
+@dataclass(frozen=True)
+class Aside:
+    """Marks a setting that makes no result other than the paper's, whatever it is."""
 
 
 class Section(BaseModel):
@@ -100,20 +105,42 @@ def merged(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str,
     return dict(settings) | dict(changes) | nested
 
 
-def reduced(mine: BaseModel, full: BaseModel, also: str = "") -> list[str]:
-    """What of a section is less than in another, in words: "2 instead of 20 epochs a fold".
+def differences(
+    mine: BaseModel, full: BaseModel, path: str, also: str = "", apart: Collection[str] = ()
+) -> list[str]:
+    """What in a section is other than at full scale, in words: "2 instead of 20 epochs a fold".
 
-    With `also` only what makes this stage smaller too.
+    More of what is counted is no difference.
+
+    Args:
+        mine: the section.
+        full: the same at full scale.
+        path: where it stands among all settings.
+        also: of what is counted, only what makes this stage smaller too; by default all of it.
+        apart: paths of sections in it that are looked at by themselves.
     """
     lines = []
     for name, field in type(mine).model_fields.items():
-        for scale in field.metadata:
-            if isinstance(scale, Scale) and (not also or also in scale.also):
-                pair = getattr(mine, name), getattr(full, name)
-                less, more = (len(value) if isinstance(value, tuple) else value for value in pair)
-                if less < more:
-                    lines.append(f"{f'{less:,} instead of {more:,}' if more is not True else 'no'} {scale.what}")
+        pair, where = (getattr(mine, name), getattr(full, name)), f"{path}.{name}"
+        scale = next((marker for marker in field.metadata if isinstance(marker, Scale)), None)
+        aside = any(isinstance(marker, Aside) for marker in field.metadata) or where in apart
+        if aside or (scale is not None and also and also not in scale.also):
+            continue
+        if isinstance(pair[0], BaseModel):
+            lines += differences(*pair, where, also, apart)
+        elif scale is not None:
+            less, more = (len(value) if isinstance(value, tuple) else value for value in pair)
+            if less < more:
+                lines.append(f"{f'{less:,} instead of {more:,}' if more is not True else 'no'} {scale.what}")
+            elif isinstance(pair[1], tuple) and (missing := set(pair[1]) - set(pair[0])):
+                lines.append(f"without {_in_words(tuple(sorted(missing)))} among the {scale.what}")
+        elif pair[0] != pair[1]:
+            lines.append(f"{where} {_in_words(pair[0])} instead of {_in_words(pair[1])}")
     return lines
+
+
+def _in_words(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 class Resources(Section):

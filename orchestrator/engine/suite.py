@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError, create_model
 
-from orchestrator.engine.settings import RunSettings, UserError, changed, merged, reduced, section
+from orchestrator.engine.settings import RunSettings, UserError, changed, differences, merged, section
 from orchestrator.engine.stage import Stage
 
 if TYPE_CHECKING:
@@ -71,16 +71,18 @@ class Suite:
         return tuple(stage for stage in self.stages if stage.wanted(stage.own(settings)))
 
     def reduced(self, settings: RunSettings) -> dict[str, list[str]]:
-        """Of each stage of a run, what is less than the full scale in its settings, or in what it builds on."""
+        """Of each stage of a run, what is other than at full scale in its settings, or in what it builds on."""
         full = self.preset(self.full)
+        paths = {type(section): name for name, section in full}
+        apart = [stage.path for stage in self.stages if "." in stage.path]
         less: dict[str, list[str]] = {}
         for stage in self.wanted(settings):
             holds_own = type(getattr(settings, stage.path.split(".")[0]))
             lines = [line for name in stage.needs(stage.own(settings)) for line in less[name]]
             for kind in stage.reads:
                 also = stage.name if kind is holds_own else ""
-                lines += reduced(section(kind, settings), section(kind, full), also)
-            lines += reduced(stage.own(settings), stage.own(full))
+                lines += differences(section(kind, settings), section(kind, full), paths[kind], also, apart)
+            lines += differences(stage.own(settings), stage.own(full), stage.path, apart=apart)
             less[stage.name] = list(dict.fromkeys(lines))
         return less
 

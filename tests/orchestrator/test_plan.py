@@ -147,6 +147,31 @@ def test_less_of_a_control_is_told_of_as_reduced_with_the_claims_that_it_bears_o
     assert all({"reconstruction", "identity"} & set(claims[number]["evidence"].split(", ")) for number in less)
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("--gan.discriminator-filters 2 2 2", {"gan": "gan.discriminator_filters 2 2 2 instead of 16 32 64"}),
+        ("--capacity.learning-rate .1", {"capacity": "capacity.learning_rate 0.1 instead of 0.003"}),
+        ("--search.space.neurons 4 8", {"search": "search.space.neurons 4 8 instead of 32 128"}),
+        ("--autoencoder.weight-decay 0", {"capacity": "autoencoder.weight_decay 0.0 instead of 1e-05"}),
+        ("--embed.num-neighbors 9", {"embed": "embed.num_neighbors 9 instead of 5"}),
+        (
+            "--denoise.zeroed .1 .2 .3 .4 .6",
+            {"denoise": "without 0.5 among the levels of zeroed pixels"},
+        ),
+        ("--gan.search.on --gan.search.beta1 .1 .2", {"gan_search": "gan.search.beta1 0.1 0.2 instead of 0.0 0.9"}),
+        ("--gan.search.on --gan.num-workers 1", {}),
+        ("--refit.epochs 30 --denoise.zeroed .1 .2 .3 .4 .5 .6", {}),
+        ("--resources.slots 1 --seed 7", {}),
+    ],
+)
+def test_whatever_is_other_than_the_paper_s_is_told_of(words: str, told: dict[str, str]) -> None:
+    settings, _ = parse(["--preset", "paper", *words.split()], suite())
+    found = {name: lines for name, lines in suite().reduced(settings).items() if lines}
+    assert told.items() <= {name: lines[0] for name, lines in found.items()}.items()
+    assert bool(found) == bool(told)
+
+
 @pytest.mark.parametrize("words", ["--help", "plan --preset paper", "plan --preset smoke", "status --preset smoke"])
 def test_help_and_plans_are_quick_since_they_load_nothing_heavy(smoke: Smoke, words: str) -> None:
     code = (

@@ -6,7 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
-from orchestrator.engine.settings import LocalPath, Scale, Section
+from orchestrator.engine.settings import Aside, LocalPath, Scale, Section
 from orchestrator.stages.gan.recipes import PAPER, Arm, Recipe, Tuned
 from orchestrator.stages.sections import Distinct
 from trainables.gan_settings import Decay, Loss
@@ -18,7 +18,7 @@ MOST_WORKERS = 8
 class GanSearch(Section):
     """Each GAN tuned by itself on the Frechet distance from validation images, before it is trained."""
 
-    on: bool = False
+    on: Annotated[bool, Aside()] = False
     """Whether to do so; the arm tuned then has what the best trial had for learning_rate, beta1, batch_size and
     r1_penalty."""
     trials: Annotated[int, Field(ge=2), Scale("trials of each GAN")] = 12
@@ -59,10 +59,10 @@ class Settings(Section):
     """The author's recipe, but for smaller networks and fewer epochs."""
     tuned: Tuned = Tuned()
     """What the tuning found for each loss."""
-    num_workers: int | None = Field(default=None, ge=1)
+    num_workers: Annotated[int | None, Aside()] = Field(default=None, ge=1)
     """Workers that share each training, which changes no more than rounding; by default one, or more where there are
     more slots than GANs."""
-    inception_weights: LocalPath | None = None
+    inception_weights: Annotated[LocalPath | None, Aside()] = None
     """File with torch-fidelity's weights of Inception-v3, for Frechet distances that compare with published ones."""
     search: GanSearch = GanSearch()
 

@@ -1,0 +1,129 @@
+"""Estimates, intervals and tests, against closed forms, libraries and simulation."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest, ttest_1samp
+
+from orchestrator.claims.statistics import (
+    Interval,
+    NotTested,
+    Unchanged,
+    bootstrapped,
+    deviation,
+    from_draws,
+    log_ratio,
+    mean,
+    mean_over_folds,
+    ratio_of_deviations,
+    spread,
+)
+
+VALUES = (0.3, 0.5, 0.9, 1.1)
+
+
+def test_mean_has_the_t_interval_and_the_p_value_of_scipy() -> None:
+    found, expected = mean(VALUES), ttest_1samp(VALUES, 0.2)
+    interval = ttest_1samp(VALUES, 0).confidence_interval(0.95)
+    assert (found.low, found.high) == pytest.approx((interval.low, interval.high))
+    assert found.above(0.2).p == pytest.approx(expected.pvalue)
+    assert (found.kind, found.n) == ("t", 4)
+
+
+def test_a_test_agrees_with_its_interval_at_both_ends() -> None:
+    for found in (
+        mean(VALUES),
+        log_ratio((1.1, 1.3, 1.2), (1, 1, 1)),
+        deviation(VALUES),
+        ratio_of_deviations(VALUES, (1.0, 1.1, 1.3)),
+    ):
+        assert found.low is not None
+        assert found.high is not None
+        for bound, verdict in (
+            (found.low * 0.999, "supported"),
+            (found.low * 1.001, "inconclusive"),
+            (found.high * 0.999, "inconclusive"),
+            (found.high * 1.001, "contradicted"),
+        ):
+            assert found.above(bound).verdict == verdict, (found.kind, bound)
+        assert found.below(found.high * 1.001).verdict == "supported"
+        assert found.below(found.low * 0.999).verdict == "contradicted"
+
+
+def test_one_value_and_a_range_decide_nothing() -> None:
+    for found in (mean((0.5,)), spread(VALUES), Interval(1.0)):
+        assert {found.above(0).verdict, found.below(0).verdict, found.within(-9, 9).verdict} == {"inconclusive"}
+        assert found.above(0).p is None
+
+
+def test_folds_widen_the_interval_of_their_mean_by_nadeau_and_bengio() -> None:
+    six = (1.0, 1.2, 0.9, 1.1, 1.05, 0.95)
+    plain, folds = mean(six), mean_over_folds(six)
+    assert plain.high is not None
+    assert folds.high is not None
+    wider = math.sqrt((1 / 6 + 1 / 5) / (1 / 6))
+    assert wider == pytest.approx(1.483, abs=1e-3)
+    assert (folds.high - folds.value) / (plain.high - plain.value) == pytest.approx(wider)
+
+
+def test_ratio_is_the_geometric_mean_and_swapping_the_sides_turns_it_over() -> None:
+    one, other = (2.0, 3.0, 6.0), (1.0, 2.0, 2.0)
+    found, turned = log_ratio(one, other), log_ratio(other, one)
+    assert found.value == pytest.approx((2 * 1.5 * 3) ** (1 / 3))
+    assert turned.high == pytest.approx(1 / found.low)  # type: ignore[operator]
+    assert found.above(1).p == pytest.approx(turned.below(1).p)
+
+
+def test_sides_that_are_equal_to_the_last_bit_are_no_comparison() -> None:
+    with pytest.raises(Unchanged, match="3 of 3"):
+        log_ratio((0.1, 0.2, 0.3), (0.1, 0.2, 0.3))
+    assert log_ratio((0.1, 0.2), (0.1, 0.2000001)).value != 1
+
+
+def test_equivalence_wants_the_90_percent_interval_within_the_bounds() -> None:
+    found = mean(VALUES)
+    ninety = ttest_1samp(VALUES, 0).confidence_interval(0.9)
+    assert found.within(ninety.low - 0.001, ninety.high + 0.001).verdict == "supported"
+    assert found.within(ninety.low - 0.001, ninety.high - 0.001).verdict == "inconclusive"
+    assert found.within(ninety.low + 0.001, ninety.high + 0.001).verdict == "inconclusive"
+    assert found.within(5, 6).verdict == found.within(-6, -5).verdict == "contradicted"
+
+
+def test_the_smallest_effect_is_seen_with_a_power_of_80_percent() -> None:
+    random = np.random.default_rng(0)
+    for n in (3, 5):
+        effect = mean(np.arange(n)).smallest_effect
+        assert effect is not None
+        in_deviations = effect / np.arange(n).std(ddof=1)
+        seen = [mean(random.normal(in_deviations, 1, n)).above(0).verdict == "supported" for _ in range(2000)]
+        assert binomtest(sum(seen), 2000, 0.8).pvalue > 0.001
+
+
+def test_bootstrap_over_seeds_and_images_widens_where_either_varies() -> None:
+    random = np.random.default_rng(1)
+    images, seeds = random.normal(0, 1, (1, 400)), np.array([[0.0], [0.5], [1.0], [1.5]])
+    of_images, of_seeds, of_both = (
+        bootstrapped(values, 400) for values in (images + 0 * seeds, seeds + 0 * images, seeds + images)
+    )
+    width = [found.high - found.low for found in (of_images, of_seeds, of_both)]  # type: ignore[operator]
+    assert width[0] == pytest.approx(2 * 1.96 / 20, rel=0.2)
+    assert width[1] > 0.7
+    assert width[2] > width[1]
+    assert of_both.value == pytest.approx(float((seeds + images).mean()))
+
+
+def test_draws_give_percentiles_and_no_p_value_of_nothing() -> None:
+    draws = np.arange(1, 1001) / 1000
+    found = from_draws(0.5, draws, 10)
+    assert (found.low, found.high) == pytest.approx((0.026, 0.976), abs=1e-3)
+    assert found.above(0).p == pytest.approx(1 / 1001)
+    assert found.above(0.5).verdict == "inconclusive"
+    assert found.below(0.99).verdict == "supported"
+
+
+def test_a_spread_of_one_value_is_not_tested() -> None:
+    with pytest.raises(NotTested):
+        deviation((1.0,))
+    with pytest.raises(NotTested):
+        ratio_of_deviations((1.0, 2.0), (1.0,))
