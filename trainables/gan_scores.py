@@ -1,4 +1,4 @@
-"""How good and how varied a generator's images are, in features that learned the classes and in others that did not."""
+"""How good and how varied a generator's images are, in features that learned of classes and in others."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

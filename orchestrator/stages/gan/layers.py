@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from trainables.gan import Convolution, build
+from trainables.gan import Convolution, Discriminator, Generator, build
 from trainables.gan_settings import GanRecipe
 from trainables.images import IMAGE_SIZE
 
@@ -19,12 +19,11 @@ def gan_layer_table(settings: GanRecipe) -> list[dict[str, Any]]:
     The generator is given a vector, the discriminator an image; `output_shape` is what a layer makes of it.
     """
     generator, discriminator = build(settings, seed=0)
-    inputs = torch.zeros(1, settings.latent_dim), torch.zeros(1, 1, IMAGE_SIZE, IMAGE_SIZE)
-    named = {"generator": (generator, inputs[0]), "discriminator": (discriminator, inputs[1])}
-    return [row for name, (network, x) in named.items() for row in _rows(name, network, x)]
+    z, image = torch.zeros(1, settings.latent_dim), torch.zeros(1, 1, IMAGE_SIZE, IMAGE_SIZE)
+    return [*_rows("generator", generator, z), *_rows("discriminator", discriminator, image)]
 
 
-def _rows(name: str, network: nn.Module, x: torch.Tensor) -> list[dict[str, Any]]:
+def _rows(name: str, network: Generator | Discriminator, x: torch.Tensor) -> list[dict[str, Any]]:
     """Of one network, by a pass through it in evaluation mode."""
     rows: list[dict[str, Any]] = []
 

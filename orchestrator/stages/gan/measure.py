@@ -75,7 +75,7 @@ def vanished_epoch(epochs: Sequence[Mapping[str, float]]) -> int | None:
 
 
 def intervals(gans: pd.DataFrame) -> list[dict[str, Any]]:
-    """Of each arm, mean distance of each GAN over its seeds and of their difference by seed, with 95 % t intervals."""
+    """Of each arm the GANs' mean distances over seeds and that of their difference, with 95 % t intervals."""
     rows, floor = [], gans["floor_distance"].iloc[0]
     for arm, of_arm in gans.groupby("arm", observed=True, sort=False):
         distances = of_arm.pivot(index="seed", columns="loss", values="frechet_distance")

@@ -24,7 +24,7 @@ def reference_rows(extractor: Extractor, train: Images, test: Images, real: Vect
 
 
 def section_rows(train: Vectors, real: Vectors, seed: int) -> Iterator[dict[str, Any]]:
-    """Rows of gan_sections: six blocks of the training images in their order, and of random orders, beside the test's."""
+    """Rows of gan_sections: blocks of the training images, in their order and at random, beside the test's."""
     draws, in_order = np.random.default_rng(seed), np.arange(len(train.features))
     orders = [in_order, *(draws.permutation(in_order) for _ in range(NUM_PARTITIONS))]
     for partition, order in enumerate(orders):

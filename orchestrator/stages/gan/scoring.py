@@ -1,4 +1,4 @@
-"""What GANs are trained and scored with in the workers: a classifier, components, and their vectors of real images."""
+"""What GANs are trained and scored with in the workers: two extractors, and vectors of real images."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
