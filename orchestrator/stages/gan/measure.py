@@ -45,7 +45,7 @@ def measured(context: Context[Settings], records: Sequence[Record[ScoredGan]]) -
     which = [(record, _which(record)) for record in records]
     yield Table("gan_epochs", epoch_rows(Gan.schemas["gan_epochs"], which))
     yield Table("gan_intervals", intervals(to_arrow(Gan.schemas["gans"], rows, {}).to_pandas()))
-    of_arms = {record.config.arm: record.config.gan for record in reversed(records)}
+    of_arms = {record.config.arm: record.config.gan for record in records}
     yield Table("gan_layers", [{"arm": arm} | row for arm, gan in of_arms.items() for row in gan_layer_table(gan)])
     for (arm, loss), best in best_of(records, Gan.metric).items():
         yield model_file(f"generator_{arm}_{loss}", best, "trainables.gan.Generator", best.config.gan, Gan.metric)
