@@ -37,15 +37,6 @@ def passed(*shares: float) -> dict[str, pd.DataFrame]:
     return {"identity": table([{"noise_passed": share} for share in shares], latent_dim=784)}
 
 
-def gradient(size: float) -> dict[str, pd.DataFrame]:
-    """Of minimax's loss where d(g(z)) is .1 and d(x) is .9."""
-    return {"gan_epochs": table([{"loss": "minimax", "d_fake": 0.1, "d_real": 0.9, "g_logit_grad": size}])}
-
-
-def played(**states: str) -> dict[str, pd.DataFrame]:
-    return {"gans": table([{"loss": loss, "state": state} for loss, state in states.items()])}
-
-
 def pca_ratios(*ratios: tuple[int, float]) -> dict[str, pd.DataFrame]:
     """By latent size, of seeds 1, 2, ... each."""
     rows = [
@@ -59,13 +50,6 @@ def planes(**accuracies: float) -> dict[str, pd.DataFrame]:
     """Of 100 images."""
     rows = [{"method": method, "knn_accuracy": value} for method, value in accuracies.items()]
     return {"embeddings": table(rows, num_points=100, trustworthiness=0.95, continuity=0.5)}
-
-
-def losses(*rows: tuple[int, float, float]) -> dict[str, pd.DataFrame]:
-    """Of minimax: epoch, the discriminator's, the generator's; the other game has 3 and 9 after its second epoch."""
-    names = ("epoch", "d_loss", "g_loss")
-    told = [{"loss": "minimax"} | dict(zip(names, row, strict=True)) for row in rows]
-    return {"gan_epochs": table([*told, {"loss": "non_saturating", "epoch": 2, "d_loss": 3.0, "g_loss": 9.0}])}
 
 
 def gains(**ends: Sequence[tuple[float, float]]) -> dict[str, pd.DataFrame]:
@@ -129,12 +113,6 @@ def tuned(**same: Any) -> dict[str, pd.DataFrame]:
     return {"trials": table([{f"params_{name}": value for name in names} for value in (1, 2)]).assign(**same)}
 
 
-def tuning(distances: Sequence[float]) -> dict[str, pd.DataFrame]:
-    """Of both games alike."""
-    rows = [{"loss": loss, "val_frechet_distance": it} for loss in ("minimax", "non_saturating") for it in distances]
-    return {"gan_trials": table(rows, state="complete")}
-
-
 def plane(trustworthiness: float, continuity: float) -> dict[str, pd.DataFrame]:
     found = planes(autoencoder=0.7, pca=0.5)["embeddings"]
     return {"embeddings": found.assign(trustworthiness=[trustworthiness, 0.1], continuity=[continuity, 0.1])}
@@ -184,12 +162,6 @@ def mistakes(*counts: tuple[int, int, int]) -> dict[str, pd.DataFrame]:
     rows = [{"method": "pca", "label": label, "predicted": other, "count": number} for label, other, number in counts]
     rows.append({"method": "tsne", "label": 0, "predicted": 6, "count": 10})
     return {"embedding_confusion": table(rows)}
-
-
-def games(*seconds: float, state: str = "complete", **columns: Any) -> dict[str, pd.DataFrame]:
-    rows = [{"seed": seed, "seconds": value} for seed, value in enumerate(seconds)]
-    same = {"loss": "non_saturating", "num_workers": 2, "epochs": 10, "frechet_distance": 1.0}
-    return {"gans": table(rows, state=state, **same).assign(**columns)}
 
 
 def zeroed_levels(*levels: float) -> dict[str, pd.DataFrame]:

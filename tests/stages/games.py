@@ -19,6 +19,7 @@ from trainables.classifier_settings import ClassifierSettings
 from trainables.fashion_mnist import FashionMnist
 
 NUM_TRAIN, NUM_TEST = 240, 8
+NO_SEARCH = {"search": {"on": False}}
 
 
 class KnownClassifier(Classify):

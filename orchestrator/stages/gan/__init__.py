@@ -1,7 +1,8 @@
 """gan: the paper's two GANs, as it plays them and as they are best played, under Ray Train's DDP (its second half).
 
 Reads classify's classifier of raw images, and gan_search's trials where the GANs were tuned. Writes the tables gans,
-gan_epochs and gan_intervals, figures, and of each arm and loss the best generator.
+gan_epochs, gan_intervals, gan_references, gan_sections and gan_layers, figures, and of each arm and loss the best
+generator.
 
 The arm `paper` is the author's recipe with narrower networks and fewer epochs; the arm `tuned` gives each loss what a
 search found for it. Minimax is minimax here, which in the author's code it is not. Generators learn from the first
@@ -19,7 +20,8 @@ from orchestrator.engine.settings import Section
 from orchestrator.engine.stage import Context, Model, Picture, Stage, Table, Tables, Worker
 from orchestrator.engine.tables import EPOCH, EPOCHS, ERROR, SECONDS, SEED, STATE, schema
 from orchestrator.stages.columns import ARM, CLASS_ENTROPY, GAN_MEANS, LOSS, boolean, category, integer, real, text
-from orchestrator.stages.gan.recipes import RECIPE, Arm, Tuned, deviations
+from orchestrator.stages.gan.recipes import RECIPE, Arm, Tuned
+from orchestrator.stages.gan.score_columns import LAYERS, REFERENCES, SCORES, SECTIONS
 from orchestrator.stages.gan.settings import Settings
 from orchestrator.stages.sections import Data
 from trainables.classifier_settings import ClassifierSettings
@@ -64,9 +66,7 @@ class Gan(Stage[Settings, ScoredGan]):
             *RECIPE,
             integer("vanished_epoch", "first epoch with g_weight_grad below 1 % of its start; missing where none is"),
             real("val_frechet_distance", "distance from the held-out training images, after the last epoch"),
-            real("frechet_distance", "of as many generated images as there are test images from these"),
-            real("precision", "share of generated images that lie among the real ones"),
-            real("recall", "share of real images that lie among the generated ones"),
+            *SCORES,
             CLASS_ENTROPY,
             integer("num_classes", "classes that any generated image is taken for"),
             boolean("collapsed", "whether class_entropy is below the logarithm of 5, or recall below 0.01"),
@@ -99,8 +99,11 @@ class Gan(Stage[Settings, ScoredGan]):
             real("high", "upper end of it"),
             real("floor_ratio", "frechet_distance over that of as many training images"),
         ),
+        "gan_references": REFERENCES,
+        "gan_sections": SECTIONS,
+        "gan_layers": LAYERS,
     }
-    shown = ("gan_intervals", "gans")
+    shown = ("gan_intervals", "gans", "gan_references")
 
     def needs(self, own: Settings) -> tuple[str, ...]:
         return ("classify", "gan_search") if own.search.on else ("classify",)
@@ -154,24 +157,9 @@ class Gan(Stage[Settings, ScoredGan]):
         return pictures(context, tables)
 
     def findings(self, tables: Tables) -> Iterator[str]:
-        import pandas as pd
+        from orchestrator.stages.gan.findings import sentences
 
-        table = tables["gans"].dropna(subset=["frechet_distance"])
-        for row in tables["gan_intervals"].dropna(subset=["frechet_distance"]).to_dict("records"):
-            arm, loss, distance = row["arm"], row["loss"], f"{row['frechet_distance']:.2f}"
-            if pd.notna(row["low"]):
-                distance += f" (95 % t interval {row['low']:.2f} to {row['high']:.2f})"
-            if loss == "difference":
-                yield f"{arm}: minimax less non-saturating, seed by seed: {distance}."
-                continue
-            rows = table[(table["arm"] == arm) & (table["loss"] == loss)]
-            yield (
-                f"{arm}, {loss.replace('_', '-')}, {len(rows)} seed(s): Frechet distance {distance}, "
-                f"{row['floor_ratio']:.1f} times the floor of {rows['floor_distance'].iloc[0]:.2f}; precision "
-                f"{rows['precision'].mean():.2f}, recall {rows['recall'].mean():.2f}; "
-                f"{int(rows['collapsed'].sum())} collapsed."
-            )
-        yield from deviations(table)
+        return sentences(tables)
 
 
 def best_of(records: Collection[Record[ScoredGan]], metric: str) -> dict[tuple[Arm, Loss], Record[ScoredGan]]:
