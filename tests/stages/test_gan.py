@@ -21,7 +21,7 @@ from orchestrator.engine.study import Suggested
 from orchestrator.paper import suite
 from orchestrator.stages.gan import Gan, ScoredGan
 from orchestrator.stages.gan.measure import intervals
-from orchestrator.stages.gan.recipes import told
+from orchestrator.stages.gan.recipes import deviations, told
 from orchestrator.stages.gan_inception import Inception
 from orchestrator.stages.gan_search import Tuning
 from tests.stages.games import NUM_TEST, NUM_TRAIN, book, book_with_a_classifier, images
@@ -193,25 +193,26 @@ def test_intervals_are_student_s_and_the_difference_is_paired_by_seed() -> None:
     assert [row["num_seeds"] for row in found] == [3, 3, 3]
 
 
-def test_findings_tell_intervals_and_the_paired_difference() -> None:
-    games = gans(
-        *((loss, seed, 1.0 * seed + (9.5 + seed / 4) * (loss == "minimax")) for loss in LOSSES for seed in (1, 2, 3))
+def test_findings_tell_what_is_other_than_in_the_author_s_code() -> None:
+    recipe = told(GanSettings(loss="minimax", **AUTHOR.model_dump()))
+    games = pd.DataFrame([recipe | {"arm": arm, "epochs": 30} for arm in ("paper", "tuned")])
+    other = games.assign(r1_penalty=[0.0, 0.2], ema_decay=[None, 0.5], generator_filters="8-8-8")
+    paper, tuned = deviations(other)
+    assert paper == (
+        "The arm paper, minimax, differs from the author's code in generator_filters 8-8-8 (his 512-256-128)."
     )
-    recipe = told(GanSettings(loss="minimax", **AUTHOR.model_dump())) | {"r1_penalty": 0.2, "epochs": 10}
-    del recipe["loss"]
-    tables = {"gans": games.assign(precision=0.7, recall=0.4, collapsed=False, **recipe)}
-    tables["gan_intervals"] = pd.DataFrame(intervals(games))
-    minimax, _, difference, *others = Gan().findings(tables)
-    expected = "The arm paper, {}, differs from the author's code in r1_penalty 0.2 (his 0.0), epochs 10 (his 30)."
-    assert others == [expected.format("minimax"), expected.format("non-saturating")]
-    as_his = tables | {"gans": tables["gans"].assign(r1_penalty=0.0, epochs=30)}
-    *_, last = Gan().findings(as_his)
-    assert last == "The arm paper, non-saturating, is the author's code's."
-    assert "3 seed(s): Frechet distance 12.00 (95 % t interval 8.89 to 15.11), 24.0 times the floor" in minimax
-    assert difference.endswith("seed by seed: 10.00 (95 % t interval 9.38 to 10.62).")
+    assert tuned.endswith("8-8-8 (his 512-256-128), r1_penalty 0.2 (his 0.0), ema_decay 0.5 (his none).")
+    assert list(deviations(games)) == [
+        f"The arm {arm}, minimax, is the author's code's." for arm in ("paper", "tuned")
+    ]
+
+
+def test_distances_in_inception_s_features_are_told_of_by_arm_and_loss() -> None:
+    games = gans(("minimax", 1, 1.5), ("minimax", 2, 2.5), ("non_saturating", 1, 9.0))
     scored = games.rename(columns={"frechet_distance": "inception_fid"}).assign(features="c0ffee", floor_fid=1.5)
-    *_, inception = Inception().findings({"gan_inception": scored})
-    assert "weights c0ffee): FID 2.00, the floor 1.50" in inception
+    first, _ = Inception().findings({"gan_inception": scored})
+    assert first.startswith("paper, minimax, in the features")
+    assert "weights c0ffee): FID 2.00, the floor 1.50" in first
 
 
 def test_one_seed_has_no_interval_and_a_failed_game_no_distance() -> None:

@@ -21,7 +21,8 @@ NUM_IMAGES, BATCH, STEPS, SEED = 42, 4, 10, 3
 IMAGES = np.random.default_rng(0).integers(0, 256, (NUM_IMAGES, 28, 28), dtype=np.uint8)
 USUAL: dict[str, Any] = {
     "generator_filters": (4, 4, 4), "discriminator_filters": (4, 4, 4), "latent_dim": 3, "batch_size": BATCH,
-    "epochs": 2, "learning_rate": 0.003, "beta1": 0.3, "beta2": 0.9, "r1_penalty": 0.4, "ema_decay": 0.9, "schedule": "cosine",
+    "epochs": 2, "learning_rate": 0.003, "beta1": 0.3, "beta2": 0.9, "r1_penalty": 0.4, "ema_decay": 0.9,
+    "schedule": "cosine",
 }  # fmt: skip
 NAMES = ("d_loss", "g_loss", "d_real", "d_fake", "g_logit_grad", "g_weight_grad")
 

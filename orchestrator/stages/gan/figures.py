@@ -42,7 +42,8 @@ def _by_epoch(
         if floor is not None:
             panel.axhline(floor, color="0.3", linestyle="--", label="training images (the floor)")
         describe(panel, counts=True, xlabel="epoch", title=title.format(arm), yscale="log")
-        panel.legend(title="bands: range over seeds")
+        if panel.get_legend_handles_labels()[0]:
+            panel.legend(title="bands: range over seeds")
     axes[0].set_ylabel(ylabel)
 
 
