@@ -136,14 +136,8 @@ def scored(precision: float, others: float) -> dict[str, float]:
 
 
 GAMES = [
-    {
-        "arm": arm,
-        "loss": loss,
-        "frechet_distance": distance,
-        "frechet_distance_pixels": pixels,
-        "collapsed": collapsed,
-    }
-    | scored(distance / 10, 0.5)
+    {"arm": arm, "loss": loss, "frechet_distance": distance, "frechet_distance_pixels": pixels}
+    | {"collapsed": collapsed, **scored(distance / 10, 0.5)}
     for arm, loss, distance, pixels, collapsed in (
         ("paper", "minimax", 4.0, 1.0, True),
         ("paper", "minimax", 8.0, 2.0, True),
@@ -166,9 +160,10 @@ def of_games(rows: list[dict[str, Any]]) -> dict[str, pd.DataFrame]:
     recipe = told(GanSettings(loss="minimax", **AUTHOR.model_dump())) | {"epochs": AUTHOR.epochs}
     del recipe["loss"]
     references = [{"images": "train"} | scored(0.84, 0.9), {"images": "grey_noise"} | scored(1.0, 0.0)]
+    shown = [row for row in intervals if len(rows) == len(GAMES) or row[:2] == ("paper", "minimax")]
     return {
         "gans": table(rows, floor_distance=2.0, **recipe),
-        "gan_intervals": pd.DataFrame(intervals, columns=names),
+        "gan_intervals": pd.DataFrame(shown, columns=names),
         "gan_references": table(references),
     }
 
@@ -176,8 +171,8 @@ def of_games(rows: list[dict[str, Any]]) -> dict[str, pd.DataFrame]:
 def test_games_tell_their_distance_beside_the_floor_and_how_many_of_their_own_have_collapsed() -> None:
     found = list(Gan().findings(of_games(GAMES)))
     assert found[:4] == [
-        "paper, minimax, 2 seed(s): Frechet distance 6.00 (95 % t interval 1.00 to 11.00), 3.0 times the floor of 2.00; "
-        "2 collapsed.",
+        "paper, minimax, 2 seed(s): Frechet distance 6.00 (95 % t interval 1.00 to 11.00), 3.0 times the floor of "
+        "2.00; 2 collapsed.",
         "paper, non-saturating, 1 seed(s): Frechet distance 3.00, 1.5 times the floor of 2.00; 0 collapsed.",
         "paper: minimax less non-saturating, seed by seed: 1.00.",
         "tuned, minimax, 1 seed(s): Frechet distance 9.00, 4.5 times the floor of 2.00; 0 collapsed.",
@@ -189,8 +184,8 @@ def test_precision_is_never_told_without_what_training_images_and_grey_noise_hav
     found = list(Gan().findings(of_games(GAMES)))
     of_each = "0.50 (paper minimax), 0.50 (paper non-saturating), 0.50 (tuned minimax), 0.90 (training images), 0.00 "
     assert found[4] == (
-        "Beside what training images and grey noise have: precision 0.60 (paper minimax), 0.30 (paper non-saturating), "
-        f"0.90 (tuned minimax), 0.84 (training images), 1.00 (grey noise); recall {of_each}(grey noise); "
+        "Beside what training images and grey noise have: precision 0.60 (paper minimax), 0.30 (paper "
+        f"non-saturating), 0.90 (tuned minimax), 0.84 (training images), 1.00 (grey noise); recall {of_each}(grey noise); "
         f"density {of_each}(grey noise); coverage {of_each}(grey noise); two-sample accuracy {of_each}(grey noise)."
     )
     assert not any("precision" in line for line in found[:4] + found[5:])
