@@ -185,7 +185,8 @@ def test_precision_is_never_told_without_what_training_images_and_grey_noise_hav
     of_each = "0.50 (paper minimax), 0.50 (paper non-saturating), 0.50 (tuned minimax), 0.90 (training images), 0.00 "
     assert found[4] == (
         "Beside what training images and grey noise have: precision 0.60 (paper minimax), 0.30 (paper "
-        f"non-saturating), 0.90 (tuned minimax), 0.84 (training images), 1.00 (grey noise); recall {of_each}(grey noise); "
+        f"non-saturating), 0.90 (tuned minimax), 0.84 (training images), 1.00 (grey noise); recall {of_each}"
+        "(grey noise); "
         f"density {of_each}(grey noise); coverage {of_each}(grey noise); two-sample accuracy {of_each}(grey noise)."
     )
     assert not any("precision" in line for line in found[:4] + found[5:])
