@@ -1,6 +1,7 @@
 """The paper's generator and discriminator, and the losses of its two GANs (Introduction, Methods)."""
 
 from collections.abc import Callable
+from functools import partial
 from math import gcd
 
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm
 
+from trainables.batch_norm import BatchNorm, held_statistics
 from trainables.gan_settings import GanRecipe, Loss
 
 Convolution = nn.Conv2d | nn.ConvTranspose2d
@@ -27,12 +29,12 @@ class Generator(nn.Module):
         f1, f2, f3 = settings.generator_filters
         paper = settings.architecture == "paper"
         first, further = ((3, 2, 0), (3, 2, 0)) if paper else ((7, 1, 0), (4, 2, 1))  # kernel, stride, padding
-        norm = nn.BatchNorm2d if paper else _group_norm
+        norm, up = BatchNorm if paper else _group_norm, partial(nn.ConvTranspose2d, bias=not paper)
         self.layers = nn.Sequential(
-            *_block(nn.ConvTranspose2d(settings.latent_dim, f1, *first), nn.ReLU(), norm),
-            *_block(nn.ConvTranspose2d(f1, f2, *further), nn.ReLU(), norm),
-            *_block(nn.ConvTranspose2d(f2, f3, *further), nn.ReLU(), norm),
-            nn.ConvTranspose2d(f3, 1, 3, 2, padding=2, output_padding=1) if paper else nn.Conv2d(f3, 1, 3, padding=1),
+            *_block(up(settings.latent_dim, f1, *first), nn.ReLU(), norm),
+            *_block(up(f1, f2, *further), nn.ReLU(), norm),
+            *_block(up(f2, f3, *further), nn.ReLU(), norm),
+            up(f3, 1, 3, 2, padding=2, output_padding=1) if paper else nn.Conv2d(f3, 1, 3, padding=1),
             nn.Tanh(),
         )
         self.apply(_normal_weights)
@@ -56,12 +58,12 @@ class Discriminator(nn.Module):
         super().__init__()
         f1, f2, f3 = settings.discriminator_filters
         paper = settings.architecture == "paper"
-        norms = [nn.BatchNorm2d] if paper else []
+        norms, down = [BatchNorm] if paper else [], partial(nn.Conv2d, bias=not paper)
         self.layers = nn.Sequential(
-            *_block(nn.Conv2d(1, f1, 4, stride=2, padding=1), nn.LeakyReLU(0.2)),
-            *_block(nn.Conv2d(f1, f2, 4, stride=2, padding=1), nn.LeakyReLU(0.2), *norms),
-            *_block(nn.Conv2d(f2, f3, 4 if paper else 3, stride=2, padding=1), nn.LeakyReLU(0.2), *norms),
-            nn.Conv2d(f3, 1, 4, stride=2, padding=1) if paper else nn.Conv2d(f3, 1, 4),
+            *_block(down(1, f1, 4, 2, 1), nn.LeakyReLU(0.2)),
+            *_block(down(f1, f2, 4, 2, 1), nn.LeakyReLU(0.2), *norms),
+            *_block(down(f2, f3, 4 if paper else 3, 2, 1), nn.LeakyReLU(0.2), *norms),
+            down(f3, 1, 4, 2, 1) if paper else down(f3, 1, 4),
         )
         self.apply(_normal_weights)
         for layer in self.layers:
@@ -113,12 +115,14 @@ def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
 def r1_penalty(discriminator: nn.Module, images: Tensor) -> Tensor:
     """Squared norm of the logit's gradient in real images, mean over them; to be added to the discriminator's loss.
 
-    From images of shape (batch, 1, 28, 28) to a scalar that can be differentiated once more.
+    From images of shape (batch, 1, 28, 28) to a scalar that can be differentiated once more. Batch norm's mean and
+    variance count as constants: else a logit would depend on every image, and this would be no mean over images.
 
     Source: Mescheder et al. 2018, R1.
     """
     images = images.detach().requires_grad_(True)
-    (gradient,) = torch.autograd.grad(discriminator(images).sum(), images, create_graph=True)
+    with held_statistics(discriminator):
+        (gradient,) = torch.autograd.grad(discriminator(images).sum(), images, create_graph=True)
     return gradient.square().sum((1, 2, 3)).mean()
 
 

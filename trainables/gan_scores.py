@@ -1,4 +1,4 @@
-"""How good and how varied a generator's images are, in the features of a classifier of real ones."""
+"""How good and how varied a generator's images are, in features that learned of classes and in others."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,15 +11,77 @@ from torch import Tensor, nn
 
 from trainables.classifier import NUM_CLASSES, Classifier, prepared
 from trainables.gan_training import generate
+from trainables.images import as_rows
 from trainables.loop import evaluated
 
 NEIGHBOURHOOD = 3
 """k of precision and recall, as Kynkaanniemi et al. 2019 have it."""
+DENSITY_NEIGHBOURHOOD = 5
+"""k of density and coverage, as Naeem et al. 2020 have it."""
+NUM_COMPONENTS = 64
+"""Principal components of the pixels that the second features are."""
+SUBSETS, SUBSET_SIZE = 100, 1000
+"""Of the kernel distance: how many subsets of each set of images it is the mean over, and of how many images."""
+AT_ONCE = 1000
+"""Vectors whose distances from all others are taken at a time."""
+SCORES = (
+    "frechet_distance",
+    "frechet_distance_pixels",
+    "kernel_distance",
+    "precision",
+    "recall",
+    "density",
+    "coverage",
+    "two_sample_accuracy",
+)
+"""Names of all that `scores` gives."""
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """What two extractors make of the same n images."""
+
+    features: Tensor
+    """Of the classifier, which learned what tells classes apart: shape (n, width)."""
+    pixels: Tensor
+    """Coordinates along the principal components of pixels, which know no labels: shape (n, NUM_COMPONENTS)."""
+
+    def __getitem__(self, which: slice | Tensor) -> "Vectors":
+        return Vectors(self.features[which], self.pixels[which])
+
+
+@dataclass(frozen=True)
+class Extractor:
+    """A classifier of real images, and principal components of their pixels.
+
+    The classifier's features leave out what does not tell one class from another; the components, which are found
+    without labels and need no training, keep what most of the pixels' variance is in. An order of generators that is
+    the same in both is no whim of one extractor.
+    """
+
+    classifier: Classifier
+    components: Tensor
+    """Shape (784, NUM_COMPONENTS), orthonormal columns."""
+
+    def __call__(self, images: Tensor) -> Vectors:
+        """Of uint8 images of shape (n, 28, 28); on the classifier's device."""
+        device = self.components.device
+        parts = images.split(AT_ONCE)
+        pixels = torch.cat([as_rows(part.to(device)) @ self.components for part in parts])
+        return Vectors(features(self.classifier, images), pixels)
 
 
 def features(classifier: Classifier, images: Tensor) -> Tensor:
     """Feature vectors, shape (n, width), of uint8 images of shape (n, 28, 28); on the classifier's device."""
     return evaluated(classifier, lambda part: classifier.features(prepared(part)), images)
+
+
+def scores(generated: Vectors, real: Vectors) -> dict[str, float]:
+    """All scores of some images beside real ones: see the functions that measure them."""
+    values = frechet_distance(generated.features, real.features), frechet_distance(generated.pixels, real.pixels)
+    neighbours = neighbour_scores(generated.features, real.features)
+    kernel = kernel_distance(generated.features, real.features)
+    return dict(zip(SCORES, (*values, kernel, *neighbours), strict=True))
 
 
 def frechet_distance(generated: Tensor, real: Tensor) -> float:
@@ -46,19 +108,62 @@ def gaussian_distance(one: Mapping[str, NDArray[Any]], other: Mapping[str, NDArr
     return float(fid_statistics_to_metric(one, other, False)[KEY_METRIC_FID])
 
 
-def precision_recall(generated: Tensor, real: Tensor) -> tuple[float, float]:
-    """Share of generated images that lie among the real ones, and of real ones that lie among the generated.
+def kernel_distance(generated: Tensor, real: Tensor) -> float:
+    """Squared maximum mean discrepancy of two sets of feature vectors, each of shape (n, width): KID.
 
-    Where an image lies is told by its feature vector: both sets have shape (n, width), each with an n of its own.
+    The kernel is (x . y / width + 1)^3; mean of the unbiased estimates of SUBSETS random subsets, the same in every
+    call; it is 0 on average, and may fall below, where both sets are of one distribution.
 
-    Source: Kynkaanniemi et al. 2019; torch-fidelity computes it.
+    Source: Binkowski et al. 2018; torch-fidelity computes it.
     """
-    from torch_fidelity.metric_prc import KEY_METRIC_PRECISION, KEY_METRIC_RECALL, prc_features_to_metric
+    from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, kid_features_to_metric
 
-    shares = prc_features_to_metric(
-        generated, real, prc_neighborhood=NEIGHBOURHOOD, prc_batch_size=2000, save_cpu_ram=False, verbose=False
+    size = min(SUBSET_SIZE, len(generated), len(real))
+    found = kid_features_to_metric(
+        generated, real, kid_subsets=SUBSETS, kid_subset_size=size, rng_seed=0, verbose=False
     )
-    return float(shares[KEY_METRIC_PRECISION]), float(shares[KEY_METRIC_RECALL])
+    return float(found[KEY_METRIC_KID_MEAN])
+
+
+def neighbour_scores(generated: Tensor, real: Tensor) -> tuple[float, float, float, float, float]:
+    """Precision, recall, density, coverage and two-sample accuracy of vectors of shapes (n, width) and (m, width).
+
+    A vector's ball reaches to its kth nearest neighbour in its own set. Precision: share of generated vectors in any
+    real one's ball. Recall: share of real ones in any generated one's. Density: number of real balls that a generated
+    vector is in, over k, mean; may exceed 1. Coverage: share of real balls that any generated vector is in. The
+    accuracy is that with which the nearest neighbour among all others tells which set a vector is of, mean of both
+    sets' shares: 1/2 where it cannot be told, 1 where they lie apart.
+
+    Precision looks at no more than where single images fall: noise of one grey may have 1 where a few lie far apart.
+
+    Source: Kynkaanniemi et al. 2019 (precision, recall); Naeem et al. 2020 (density, coverage); Lopez-Paz and Oquab
+    2017 (the accuracy, leaving one out).
+    """
+    of_generated, of_real = _own_neighbours(generated), _own_neighbours(real)
+    to_real = torch.empty_like(of_generated[0])
+    precise, density = torch.empty_like(to_real), torch.empty_like(to_real)
+    to_generated = torch.full_like(of_real[0], torch.inf)
+    recalled = torch.zeros_like(to_generated, dtype=torch.bool)
+    for start in range(0, len(generated), AT_ONCE):
+        part = slice(start, start + AT_ONCE)
+        distances = torch.cdist(generated[part], real)
+        to_real[part] = distances.amin(1)
+        to_generated = to_generated.minimum(distances.amin(0))
+        precise[part] = (distances <= of_real[1]).any(1).float()
+        recalled |= (distances <= of_generated[1][part, None]).any(0)
+        density[part] = (distances < of_real[2]).float().sum(1) / DENSITY_NEIGHBOURHOOD
+    shares = precise, recalled, density, to_generated < of_real[2]
+    told = [(of_generated[0] < to_real).double().mean(), (of_real[0] < to_generated).double().mean()]
+    precision, recall, mean_density, coverage = (float(share.double().mean()) for share in shares)
+    return precision, recall, mean_density, coverage, float(sum(told) / 2)
+
+
+def _own_neighbours(vectors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Distances, each of shape (n,), to the nearest, the 3rd and the 5th nearest of the other vectors of a set."""
+    count = DENSITY_NEIGHBOURHOOD + 1  # a vector's nearest is itself
+    found = [torch.cdist(part, vectors).topk(count, largest=False).values for part in vectors.split(AT_ONCE)]
+    nearest = torch.cat(found)
+    return nearest[:, 1], nearest[:, NEIGHBOURHOOD], nearest[:, DENSITY_NEIGHBOURHOOD]
 
 
 def class_entropy(counts: NDArray[np.integer[Any]]) -> float:
@@ -69,30 +174,35 @@ def class_entropy(counts: NDArray[np.integer[Any]]) -> float:
 
 @dataclass(frozen=True)
 class Scores:
-    """Scores a generator by its images of fixed random vectors."""
+    """Scores a generator by its images of fixed random vectors: by validation images after every epoch, at the end by
+    test images too."""
 
-    classifier: Classifier
-    real_features: Tensor
-    """Feature vectors of real images, shape (n, width)."""
+    extractor: Extractor
+    val: Tensor
+    """Feature vectors of the classifier of validation images, shape (n, width)."""
+    test: Vectors | None
+    """Of test images; None where these are not looked at."""
     z: Tensor
-    """Random vectors that the scored images are made from, shape (m, latent_dim)."""
-    last_epoch: int | None
-    """Number of the epoch after which precision and recall are measured too, which take longest; None for never."""
+    """Random vectors, shape (m, latent_dim), no fewer than there are validation or test images."""
+    last_epoch: int
+    """Number of the epoch after which the test images are looked at."""
 
     def __call__(self, generator: nn.Module, number: int) -> dict[str, float]:
-        """frechet_distance, class_entropy and num_classes (which any image is taken for), precision and recall.
+        """val_frechet_distance, class_entropy and num_classes (which any image is taken for), at the end all SCORES.
 
-        `generator` gives images of random vectors; `number` is that of the epoch that it comes from.
+        `generator` gives images of random vectors; `number` is that of the epoch that it comes from. As many images
+        are scored as there are real ones to be held against.
         """
-        generated = features(self.classifier, generate(generator, self.z))
+        images = generate(generator, self.z)
+        generated = features(self.extractor.classifier, images)
         with torch.inference_mode():
-            guesses = self.classifier.head(generated).argmax(1).cpu().numpy()
+            guesses = self.extractor.classifier.head(generated).argmax(1).cpu().numpy()
         counts = np.bincount(guesses, minlength=NUM_CLASSES)
-        scores = {
-            "frechet_distance": frechet_distance(generated, self.real_features),
+        found = {
+            "val_frechet_distance": frechet_distance(generated[: len(self.val)], self.val),
             "class_entropy": class_entropy(counts),
             "num_classes": float(np.count_nonzero(counts)),
         }
-        if number == self.last_epoch:
-            scores["precision"], scores["recall"] = precision_recall(generated, self.real_features)
-        return scores
+        if self.test is not None and number == self.last_epoch:
+            found |= scores(self.extractor(images[: len(self.test.features)]), self.test)
+        return found

@@ -19,6 +19,8 @@ from trainables.optimizers import Descent
 PENALTY_EVERY = 8
 """Steps from one penalised step of the discriminator to the next, whose penalty counts for all of them: Karras et al.
 2020 found the same results for less work."""
+START_STEPS = 50
+"""First steps of a training, whose mean is what its generator's gradient starts from."""
 
 
 def scaled(images: Tensor) -> Tensor:
@@ -46,8 +48,9 @@ class Gan:
         generator, discriminator = (network.to(device) for network in build(settings, seed=seed))
         self.settings, self.generator, self.discriminator = settings, generator, discriminator
         self.networks: dict[str, nn.Module] = {"generator": generator, "discriminator": discriminator}
+        betas = (settings.beta1, settings.beta2)
         self.descents = {
-            name: Descent("adam", network, settings.learning_rate, settings.schedule, betas=(settings.beta1, 0.999))
+            name: Descent("adam", network, settings.learning_rate, settings.schedule, betas=betas)
             for name, network in self.networks.items()
         }
         self.averaged: AveragedModel | None = None
@@ -80,7 +83,8 @@ class Gan:
     def step_generator(self, z: Tensor) -> Tensor:
         """Move the generator, and its average after it, on random vectors, shape (batch, latent_dim).
 
-        Gives its loss, and the mean size of the gradient of each image's loss in its logit: shape (2,).
+        Gives its loss, the mean size of the gradient of each image's loss in its logit, and the norm of the loss's
+        gradient in all weights: shape (3,).
         """
         self.discriminator.requires_grad_(False)
         logits = self.discriminator(self.own_generator(z))
@@ -90,7 +94,7 @@ class Gan:
         if self.averaged is not None:
             self.averaged.update_parameters(self.generator)
         assert logits.grad is not None
-        return torch.stack([loss.detach(), logits.grad.abs().sum()])
+        return torch.stack([loss.detach(), logits.grad.abs().sum(), gradient_norm(self.generator)])
 
     def state(self, number: int) -> State:
         """What `load` takes, after the epoch with this number; the scored generator's weights are its `model`."""
@@ -107,6 +111,12 @@ class Gan:
             network.load_state_dict(state[name])
         for name, descent in self.descents.items():
             descent.optimizer.load_state_dict(state["optimizers"][name])
+
+
+def gradient_norm(network: nn.Module) -> Tensor:
+    """L2 norm of the gradient in all weights of a network that has one: a scalar."""
+    gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
+    return torch.nn.utils.get_total_norm(gradients)
 
 
 def train_gan(
@@ -127,10 +137,12 @@ def train_gan(
 
     Metrics of an epoch, means over its steps: d_loss, g_loss, d_real = d(x) and d_fake = d(g(z)) as the
     discriminator's step sees them, g_logit_grad, the mean size of the gradient of the generator's loss in each logit
-    (d for minimax, 1 - d for non-saturating), and what `measure` adds.
+    (d for minimax, 1 - d for non-saturating), g_weight_grad, the norm of its gradient in the generator's weights, and
+    what `measure` adds. The first epoch has g_weight_grad_start too: the mean over its first steps.
 
-    Workers share each batch: together they draw what one alone would draw. Every worker goes through the same
-    epochs, and all of them must be asked for the next one.
+    Workers share each batch: together they draw what one alone would draw, and batch norm sees the whole batch, so
+    that their number changes nothing but rounding. Every worker goes through the same epochs, and all of them must
+    be asked for the next one.
 
     Args, beside every training's (`trainables.epoch`):
         images: uint8, shape (n, 28, 28), real ones.
@@ -169,7 +181,7 @@ def _train_epoch(gan: Gan, images: Tensor, number: int, *, seed: int, rank: int,
     settings, num_steps = gan.settings, len(images) // gan.settings.batch_size
     batches = shuffled(torch.arange(len(images), device=images.device), settings.batch_size, seed, number)[:num_steps]
     draws = random_numbers(seed, number, 1)
-    total = torch.zeros(5, dtype=torch.float64, device=images.device)
+    steps = []
     gan.generator.train()
     gan.discriminator.train()
     for position, batch in enumerate(batches):
@@ -179,12 +191,17 @@ def _train_epoch(gan: Gan, images: Tensor, number: int, *, seed: int, rank: int,
         for_discriminator, for_generator = both[:, rank::world_size]
         real = scaled(images.index_select(0, batch[rank::world_size]))
         penalised = settings.r1_penalty > 0 and position % PENALTY_EVERY == 0
-        total[:3] += gan.step_discriminator(real, for_discriminator, penalised=penalised)
-        total[3:] += gan.step_generator(for_generator)
+        of_discriminator = gan.step_discriminator(real, for_discriminator, penalised=penalised)
+        steps.append(torch.cat([of_discriminator, gan.step_generator(for_generator)]))
+    told = torch.stack(steps).double()
     if world_size > 1:
-        distributed.all_reduce(total)
-    names = ("d_loss", "d_real", "d_fake", "g_loss", "g_logit_grad")
-    return dict(zip(names, (total / (num_steps * world_size)).tolist(), strict=True))
+        distributed.all_reduce(told)
+        told /= world_size
+    names = ("d_loss", "d_real", "d_fake", "g_loss", "g_logit_grad", "g_weight_grad")
+    metrics = dict(zip(names, told.mean(0).tolist(), strict=True))
+    if number == 1:
+        metrics["g_weight_grad_start"] = told[:START_STEPS, -1].mean().item()
+    return metrics
 
 
 def generate(generator: nn.Module, z: Tensor) -> Tensor:

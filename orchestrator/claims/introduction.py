@@ -4,12 +4,10 @@ import pandas as pd
 
 from orchestrator.claims.claim import (
     Answer,
-    Interval,
     NotTested,
     claim,
     mean,
     rows,
-    spread,
 )
 from orchestrator.claims.pairs import difference_in_accuracy
 
@@ -82,52 +80,3 @@ def tsne_keeps_classes_apart_better(embedding_predictions: pd.DataFrame) -> Answ
     test = margin.above(0)
     reason = "Supported where its plane keeps the classes apart better than the autoencoder's, on the same images."
     return Answer(test.verdict, reason, margin, test=test)
-
-
-@claim(11, "The games' payoff is (3), which the discriminator maximises (equations 2 and 3).")
-def payoff_of_minimax_after_last_epoch(gan_epochs: pd.DataFrame) -> Answer:
-    """(3) after the last epoch, minimax; 1.386 where d is 1/2"""
-    last = gan_epochs[gan_epochs["epoch"] == gan_epochs["epoch"].max()]
-    return Answer(
-        "partly",
-        "The game is (2); but (3) as it is printed is what the discriminator minimises, and the generator maximises "
-        "its second term: its sign is the other way round. A better discriminator has less of it.",
-        mean(rows(last, "game of minimax", loss="minimax")["d_loss"]),
-    )
-
-
-@claim(12, "Minimax's gradient quickly diverges away from d = 1/2.")
-def minimax_gradient_away_from_one_half(gan_epochs: pd.DataFrame) -> Answer:
-    """size of the gradient of the generator's loss in the logit, less d(g(z))"""
-    minimax = rows(gan_epochs, "game of minimax", loss="minimax")
-    excess, least = spread(minimax["g_logit_grad"] - minimax["d_fake"]), minimax["d_fake"].min()
-    return Answer(
-        "partly" if excess.is_within(-0.1, 0.1) else "inconclusive",
-        "There is such an issue, but the gradient vanishes and does not diverge: it is d itself, 1/2 at 1/2 and "
-        f"nothing at 0. In this run d(g(z)) went down to {least:.2g}. The ends are the range over epochs.",
-        excess,
-    )
-
-
-@claim(13, "The non-saturating loss mends minimax's gradient.")
-def non_saturating_images_are_closer(gan_intervals: pd.DataFrame) -> Answer:
-    """Frechet distance of minimax less that of non-saturating, mean over seeds"""
-    row = rows(gan_intervals, "game of each kind", loss="difference").iloc[0]
-    if not row["num_seeds"]:
-        raise NotTested("seed with both games played to the end")
-    ends = () if row["num_seeds"] < 2 else (float(row["low"]), float(row["high"]))
-    farther = Interval(float(row["frechet_distance"]), *ends)
-    return Answer(
-        farther.is_above(0),
-        f"{row['num_seeds']} seed(s). Minimax is minimax here; in the author's code both runs trained the "
-        "non-saturating loss.",
-        farther,
-    )
-
-
-@claim(14, "Both formulations are explored.")
-def both_losses_are_trained(gans: pd.DataFrame) -> Answer:
-    """games played to the end"""
-    losses = gans[gans["state"] == "complete"]["loss"]
-    both = {"minimax", "non_saturating"} <= set(losses)
-    return Answer("supported" if both else "partly", "Here they are.", Interval(float(len(losses))))

@@ -96,6 +96,13 @@ class Cluster:
         """Trainings at once by now: nodes may have joined or left since the start."""
         return max(slots_for(all_, self.resources, self.share) for all_ in self._machines())
 
+    def room_in_each(self, num_trainings: int) -> int:
+        """Workers that each of so many trainings can have while all run at once; one where there is not even that.
+
+        Two workers cannot share a GPU, as two trainings can.
+        """
+        return max(1, min(self.slots_now(), self.num_devices) // num_trainings)
+
     def _machines(self) -> tuple[list[Machine], list[Machine]]:
         there = [machine for node, machine in nodes().items() if node not in self.left_out]
         return there, [Machine(self.grows_to["CPU"], self.grows_to["GPU"])]

@@ -188,8 +188,8 @@ def _connected(stack: ExitStack, book: Book, progress: Progress) -> Cluster:
     ray = connect(settings.address, settings.resources, log_file=log_file, say=progress.say)
     cluster = stack.enter_context(ray)
     for stage in book.stages.values():
-        wanted = stage.num_workers(stage.own(settings))
-        if wanted and cluster.gpus_per_training and wanted > cluster.num_devices:
+        wanted = stage.num_workers(stage.own(settings), 1)
+        if cluster.gpus_per_training and wanted > cluster.num_devices:
             flag = f"--{stage.path}.num-workers"
             raise UserError(f"{flag} {wanted}: each takes a GPU, and there are {cluster.num_devices}")
     where = f"; dashboard {cluster.dashboard_url} (its token: {cluster.token})" if cluster.dashboard_url else ""
@@ -225,5 +225,6 @@ def print_examination(book: Book, names: Collection[str]) -> int:
         if stage.config and name in names:
             number = book.study(name).num_trials
             rounds = f"{cluster.slots} at once: {-(-number // cluster.slots)} rounds"
-            print(f"{name:<13} {number:>4} trainings, {'each by several workers' if stage.shared else rounds}")
+            workers = stage.num_workers(stage.own(book.settings), cluster.room_in_each(number)) if stage.shared else 1
+            print(f"{name:<13} {number:>4} trainings, {f'each by {workers} workers' if workers > 1 else rounds}")
     return 0

@@ -58,8 +58,9 @@ def train_together(stage_run: StageRun, cluster: Cluster, data: Any, folder: Fol
 
     All of the stage's trials are known beforehand. Workers find checkpoints and inputs in the run folder.
     """
-    # Not as many as there is room for: batch norm sees a worker's share of a batch, so that results depend on it.
-    num_workers = stage_run.stage.num_workers(stage_run.own) or (1 if cluster.gpus_per_training else 2)
+    # Of all its trainings, not of those that wait: one that is taken up again has as many workers as before.
+    room = cluster.room_in_each(stage_run.study.num_trials)
+    num_workers = stage_run.stage.num_workers(stage_run.own, room)
     jobs = [stage_run.start() for _ in list(stage_run.study.waiting)]
     for job in jobs:  # of a failure: workers take a record for that of a finished training
         folder.delete(stage_run.records.name(job.trial.address))

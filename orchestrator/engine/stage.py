@@ -144,9 +144,9 @@ class Stage(Generic[Own, Config]):
         """Whether trials that look worse than their peers are stopped early (ASHA)."""
         return False
 
-    def num_workers(self, own: Own) -> int | None:
-        """Workers that share each training, of a shared stage; None for what suits the cluster."""
-        return None
+    def num_workers(self, own: Own, room: int) -> int:
+        """Workers that share each training, of a shared stage, where there is room for so many in each."""
+        return room
 
     def trials(self, context: Context[Own]) -> Iterable[Trial[Config]] | Suggested:
         """What it trains.

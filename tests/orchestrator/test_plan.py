@@ -22,7 +22,7 @@ from tests.command import REPOSITORY, Smoke, orchestrate
 from tests.orchestrator.copies import copy_of
 
 PRESET: Any = suite().preset("smoke")
-ON_SEARCH = {"kfold": 12, "refit": 6, "classify": 6, "gan_search": 4, "gan": 2}
+ON_SEARCH = {"kfold": 12, "refit": 6, "classify": 6, "gan_search": 4, "gan": 4}
 """Trainings of the stages that build on the search's best."""
 
 
@@ -60,13 +60,14 @@ def test_one_more_seed_is_one_training_of_each_fold(to_train: Any) -> None:
         ("all --denoise.num-resamples 100", {}),
         ("all --embed.num-neighbors 7", {}),
         ("all --classify.accuracies .5 .6", {}),
-        ("all --gan.epochs 3", {"gan": 2}),
-        ("all --gan.search.epochs 2", {"gan_search": 4, "gan": 2}),
-        ("all --gan.search.trials 3", {"gan_search": 2, "gan": 2}),
+        ("all --gan.paper.epochs 3", {"gan": 2}),
+        ("all --gan.tuned.minimax.epochs 3", {"gan": 1}),
+        ("all --gan.search.epochs 2", {"gan_search": 4, "gan": 4}),
+        ("all --gan.search.trials 3", {"gan_search": 2, "gan": 4}),
+        ("all --gan.num-seeds 2", {"gan": 4}),
         ("all --kfold.epochs 3", {"kfold": 12}),
         ("all --kfold.models best paper_table1 author_best", {"kfold": 3}),
         ("all --kfold.models paper_table1", {"kfold": 6}),
-        ("all --gan.num-seeds 2", {"gan": 2}),
         ("all --kfold.orders sequential", {}),
         ("all --kfold.orders sequential class_sorted shuffled", {"kfold": 3}),
         ("all --kfold.orders class_sorted sequential", {"kfold": 6}),
@@ -87,14 +88,14 @@ def test_new_version_of_a_training_s_code_is_the_trainings_that_it_does(
 ) -> None:
     for stage in (Gan, Tuning):
         monkeypatch.setattr(stage, "version", stage.version + 1)
-    assert to_train("all") == {"gan_search": 4, "gan": 2}
+    assert to_train("all") == {"gan_search": 4, "gan": 4}
 
 
 @pytest.mark.parametrize(
     ("stage", "key", "expected"),
     [
-        ("refit", "best-seed-1", {"classify": 6, "gan_search": 4, "gan": 2}),
-        ("classify", "raw-cnn", {"gan_search": 4, "gan": 2}),
+        ("refit", "best-seed-1", {"classify": 6, "gan_search": 4, "gan": 4}),
+        ("classify", "raw-cnn", {"gan_search": 4, "gan": 4}),
     ],
 )
 def test_trainings_that_were_given_what_weights_made_are_missing_where_these_are_others(

@@ -53,14 +53,14 @@ def _refused(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
         (["compare", "one", "other"], "runs/one has no tables: is the name right?"),
         (["--kfold.orders", "sequential", "sequential"], "none twice"),
         (["--kfold.orders", "backwards"], "backwards"),
-        (["--gan.num-workers", "3"], "64 images cannot be shared evenly by 3 workers (num_workers)"),
+        (["--gan.num-workers", "3"], "256 images cannot be shared evenly by 3 workers (num_workers)"),
         (
             ["--capacity.latent-dims", "2000"],
             "--capacity.latent-dims: Input should be less than or equal to 1024 (got 2000)",
         ),
         (
-            ["--gan.search.on", "--gan.num-workers", "3", "--gan.batch-size", "129"],
-            "64 images cannot be shared evenly",
+            ["--gan.search.on", "--gan.arms", "tuned", "--gan.num-workers", "3"],
+            "search.batch_sizes: 32 images cannot be shared evenly",
         ),
         (["--gan.search.learning-rate", "0.1", "0.01"], "ascending"),
         (["--gan.search.learning-rate", "0", "0.01"], "greater than 0"),
@@ -70,7 +70,10 @@ def _refused(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
         (["--gan.inception-weights", str(REPOSITORY / "README.md")], "README.md: these are not the weights of"),
         (["gan_search"], "gan_search is not among the stages of this run: --gan.search.on brings it in"),
         (["--force", "gan_inception"], "--gan.inception-weights FILE brings it in"),
-        (["--gan.batch-size", "129", "--gan.num-workers", "2"], "129 images cannot be shared evenly by 2 workers"),
+        (
+            ["--gan.tuned.minimax.batch-size", "129", "--gan.num-workers", "2"],
+            "tuned.minimax.batch_size: 129 images cannot be shared evenly by 2 workers",
+        ),
     ],
 )
 def test_bad_flag_is_one_line_that_names_it(
@@ -217,7 +220,8 @@ def test_plan_of_a_finished_run_has_only_what_changed_and_what_hangs_on_it(
     table1 = ("kfold", "--kfold.models", "paper_table1")
     assert planned(*table1) == planned(*table1, "--search.epochs", "3") == ["kfold"]
     assert planned("--seed", "2") == [stage.name for stage in suite().wanted(suite().preset("smoke"))]
-    assert planned("gan", "--gan.epochs", "3") == ["gan_search", "gan"], "whose trials are as they were; test_plan"
+    more = ("gan", "--gan.paper.epochs", "3")
+    assert planned(*more) == ["gan_search", "gan"], "whose trials are as they were; test_plan"
     assert planned("gan", "--gan.search.no-on") == ["gan"]
     assert planned("gan", "--gan.search.epochs", "2") == ["gan_search", "gan"]
     assert planned("gan", "--gan.search.no-on", "--gan.search.epochs", "2") == ["gan"]

@@ -1,5 +1,6 @@
 """The stages of GANs on made-up images, with a classifier that knows nothing and needs no autoencoder."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 
 from orchestrator.engine.book import Book
 from orchestrator.engine.records import Trial
+from orchestrator.engine.settings import merged
 from orchestrator.stages.classify import Classify
 from orchestrator.stages.gan import Gan
 from orchestrator.stages.gan_inception import Inception
@@ -17,6 +19,7 @@ from trainables.classifier_settings import ClassifierSettings
 from trainables.fashion_mnist import FashionMnist
 
 NUM_TRAIN, NUM_TEST = 240, 8
+NO_SEARCH = {"search": {"on": False}}
 
 
 class KnownClassifier(Classify):
@@ -40,12 +43,16 @@ def images(seed: int) -> FashionMnist:
     return FashionMnist(pixels[0], labels[0], pixels[1], labels[1], "made up")
 
 
-def book(folder: Path, **changes: Any) -> Book:
-    """The stages of GANs, on made-up images, with some settings of theirs changed."""
-    gan = {"generator_filters": (8, 8, 8), "search": {"trials": 6}} | changes
+SMALL = {"generator_filters": (8, 8, 8), "batch_size": 64}
+
+
+def book(folder: Path, *, recipe: Mapping[str, Any] | None = None, **changes: Any) -> Book:
+    """The stages of GANs, on made-up images, with some settings of theirs changed, and some of every recipe."""
+    every = SMALL | dict(recipe or {})
+    gan = {"paper": every, "tuned": {"minimax": every, "non_saturating": every}, "search": {"trials": 6}}
     stages = (KnownClassifier(), Tuning(), Gan(), Inception())
     data = {"num_train": NUM_TRAIN, "num_test": 20}
-    return book_of(folder, images(0), stages=stages, data=data, gan=gan)
+    return book_of(folder, images(0), stages=stages, data=data, gan=merged(gan, changes))
 
 
 def book_with_a_classifier(folder: Path, *, which: int = 0, **changes: Any) -> Book:

@@ -206,9 +206,11 @@ def gan_epochs(num_epochs: int) -> pd.DataFrame:
         "gan_epochs",
         [
             {
-                **{"loss": loss, "seed": seed, "epoch": epoch, "frechet_distance": 100 / epoch + seed},
+                **{"arm": arm, "loss": loss, "seed": seed, "epoch": epoch},
+                **{"val_frechet_distance": 100 / epoch + seed, "g_weight_grad": 1 / epoch},
                 **{"d_real": 0.8, "d_fake": 0.2 + 0.01 * epoch, "g_logit_grad": 0.3},
             }
+            for arm in ("paper", "tuned")
             for loss in ("minimax", "non_saturating")
             for seed in (1, 2)
             for epoch in range(1, num_epochs + 1)
@@ -340,6 +342,10 @@ CASES: dict[str, dict[str, Callable[[], Figure]]] = {
         "one game": lambda: gan.probabilities(gan_epochs(1).query("loss == 'minimax'")),
     },
     "gradients": {"some": lambda: gan.gradients(gan_epochs(4))},
+    "weight_gradients": {
+        "some": lambda: gan.weight_gradients(gan_epochs(4)),
+        "one arm": lambda: gan.weight_gradients(gan_epochs(4).query("arm == 'tuned'")),
+    },
     "trial_losses": {
         "some": lambda: gan.trial_losses(gan_trials(30.0, None, 7.0, 200.0)),
         "one trial": lambda: gan.trial_losses(gan_trials(30.0)),
@@ -394,6 +400,7 @@ EMPTY: dict[str, Callable[[], Figure]] = {
     "distance": lambda: gan.distance(table("gan_epochs", []), floor=1.0),
     "probabilities": lambda: gan.probabilities(table("gan_epochs", [])),
     "gradients": lambda: gan.gradients(table("gan_epochs", [])),
+    "weight_gradients": lambda: gan.weight_gradients(table("gan_epochs", [])),
     "trial_losses": lambda: gan.trial_losses(table("gan_trials", [])),
     "trial_losses, all failed": lambda: gan.trial_losses(gan_trials(None, None)),
     "planes": lambda: embed.planes(table("embedding_points", []), embeddings()),

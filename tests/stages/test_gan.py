@@ -21,21 +21,22 @@ from orchestrator.engine.study import Suggested
 from orchestrator.paper import suite
 from orchestrator.stages.gan import Gan, ScoredGan
 from orchestrator.stages.gan.measure import intervals
+from orchestrator.stages.gan.recipes import deviations, told
 from orchestrator.stages.gan_inception import Inception
 from orchestrator.stages.gan_search import Tuning
 from tests.stages.games import NUM_TEST, NUM_TRAIN, book, book_with_a_classifier, images
 from tests.stages.made_up import done, recorded
 from trainables.fashion_mnist import FashionMnist
 from trainables.gan import Generator, build
-from trainables.gan_settings import GanSettings
+from trainables.gan_settings import AUTHOR, GanSettings
 
 LOSSES = ("minimax", "non_saturating")
-TUNED = ("learning_rate", "beta1", "batch_size")
+TUNED = ("learning_rate", "beta1", "batch_size", "r1_penalty")
 
 
 def rows(distance: float) -> Rows:
     """Of a trial's only epoch."""
-    names = ("d_loss", "g_loss", "d_real", "d_fake", "class_entropy")
+    names = ("d_loss", "g_loss", "d_real", "d_fake", "g_weight_grad", "g_weight_grad_start", "class_entropy")
     return [dict.fromkeys(names, 1.0) | {"epoch": 1, "seconds": 1.0, Tuning.metric: distance}]
 
 
@@ -72,12 +73,26 @@ def test_each_game_is_tuned_by_what_it_came_to_itself(tmp_path: Path) -> None:
     assert {game.epochs for game in found} == {made.settings.gan.search.epochs}
 
 
+def test_a_trial_has_a_seed_of_its_own_and_its_loss_s_recipe_but_for_what_is_searched(tmp_path: Path) -> None:
+    tuned = {"minimax": {"latent_dim": 2}, "non_saturating": {"latent_dim": 3}}
+    made = book_with_a_classifier(tmp_path, tuned=tuned, num_seeds=5)
+    trials = made.study("gan_search").trials
+    assert {trial.config.arm for trial in trials} == {"tuned"}
+    assert {(trial.config.gan.loss, trial.config.gan.latent_dim) for trial in trials} == {
+        ("minimax", 2),
+        ("non_saturating", 3),
+    }
+    own = {trial.seed for trial in book(tmp_path / "other", search={"on": False}).study("gan").trials}
+    assert not own & {trial.seed for trial in trials}
+
+
 def test_a_trial_neither_learns_from_the_last_sixth_nor_looks_at_the_test_images(tmp_path: Path) -> None:
     made = book_with_a_classifier(tmp_path)
     trial = made.study("gan_search").trials[0]
     trial = replace(trial, config=changed(trial.config, gan={"batch_size": 64}))
     inputs = made.context("gan_search").inputs
-    assert len(inputs["real_features"]) == NUM_TRAIN // 6
+    assert len(inputs["val_features"]) == NUM_TRAIN // 6
+    assert "test_features" not in inputs
 
     def metrics(data: FashionMnist) -> dict[str, float]:
         (epoch,) = Tuning().train(trial, data, Worker(inputs=inputs))
@@ -101,9 +116,12 @@ def test_the_games_are_played_with_what_was_best_in_trials_that_came_to_their_en
     assert made.run.exists("figures/gan_trial_losses.png")
     games = [trial.config.gan for trial in made.study("gan_search").trials]
     configs = [trial.config.gan for trial in Gan().trials(made.context("gan"))]
-    for config, best in zip(configs, (games[8], games[3]), strict=True):
-        assert config == changed(best, epochs=made.settings.gan.epochs)
-    assert configs[0].learning_rate != made.settings.gan.learning_rate
+    own = made.settings.gan
+    for config, best in zip(configs[2:], (games[8], games[3]), strict=True):
+        assert config == changed(best, epochs=own.tuned.minimax.epochs)
+    assert configs[2].learning_rate != own.tuned.minimax.learning_rate
+    for config in configs[:2]:
+        assert config == GanSettings(loss=config.loss, **own.paper.model_dump())
 
 
 def test_a_game_without_a_complete_trial_fails_the_search(tmp_path: Path) -> None:
@@ -117,7 +135,7 @@ def test_a_game_without_a_complete_trial_fails_the_search(tmp_path: Path) -> Non
 def test_findings_tell_whether_a_loss_orders_the_trials_as_the_distance_does() -> None:
     rows = [
         {"loss": "minimax", "trial": n, "val_frechet_distance": value, "d_loss": value**2, "g_loss": -value}
-        | {"params_learning_rate": 1e-3, "params_beta1": 0.5, "params_batch_size": 64}
+        | {"params_learning_rate": 1e-3, "params_beta1": 0.5, "params_batch_size": 64, "params_r1_penalty": 0.05}
         for n, value in enumerate((4.0, 2.0, 9.0, 7.0))
     ]
     best, order = Tuning().findings({"gan_trials": pd.DataFrame(rows)})
@@ -129,11 +147,12 @@ def test_findings_tell_whether_a_loss_orders_the_trials_as_the_distance_does() -
 @pytest.mark.parametrize(
     ("change", "again"),
     [
-        ({"r1_penalty": 0.0}, True),
-        ({"schedule": "constant"}, True),
-        ({"latent_dim": 8}, True),
+        ({"recipe": {"ema_decay": 0.5}}, True),
+        ({"recipe": {"schedule": "constant"}}, True),
+        ({"recipe": {"latent_dim": 8}}, True),
         ({"search": {"trials": 6, "epochs": 3}}, True),
-        ({"learning_rate": 1e-4, "beta1": 0.5, "batch_size": 32, "epochs": 7, "num_seeds": 2}, False),
+        ({"num_seeds": 2, "paper": {"latent_dim": 8}}, False),
+        ({"recipe": {"learning_rate": 1e-4, "beta1": 0.5, "batch_size": 32, "epochs": 7, "r1_penalty": 3.0}}, False),
     ],
     ids=str,
 )
@@ -149,7 +168,9 @@ def test_what_trials_are_played_with_decides_them(tmp_path: Path, change: dict[s
 
 
 def gans(*distances: tuple[str, int, float | None]) -> pd.DataFrame:
-    rows = [{"loss": loss, "seed": seed, "frechet_distance": value} for loss, seed, value in distances]
+    rows = [
+        {"arm": "paper", "loss": loss, "seed": seed, "frechet_distance": value} for loss, seed, value in distances
+    ]
     return pd.DataFrame(rows).assign(floor_distance=0.5)
 
 
@@ -172,20 +193,26 @@ def test_intervals_are_student_s_and_the_difference_is_paired_by_seed() -> None:
     assert [row["num_seeds"] for row in found] == [3, 3, 3]
 
 
-def test_findings_tell_intervals_and_the_paired_difference() -> None:
-    games = gans(
-        *((loss, seed, 1.0 * seed + (9.5 + seed / 4) * (loss == "minimax")) for loss in LOSSES for seed in (1, 2, 3))
+def test_findings_tell_what_is_other_than_in_the_author_s_code() -> None:
+    recipe = told(GanSettings(loss="minimax", **AUTHOR.model_dump()))
+    games = pd.DataFrame([recipe | {"arm": arm, "epochs": 30} for arm in ("paper", "tuned")])
+    other = games.assign(r1_penalty=[0.0, 0.2], ema_decay=[None, 0.5], generator_filters="8-8-8")
+    paper, tuned = deviations(other)
+    assert paper == (
+        "The arm paper, minimax, differs from the author's code in generator_filters 8-8-8 (his 512-256-128)."
     )
-    tables = {"gans": games.assign(precision=0.7, recall=0.4, collapsed=False, r1_penalty=0.2)}
-    tables["gan_intervals"] = pd.DataFrame(intervals(games))
-    minimax, _, difference, penalty = Gan().findings(tables)
-    assert "R1 penalty of weight 0.2, which the paper's have not" in penalty
-    assert len(list(Gan().findings(tables | {"gans": tables["gans"].assign(r1_penalty=0.0)}))) == 3
-    assert "3 seed(s): Frechet distance 12.00 (95 % t interval 8.89 to 15.11), 24.0 times the floor" in minimax
-    assert difference.endswith("seed by seed: 10.00 (95 % t interval 9.38 to 10.62).")
+    assert tuned.endswith("8-8-8 (his 512-256-128), r1_penalty 0.2 (his 0.0), ema_decay 0.5 (his none).")
+    assert list(deviations(games)) == [
+        f"The arm {arm}, minimax, is the author's code's." for arm in ("paper", "tuned")
+    ]
+
+
+def test_distances_in_inception_s_features_are_told_of_by_arm_and_loss() -> None:
+    games = gans(("minimax", 1, 1.5), ("minimax", 2, 2.5), ("non_saturating", 1, 9.0))
     scored = games.rename(columns={"frechet_distance": "inception_fid"}).assign(features="c0ffee", floor_fid=1.5)
-    *_, inception = Inception().findings({"gan_inception": scored})
-    assert "weights c0ffee): FID 2.00, the floor 1.50" in inception
+    first, _ = Inception().findings({"gan_inception": scored})
+    assert first.startswith("paper, minimax, in the features")
+    assert "weights c0ffee): FID 2.00, the floor 1.50" in first
 
 
 def test_one_seed_has_no_interval_and_a_failed_game_no_distance() -> None:
@@ -286,7 +313,8 @@ def test_inception_distances_are_those_of_each_game_s_own_images(
     entry = done(made, "gan_inception")
     assert entry.state == "done", entry.error
     table = made.run.table("gan_inception")
-    assert list(table["loss"]) == ["minimax", "non_saturating"]
+    assert list(table["loss"]) == ["minimax", "non_saturating"] * 2
+    assert list(table["arm"]) == ["paper"] * 2 + ["tuned"] * 2
     network = inception.inception(torch.load(inception_weights, weights_only=True))
     data = made.data
     real = inception.inception_features(network, torch.from_numpy(data.test_images))
@@ -333,11 +361,11 @@ def test_weights_given_later_play_no_game_again_and_other_weights_are_other_trai
 
     first = book_with_generators(tmp_path)
     assert {name: first.study(name).num_missing for name in first.stages} == {"classify": 0, "gan": 0}
-    assert missing(inception_weights) == {"classify": 0, "gan": 0, "gan_inception": 4}
+    assert missing(inception_weights) == {"classify": 0, "gan": 0, "gan_inception": 6}
     later = book(tmp_path, search={"on": False}, inception_weights=inception_weights)
     recorded(later, "gan_inception", lambda trial: ([], {}))
     same, other = tmp_path / "same.pth", tmp_path / "other.pth"
     same.write_bytes(inception_weights.read_bytes())
     other.write_bytes(inception_weights.read_bytes() + b"other")
     assert missing(same) == {"classify": 0, "gan": 0, "gan_inception": 0}
-    assert missing(other) == {"classify": 0, "gan": 0, "gan_inception": 4}
+    assert missing(other) == {"classify": 0, "gan": 0, "gan_inception": 6}

@@ -10,13 +10,19 @@ from torch import Tensor
 from trainables.classifier import ClassifierSettings, build, predict
 from trainables.gan import build as build_gan
 from trainables.gan_scores import (
+    NUM_COMPONENTS,
+    SCORES,
+    Extractor,
     Scores,
+    Vectors,
     class_entropy,
     features,
     frechet_distance,
     gaussian,
     gaussian_distance,
-    precision_recall,
+    kernel_distance,
+    neighbour_scores,
+    scores,
 )
 from trainables.gan_settings import GanSettings
 from trainables.gan_training import generate, random_vectors
@@ -47,6 +53,10 @@ def test_a_gaussian_is_mean_and_covariance_and_can_be_kept_to_measure_distances_
     assert gaussian_distance(fit, gaussian(other)) == frechet_distance(one, other)
 
 
+def precision_recall(generated: Tensor, real: Tensor) -> tuple[float, float]:
+    return neighbour_scores(generated, real)[:2]
+
+
 def test_precision_is_of_the_generated_and_recall_of_the_real() -> None:
     real, far = vectors(500, seed=1), vectors(500, seed=2) + 100
     assert precision_recall(real, real) == (1.0, 1.0)
@@ -61,6 +71,62 @@ def test_precision_is_of_the_generated_and_recall_of_the_real() -> None:
     assert recall > 0.8
 
 
+def test_precision_and_recall_are_torch_fidelity_s_for_more_vectors_than_are_taken_at_a_time() -> None:
+    from torch_fidelity.metric_prc import prc_features_to_metric
+
+    generated, real = vectors(1300, width=8) * 0.8, vectors(2100, width=8, seed=1)
+    options = {"prc_neighborhood": 3, "prc_batch_size": 10_000, "save_cpu_ram": False, "verbose": False}
+    found = prc_features_to_metric(generated, real, **options)
+    assert precision_recall(generated, real) == pytest.approx((found["precision"], found["recall"]), abs=1e-6)
+
+
+def line(*places: float) -> Tensor:
+    return torch.tensor(places)[:, None] * torch.ones(1, 1)
+
+
+def test_neighbour_scores_are_what_can_be_counted_on_a_line() -> None:
+    """Real vectors at 0, 1, ..., 9: their third neighbour is 2 or 3 away, their fifth 3, 4 or 5."""
+    real = line(*range(10))
+    # -3.5 is nearer than its fifth neighbour to 0 alone, which has that at 5; 4.5 is to all ten.
+    generated = line(-3.5, *[4.5] * 3, *[50.0] * 6)
+    precision, recall, density, coverage, accuracy = neighbour_scores(generated, real)
+    assert precision == 0.3, "-3.5 is farther from 0 than 3, its third neighbour"
+    assert density == pytest.approx((1 + 3 * 10) / 5 / 10)
+    assert coverage == 1
+    # Generated balls up to the third neighbour: of -3.5 to 8, of those at 4.5 and at 50 to 8 (one more) and to 0.
+    assert recall == 1
+    # Its own kind is nearest to six at 50 and three at 4.5, not to -3.5; to every real one but 4 and 5, half away.
+    assert accuracy == pytest.approx((0.9 + 0.8) / 2)
+
+
+def test_density_counts_neighbourhoods_and_coverage_those_that_are_reached() -> None:
+    real = torch.cat([line(*range(6)), line(*range(1000, 1006))])
+    _, _, density, coverage, _ = neighbour_scores(line(*[0.0] * 12), real)
+    assert coverage == 3 / 12, "from 3, 4 and 5, 0 is as far as their fifth neighbour, and not nearer"
+    assert density == pytest.approx(3 / 5)
+
+
+def test_sets_that_are_one_cannot_be_told_apart_and_sets_far_apart_always() -> None:
+    one, other = vectors(1000), vectors(1000, seed=1)
+    assert neighbour_scores(one, other)[4] == pytest.approx(0.5, abs=0.03)
+    assert neighbour_scores(one, other)[2] == pytest.approx(1, abs=0.03)
+    assert neighbour_scores(one + 50, other)[2:] == (0, 0, 1)
+
+
+def test_kernel_distance_is_the_unbiased_estimate_of_the_cubic_kernel_s() -> None:
+    one, other = vectors(60, width=4), vectors(50, width=4, seed=1) + 0.5
+
+    def kernels(x: Tensor, y: Tensor) -> Tensor:
+        return (x @ y.T / 4 + 1) ** 3
+
+    assert kernel_distance(vectors(5000), vectors(5000, seed=1)) == pytest.approx(0, abs=1e-2)
+    of_one, of_other = kernels(one[:50], one[:50]), kernels(other, other)
+    expected = sum((of - of.diag().diag()).sum() / (50 * 49) for of in (of_one, of_other))
+    expected -= 2 * kernels(one[:50], other).mean()
+    assert kernel_distance(one[:50], other) == pytest.approx(float(expected), rel=1e-4)
+    assert kernel_distance(one, other) == kernel_distance(one, other) > 0
+
+
 @pytest.mark.parametrize(
     ("counts", "entropy"), [([5] * 10, math.log(10)), ([7, 7] + [0] * 8, math.log(2)), ([9] + [0] * 9, 0.0)]
 )
@@ -68,22 +134,39 @@ def test_class_entropy_is_the_logarithm_of_equally_frequent_classes(counts: list
     assert class_entropy(np.array(counts)) == pytest.approx(entropy)
 
 
-def test_a_generator_is_scored_by_as_many_images_as_vectors_and_last_by_precision_and_recall() -> None:
+def test_a_generator_is_scored_by_validation_images_and_at_the_end_by_test_images() -> None:
     classifier = build(ClassifierSettings(input="raw", num_features=784, architecture="cnn"), seed=0)
     images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (40, 28, 28), dtype=np.uint8))
-    real = features(classifier, images)
-    assert real.shape == (40, 128)
+    extractor = Extractor(classifier, torch.eye(784)[:, :NUM_COMPONENTS].contiguous())
+    real = extractor(images)
+    assert (real.features.shape, real.pixels.shape) == ((40, 128), (40, NUM_COMPONENTS))
+    torch.testing.assert_close(real.features, features(classifier, images))
+    torch.testing.assert_close(real.pixels, images.reshape(40, 784)[:, :NUM_COMPONENTS] / 255)
     settings = GanSettings(loss="minimax", generator_filters=(8, 8, 8), latent_dim=4)
-    scores = Scores(classifier, real, random_vectors(30, settings, 1), last_epoch=2)
+    val, test = real.features[:30], real[10:]
+    score = Scores(extractor, val, test, random_vectors(40, settings, 1), last_epoch=2)
     generator, _ = build_gan(settings, seed=0)
-    first, last = scores(generator, 1), scores(generator, 2)
-    guesses = predict(classifier, generate(generator, scores.z)).argmax(1)
+    first, last = score(generator, 1), score(generator, 2)
+    images = generate(generator, score.z)
+    guesses = predict(classifier, images).argmax(1)
     assert first["num_classes"] == len(guesses.unique())
     assert first["class_entropy"] == class_entropy(guesses.bincount(minlength=10).numpy())
-    assert set(first) == {"frechet_distance", "class_entropy", "num_classes"}
-    assert set(last) - set(first) == {"precision", "recall"}
-    assert {type(score) for score in last.values()} == {float}
-    assert first["frechet_distance"] == last["frechet_distance"] > 0
+    assert first["val_frechet_distance"] == frechet_distance(features(classifier, images)[:30], val) > 0
+    assert set(first) == {"val_frechet_distance", "class_entropy", "num_classes"}
+    assert last == first | scores(extractor(images[:30]), test)
+    assert set(last) - set(first) == set(SCORES)
+    assert {type(value) for value in last.values()} == {float}
+    assert Scores(extractor, val, None, score.z, last_epoch=2)(generator, 2) == first
+
+
+def test_each_score_has_its_own_name_and_features() -> None:
+    one, other = (Vectors(vectors(200, 8, seed=n) + n, vectors(200, 3, seed=n + 2) * (1 + n)) for n in (0, 1))
+    found = scores(one, other)
+    assert found["frechet_distance"] == frechet_distance(one.features, other.features)
+    assert found["frechet_distance_pixels"] == frechet_distance(one.pixels, other.pixels)
+    assert found["kernel_distance"] == kernel_distance(one.features, other.features)
+    names = ("precision", "recall", "density", "coverage", "two_sample_accuracy")
+    assert tuple(found[name] for name in names) == neighbour_scores(one.features, other.features)
 
 
 def test_an_image_lies_among_the_real_ones_where_it_is_nearer_to_one_than_its_third_neighbour() -> None:

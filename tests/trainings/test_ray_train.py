@@ -35,7 +35,7 @@ class Adding(Toy):
 
     config, metric, shared = Told, "mean_rank", True
 
-    def num_workers(self, own: Nothing) -> int:
+    def num_workers(self, own: Nothing, room: int) -> int:
         return 2
 
     def train(self, trial: Trial[Told], data: FashionMnist, worker: Worker) -> Iterator[Epoch]:

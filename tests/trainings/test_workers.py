@@ -57,7 +57,7 @@ class OfTwo(StuckOnce):
 
     shared = True
 
-    def num_workers(self, own: Nothing) -> int:
+    def num_workers(self, own: Nothing, room: int) -> int:
         return 2
 
 

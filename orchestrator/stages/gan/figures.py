@@ -11,35 +11,58 @@ from matplotlib.figure import Figure
 from orchestrator.figures.style import COLOURS, STYLE, describe, drawing, log_colours, panels, placeholder
 
 LOSSES = {"minimax": (COLOURS[1], "s"), "non_saturating": (COLOURS[0], "o")}
+ARMS = ("paper", "tuned")
 NO_EPOCH = "no GAN came to the end of an epoch"
 
 
-@drawing(8, 4.4, empty=NO_EPOCH)
-def distance(axes: Axes, epochs: pd.DataFrame, floor: float) -> None:
-    """Distance from the real images by epoch, mean and range over seeds, and the floor (table gan_epochs)."""
-    for loss, (colour, marker) in LOSSES.items():
-        values = epochs[epochs["loss"] == loss].groupby("epoch")["frechet_distance"]
-        if len(values):
-            mean = values.mean()
-            axes.plot(mean.index, mean, color=colour, marker=marker, markersize=4, label=loss.replace("_", "-"))
-            axes.fill_between(mean.index, values.min(), values.max(), color=colour, alpha=0.2)
-    axes.axhline(floor, color="0.3", linestyle="--", label="training images (the floor)")
-    axes.set(xlabel="epoch", ylabel="Frechet distance in the classifier's features")
-    title = "Distance of generated from test images (bands: range over seeds)"
-    describe(axes, counts=True, title=title, yscale="log")
-    axes.legend()
+@drawing(9, 4.4, 2, empty=NO_EPOCH)
+def distance(axes: list[Axes], epochs: pd.DataFrame, floor: float) -> None:
+    """Distance from the held-out images by epoch, an arm a panel, and the floor (table gan_epochs)."""
+    title = "{} recipe: distance from held-out images"
+    _by_epoch(axes, epochs, "val_frechet_distance", "Frechet distance in the classifier's features", title, floor)
 
 
-@drawing(9, 4, 2, empty=NO_EPOCH)
+@drawing(9, 4.4, 2, empty=NO_EPOCH)
+def weight_gradients(axes: list[Axes], epochs: pd.DataFrame) -> None:
+    """Norm of the generator's gradient in its weights by epoch, an arm a panel (table gan_epochs)."""
+    _by_epoch(axes, epochs, "g_weight_grad", "norm of the gradient in the weights", "{} recipe: generator's gradient")
+
+
+def _by_epoch(
+    axes: list[Axes], epochs: pd.DataFrame, column: str, ylabel: str, title: str, floor: float | None = None
+) -> None:
+    """Mean and range over seeds of a column, by epoch, on a logarithmic scale."""
+    for panel, (arm, rows) in zip(axes, _arms(epochs), strict=True):
+        for loss, (colour, marker) in LOSSES.items():
+            values = rows[rows["loss"] == loss].groupby("epoch")[column]
+            if len(values):
+                mean = values.mean()
+                panel.plot(mean.index, mean, color=colour, marker=marker, markersize=4, label=loss.replace("_", "-"))
+                panel.fill_between(mean.index, values.min(), values.max(), color=colour, alpha=0.2)
+        if floor is not None:
+            panel.axhline(floor, color="0.3", linestyle="--", label="training images (the floor)")
+        describe(panel, counts=True, xlabel="epoch", title=title.format(arm), yscale="log")
+        if panel.get_legend_handles_labels()[0]:
+            panel.legend(title="bands: range over seeds")
+    axes[0].set_ylabel(ylabel)
+
+
+def _arms(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """The rows of each arm."""
+    return [(arm, table[table["arm"] == arm]) for arm in ARMS]
+
+
+@drawing(14, 4, 4, empty=NO_EPOCH)
 def probabilities(axes: list[Axes], epochs: pd.DataFrame) -> None:
     """d(x) and d(g(z)) by epoch, every seed a line, with the game's equilibrium at 1/2 (table gan_epochs)."""
-    for panel, (loss, (colour, _)) in zip(axes, LOSSES.items(), strict=True):
+    games = [(arm, loss, rows[rows["loss"] == loss]) for arm, rows in _arms(epochs) for loss in LOSSES]
+    for panel, (arm, loss, of_game) in zip(axes, games, strict=True):
         panel.axhline(0.5, color="0.3", linewidth=0.8)
-        for number, (_, rows) in enumerate(epochs[epochs["loss"] == loss].groupby("seed")):
-            look: dict[str, Any] = {"color": colour, "marker": "." if len(rows) == 1 else None}
+        for number, (_, rows) in enumerate(of_game.groupby("seed")):
+            look: dict[str, Any] = {"color": LOSSES[loss][0], "marker": "." if len(rows) == 1 else None}
             for column, name, line in (("d_real", "d(x), real", "-"), ("d_fake", "d(g(z)), generated", "--")):
                 panel.plot(rows["epoch"], rows[column], line, label=None if number else name, **look)
-        describe(panel, counts=True, xlabel="epoch", title=loss.replace("_", "-"), ylim=(0, 1))
+        describe(panel, counts=True, xlabel="epoch", title=f"{arm}, {loss.replace('_', '-')}", ylim=(0, 1))
         if panel.get_legend_handles_labels()[0]:
             panel.legend()
     axes[0].set_ylabel("probability of being real")

@@ -2,23 +2,28 @@
 
 import hashlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
-import torch
 from scipy.stats import ttest_1samp
 
 from orchestrator.engine.records import Record
 from orchestrator.engine.stage import Context, Model, Table
 from orchestrator.engine.tables import to_arrow
 from orchestrator.stages.architectures import model_file
-from orchestrator.stages.gan import Gan, ScoredGan, Settings, best_of, scoring_record
-from orchestrator.stages.gan.scoring import scoring_classifier
+from orchestrator.stages.gan import Gan, ScoredGan, best_of, scoring_record
+from orchestrator.stages.gan.layers import gan_layer_table
+from orchestrator.stages.gan.recipes import told
+from orchestrator.stages.gan.references import reference_rows, section_rows
+from orchestrator.stages.gan.scoring import real_vectors, scoring_extractor
+from orchestrator.stages.gan.settings import Settings
 from orchestrator.stages.measures import epoch_rows, training_row
-from trainables.gan_scores import features, frechet_distance
+from trainables.gan_scores import SCORES
 from trainables.images import as_tensor
 
+VANISHED = 0.01
+"""A generator's gradient has vanished where it is below this share of what it was in the training's first steps."""
 COLLAPSED_CLASSES = 5
 COLLAPSED_RECALL = 0.01
 """A GAN has collapsed where its images' classes are no more varied than so many equally frequent ones, or where they
@@ -26,51 +31,61 @@ come near no more than this share of the real images."""
 
 
 def measured(context: Context[Settings], records: Sequence[Record[ScoredGan]]) -> Iterator[Table | Model]:
-    """The stage's tables, and the best generator of each loss."""
+    """The stage's tables, and the best generator of each arm and loss by the validation images."""
+    extractor, real = scoring_extractor(scoring_record(context).config, context.inputs), real_vectors(context.inputs)
+    assert real is not None
+    data = context.data
+    references = list(reference_rows(extractor, data.train_images, data.test_images, real))
+    yield Table("gan_references", references)
+    yield Table("gan_sections", list(section_rows(extractor(as_tensor(data.train_images)), real, context.seed)))
     checksum = hashlib.sha256(context.weights(scoring_record(context), "classify")).hexdigest()[:16]
-    extra = {"floor_distance": floor_distance(context), "features": checksum}
+    extra = {"floor_distance": references[0]["frechet_distance"], "features": checksum}
     rows = [_row(record) | extra for record in records]
     yield Table("gans", rows)
-    told = [(record, {"loss": record.config.gan.loss, "seed": record.seed}) for record in records]
-    yield Table("gan_epochs", epoch_rows(Gan.schemas["gan_epochs"], told))
+    which = [(record, _which(record)) for record in records]
+    yield Table("gan_epochs", epoch_rows(Gan.schemas["gan_epochs"], which))
     yield Table("gan_intervals", intervals(to_arrow(Gan.schemas["gans"], rows, {}).to_pandas()))
-    for loss, best in best_of(records, "frechet_distance").items():
-        kind, settings = "trainables.gan.Generator", best.config.gan
-        yield model_file(f"generator_{loss}", best, kind, settings, "frechet_distance")
+    of_arms = {record.config.arm: record.config.gan for record in records}
+    yield Table("gan_layers", [{"arm": arm} | row for arm, gan in of_arms.items() for row in gan_layer_table(gan)])
+    for (arm, loss), best in best_of(records, Gan.metric).items():
+        yield model_file(f"generator_{arm}_{loss}", best, "trainables.gan.Generator", best.config.gan, Gan.metric)
+
+
+def _which(record: Record[ScoredGan]) -> dict[str, Any]:
+    return {"arm": record.config.arm, "loss": record.config.gan.loss, "seed": record.seed}
 
 
 def _row(record: Record[ScoredGan]) -> dict[str, Any]:
-    gan, last = record.config.gan, record.last
-    collapsed = None
+    last, collapsed, vanished = record.last, None, None
     if last:
         few_classes = last["class_entropy"] < math.log(COLLAPSED_CLASSES)
         collapsed = few_classes or last["recall"] < COLLAPSED_RECALL
-    told = gan.model_dump(include={"loss", "learning_rate", "beta1", "batch_size", "r1_penalty"})
-    scores = ("frechet_distance", "precision", "recall", "class_entropy", "num_classes")
+        vanished = vanished_epoch(record.epochs)
+    scores = (Gan.metric, *SCORES, "class_entropy", "num_classes")
     num_workers = record.num_workers if last else None
-    return training_row(record, *scores, **told, collapsed=collapsed, num_workers=num_workers)
+    columns = told(record.config.gan) | _which(record)
+    columns |= {"collapsed": collapsed, "vanished_epoch": vanished, "num_workers": num_workers}
+    return training_row(record, *scores, **columns)
 
 
-def floor_distance(context: Context[Settings]) -> float:
-    """Distance of as many training images as there are test images from these."""
-    inputs, data = context.inputs, context.data
-    classifier = scoring_classifier(scoring_record(context).config, inputs)
-    of_train = features(classifier, as_tensor(data.train_images[: len(data.test_images)]))
-    return frechet_distance(of_train, torch.from_numpy(inputs["real_features"]))
+def vanished_epoch(epochs: Sequence[Mapping[str, float]]) -> int | None:
+    """First epoch in which the generator's gradient is below VANISHED of its first steps'; None where none is."""
+    bound = VANISHED * epochs[0]["g_weight_grad_start"]
+    return next((number for number, epoch in enumerate(epochs, 1) if epoch["g_weight_grad"] < bound), None)
 
 
 def intervals(gans: pd.DataFrame) -> list[dict[str, Any]]:
-    """Mean distance of each GAN over its seeds, and of their difference seed by seed, with 95 % t intervals."""
-    distances = gans.pivot(index="seed", columns="loss", values="frechet_distance")
-    floor = gans["floor_distance"].iloc[0]
-    if {"minimax", "non_saturating"} <= set(distances):
-        distances["difference"] = distances["minimax"] - distances["non_saturating"]
-    rows = []
-    for loss in distances:
-        values = distances[loss].dropna()
-        low, high = ttest_1samp(values, 0).confidence_interval(0.95) if len(values) > 1 else (None, None)
-        mean = values.mean() if len(values) else None
-        ratio = mean / floor if mean and loss != "difference" else None
-        row = {"loss": loss, "num_seeds": len(values), "frechet_distance": mean}
-        rows.append(row | {"low": low, "high": high, "floor_ratio": ratio})
+    """Of each arm the GANs' mean distances over seeds and that of their difference, with 95 % t intervals."""
+    rows, floor = [], gans["floor_distance"].iloc[0]
+    for arm, of_arm in gans.groupby("arm", observed=True, sort=False):
+        distances = of_arm.pivot(index="seed", columns="loss", values="frechet_distance")
+        if {"minimax", "non_saturating"} <= set(distances):
+            distances["difference"] = distances["minimax"] - distances["non_saturating"]
+        for loss in distances:
+            values = distances[loss].dropna()
+            low, high = ttest_1samp(values, 0).confidence_interval(0.95) if len(values) > 1 else (None, None)
+            mean = values.mean() if len(values) else None
+            ratio = mean / floor if mean and loss != "difference" else None
+            row = {"arm": arm, "loss": loss, "num_seeds": len(values), "frechet_distance": mean}
+            rows.append(row | {"low": low, "high": high, "floor_ratio": ratio})
     return rows

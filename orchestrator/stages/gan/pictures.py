@@ -9,7 +9,8 @@ from orchestrator.engine.records import Record
 from orchestrator.engine.stage import Context, Picture, Tables
 from orchestrator.figures.animation import animation
 from orchestrator.figures.images import image_grid
-from orchestrator.stages.gan import ScoredGan, Settings, best_of, figures
+from orchestrator.stages.gan import Gan, ScoredGan, best_of, figures
+from orchestrator.stages.gan.settings import Settings
 from orchestrator.stages.measures import Pixels
 from trainables.images import Images, flat_pixels
 
@@ -19,30 +20,32 @@ MOST_SHOWN = 8
 
 def pictures(context: Context[Settings], tables: Tables) -> Iterator[Picture]:
     """The stage's figures."""
-    best = best_of(context.own_records, "frechet_distance")
-    drawn = {loss: _drawn(context, record) for loss, record in best.items()}
-    for loss, images in drawn.items():
-        name = loss.replace("_", "-")
+    best = best_of(context.own_records, Gan.metric)
+    drawn = {which: _drawn(context, record) for which, record in best.items()}
+    for (arm, loss), images in drawn.items():
+        name = f"{arm}, {loss.replace('_', '-')}"
         shown = sorted({round(number) for number in np.linspace(1, len(images), min(len(images), MOST_SHOWN))})
         some, names = images[[number - 1 for number in shown]], [f"epoch {number}" for number in shown]
         caption = f"{name}, best seed: the same random vectors as the epochs go by."
         title = f"{name}: images of the same random vectors after some epochs"
-        yield Picture(f"gan_samples_{loss}", caption, image_grid, some, names, [], title)
+        yield Picture(f"gan_samples_{arm}_{loss}", caption, image_grid, some, names, [], title)
         titles = [f"{name}, epoch {number}" for number in range(1, len(images) + 1)]
-        yield Picture(f"gan_animation_{loss}", f"{name}: the same, every epoch.", animation, images, titles)
+        yield Picture(f"gan_animation_{arm}_{loss}", f"{name}: the same, every epoch.", animation, images, titles)
     epochs = tables["gan_epochs"]
-    caption = "Distance from the test images by epoch; it compares within this run only."
+    caption = "Distance from held-out training images by epoch; it compares within this run only."
     yield Picture("gan_distance", caption, figures.distance, epochs, tables["gans"]["floor_distance"].iloc[0])
     caption = "What the discriminator makes of real and of generated images."
     yield Picture("gan_probabilities", caption, figures.probabilities, epochs)
     caption = "Why minimax saturates: the gradient's size against d, measured and in theory."
     yield Picture("gan_gradients", caption, figures.gradients, epochs)
-    for loss, images in drawn.items():
-        name = loss.replace("_", "-")
+    caption = "How much of the generator's gradient is left as the epochs go by."
+    yield Picture("gan_weight_gradients", caption, figures.weight_gradients, epochs)
+    for (arm, loss), images in drawn.items():
+        name = f"{arm}, {loss.replace('_', '-')}"
         pairs = np.stack([images[-1], _nearest(images[-1], context.data.train_images)])
         caption = f"{name}: are images copied from the training images?"
         title = f"{name}: generated images and the training images nearest in pixels"
-        yield Picture(f"gan_neighbours_{loss}", caption, image_grid, pairs, ["generated", "nearest"], [], title)
+        yield Picture(f"gan_neighbours_{arm}_{loss}", caption, image_grid, pairs, ["generated", "nearest"], [], title)
 
 
 def _drawn(context: Context[Settings], record: Record[ScoredGan]) -> Pixels:

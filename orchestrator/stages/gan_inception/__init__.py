@@ -19,8 +19,9 @@ from orchestrator.engine.records import Record, Trial
 from orchestrator.engine.settings import Section, UserError
 from orchestrator.engine.stage import Context, Stage, Table, Tables, Worker
 from orchestrator.engine.tables import SECONDS, SEED, schema
-from orchestrator.stages.columns import LOSS, integer, real, text
-from orchestrator.stages.gan import Settings
+from orchestrator.stages.columns import ARM, LOSS, integer, real, text
+from orchestrator.stages.gan.recipes import Arm
+from orchestrator.stages.gan.settings import Settings
 from orchestrator.stages.sections import Data
 from trainables.epoch import Epoch
 from trainables.gan_settings import GanSettings
@@ -38,6 +39,8 @@ class ImageSet(Section):
 
     images: str
     """test, train, or the key of a GAN's training."""
+    arm: Arm | None = None
+    """The GAN's."""
     gan: GanSettings | None = None
     """The GAN's, whose generator draws them."""
 
@@ -51,6 +54,7 @@ class Inception(Stage[Settings, ImageSet]):
     flag = "--gan.inception-weights FILE"
     schemas: ClassVar = {
         "gan_inception": schema(
+            ARM,
             LOSS,
             SEED,
             real("inception_fid", "Frechet distance from the test images in features of Inception-v3"),
@@ -79,10 +83,15 @@ class Inception(Stage[Settings, ImageSet]):
         data = context.section(Data)
         sets = [(ImageSet(images=name), context.seed) for name in REAL]
         if context.planning:
-            sets += [(ImageSet(images=str(n)), n) for n in range(len(context.own.losses) * context.own.num_seeds)]
+            own = context.own
+            number = len(own.arms) * len(own.losses) * own.num_seeds
+            sets += [(ImageSet(images=str(n)), n) for n in range(number)]
         else:
             gans = context.records("gan").items()
-            sets += [(ImageSet(images=key, gan=record.config.gan), record.seed) for key, record in gans]
+            sets += [
+                (ImageSet(images=key, arm=record.config.arm, gan=record.config.gan), record.seed)
+                for key, record in gans
+            ]
         for images, seed in sets:
             number = min(data.num_test, data.num_train) if images.images == "train" else data.num_test
             epochs = math.ceil(number / IMAGES_AN_EPOCH)
@@ -116,8 +125,8 @@ class Inception(Stage[Settings, ImageSet]):
         yield Table("gan_inception", rows(context, records))
 
     def findings(self, tables: Tables) -> Iterator[str]:
-        for loss, rows in tables["gan_inception"].groupby("loss", observed=True):
-            name, first = str(loss).replace("_", "-"), rows.iloc[0]
+        for (arm, loss), rows in tables["gan_inception"].groupby(["arm", "loss"], observed=True):
+            name, first = f"{arm}, {str(loss).replace('_', '-')},", rows.iloc[0]
             yield (
                 f"{name} in the features of Inception-v3 (weights {first['features']}): "
                 f"FID {rows['inception_fid'].mean():.2f}, the floor {first['floor_fid']:.2f}."

@@ -15,8 +15,8 @@ from torch import Tensor
 from orchestrator.engine.records import Record, Trial
 from orchestrator.engine.settings import UserError
 from orchestrator.engine.stage import Context, Worker
-from orchestrator.stages.gan import Settings
 from orchestrator.stages.gan.scoring import weights_of
+from orchestrator.stages.gan.settings import Settings
 from orchestrator.stages.gan_inception import IMAGES_AN_EPOCH, ImageSet
 from trainables import inception
 from trainables.epoch import Epoch, State
@@ -93,6 +93,11 @@ def rows(context: Context[Settings], records: Sequence[Record[ImageSet]]) -> lis
     for record in records:
         if record.config.gan is not None and record.key in gaussians:
             distance = gaussian_distance(gaussians[record.key], gaussians["test"])
-            which = {"loss": record.config.gan.loss, "seed": record.seed, "seconds": record.seconds}
+            which = {
+                "arm": record.config.arm,
+                "loss": record.config.gan.loss,
+                "seed": record.seed,
+                "seconds": record.seconds,
+            }
             table.append(same | which | {"inception_fid": distance})
     return table

@@ -18,17 +18,9 @@ from orchestrator.engine.records import Record, Trial
 from orchestrator.engine.stage import Context, Picture, Stage, Table, Tables, Worker
 from orchestrator.engine.study import Suggested
 from orchestrator.engine.tables import STATE, TRIAL, schema
-from orchestrator.stages.columns import CLASS_ENTROPY, GAN_MEANS, LOSS, TRIAL_OUTCOME, integer, real
-from orchestrator.stages.gan import (
-    TUNED,
-    GanSearch,
-    ScoredGan,
-    Settings,
-    best_of,
-    scored_trial,
-    scoring_key,
-    scoring_record,
-)
+from orchestrator.stages.columns import ARM, CLASS_ENTROPY, GAN_MEANS, LOSS, TRIAL_OUTCOME, integer, real
+from orchestrator.stages.gan import TUNED, ScoredGan, best_of, scored_trial, scoring_key, scoring_record
+from orchestrator.stages.gan.settings import GanSearch, Settings
 from orchestrator.stages.measures import training_row
 from orchestrator.stages.sections import Data
 from trainables.epoch import Epoch
@@ -37,6 +29,8 @@ from trainables.splits import hold_out_last
 
 WINDOW = 4
 """Trials at once, at most: how far suggestions run ahead of the results that they are made from."""
+SEED_APART = 1000
+"""How far the trials' seed is from those that the GANs are played with: what was best must be so with others too."""
 
 
 class Tuning(Stage[GanSearch, ScoredGan]):
@@ -51,6 +45,7 @@ class Tuning(Stage[GanSearch, ScoredGan]):
     schemas: ClassVar = {
         "gan_trials": schema(
             TRIAL,
+            ARM,
             LOSS,
             STATE,
             real(
@@ -62,6 +57,7 @@ class Tuning(Stage[GanSearch, ScoredGan]):
             real("params_learning_rate", "step size of both networks"),
             real("params_beta1", "decay of both Adams' first moment"),
             integer("params_batch_size", "images of a step"),
+            real("params_r1_penalty", "weight of the penalty on the discriminator's gradient in real images"),
             *TRIAL_OUTCOME,
         )
     }
@@ -87,6 +83,7 @@ class Tuning(Stage[GanSearch, ScoredGan]):
             "learning_rate": FloatDistribution(*own.learning_rate, log=True),
             "beta1": FloatDistribution(*own.beta1),
             "batch_size": CategoricalDistribution(own.batch_sizes),
+            "r1_penalty": CategoricalDistribution(own.r1_penalties),
         }
         studies = [OptunaSuggestions(space, tpe(own.trials // 2, context.seed), self.metric) for _ in common.losses]
         num_images, num_losses = context.section(Data).num_train * 5 // 6, len(common.losses)
@@ -94,8 +91,10 @@ class Tuning(Stage[GanSearch, ScoredGan]):
         def suggest(number: int, records: Sequence[Record[ScoredGan]]) -> Trial[ScoredGan]:
             of_study, which = divmod(number, num_losses)
             params = studies[which](of_study, records[which::num_losses])
-            gan = GanSettings(loss=common.losses[which], **(common.recipe | {"epochs": own.epochs} | params))
-            return scored_trial(context, f"trial-{number:03d}", gan, context.seed, num_images)
+            loss, seed = common.losses[which], context.seed + SEED_APART
+            recipe = common.tuned.of(loss).model_dump() | {"epochs": own.epochs} | params
+            gan = GanSettings(loss=loss, **recipe)
+            return scored_trial(context, f"trial-{number:03d}", "tuned", gan, seed, num_images)
 
         return Suggested(num_losses * own.trials, WINDOW, suggest)
 
@@ -107,19 +106,14 @@ class Tuning(Stage[GanSearch, ScoredGan]):
         from orchestrator.stages.gan.scoring import scoring_inputs
 
         images = context.data.train_images
-        return scoring_inputs(context, images[hold_out_last(images).validation])
+        return scoring_inputs(context, val=images[hold_out_last(images).validation])
 
     def train(self, trial: Trial[ScoredGan], data: Any, worker: Worker) -> Iterator[Epoch]:
         """Train on the first five sixths of the training images, measure the distance from the rest."""
         from orchestrator.stages.gan.scoring import image_scores, trained
 
-        scores = image_scores(trial, worker, last_epoch=None)
-
-        def measure(generator: Any, number: int) -> tuple[dict[str, float], dict[str, Any]]:
-            metrics, _ = scores(generator, number)
-            return {self.metric: metrics["frechet_distance"], "class_entropy": metrics["class_entropy"]}, {}
-
-        return trained(trial, data.train_images[hold_out_last(data.train_images).train], worker, measure)
+        images = data.train_images[hold_out_last(data.train_images).train]
+        return trained(trial, images, worker, image_scores(trial, worker))
 
     def results(self, context: Context[GanSearch], records: Sequence[Record[ScoredGan]]) -> Iterator[Table]:
         yield Table("gan_trials", [_row(number, record) for number, record in enumerate(records)])
@@ -141,7 +135,7 @@ class Tuning(Stage[GanSearch, ScoredGan]):
                 f"{str(loss).replace('_', '-')}, {len(rows)} complete trials: the best is {best['trial']}, distance "
                 f"{best[distance]:.2f} from the validation images (the worst {rows[distance].max():.2f}): "
                 f"learning_rate {best['params_learning_rate']:.2g}, beta1 {best['params_beta1']:.2f}, "
-                f"batch_size {best['params_batch_size']}."
+                f"batch_size {best['params_batch_size']}, r1_penalty {best['params_r1_penalty']:g}."
             )
             if len(rows) > 2:
                 pairs = (("d_loss", distance), ("g_loss", distance), ("d_loss", "g_loss"))
@@ -156,7 +150,8 @@ class Tuning(Stage[GanSearch, ScoredGan]):
     def failure(self, records: Sequence[Record[ScoredGan]]) -> str | None:
         """Where a loss has no complete trial; single ones may fail."""
         complete = best_of(records, self.metric)
-        without = [loss for loss in dict.fromkeys(r.config.gan.loss for r in records) if loss not in complete]
+        losses = dict.fromkeys(record.config.gan.loss for record in records)
+        without = [loss for loss in losses if ("tuned", loss) not in complete]
         if not without:
             return None
         return f"no trial of {', '.join(without)} came to its end; the table gan_trials has their errors"
@@ -165,4 +160,4 @@ class Tuning(Stage[GanSearch, ScoredGan]):
 def _row(number: int, record: Record[ScoredGan]) -> dict[str, Any]:
     params = {f"params_{name}": value for name, value in record.config.gan.model_dump(include=TUNED).items()}
     measured = (Tuning.metric, "d_loss", "g_loss", "d_real", "d_fake", "class_entropy")
-    return training_row(record, *measured, trial=number, loss=record.config.gan.loss, **params)
+    return training_row(record, *measured, trial=number, arm=record.config.arm, loss=record.config.gan.loss, **params)

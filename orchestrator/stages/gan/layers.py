@@ -1,0 +1,44 @@
+"""The layers of generator and discriminator, read off the networks themselves."""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from trainables.gan import Convolution, Discriminator, Generator, build
+from trainables.gan_settings import GanRecipe
+from trainables.images import IMAGE_SIZE
+
+EMPTY = dict.fromkeys(("in_channels", "out_channels", "kernel", "stride", "padding"))
+"""Of a layer that is no convolution."""
+
+
+def gan_layer_table(settings: GanRecipe) -> list[dict[str, Any]]:
+    """A dictionary per layer of both networks, in the order that one random vector and one image go through them.
+
+    The generator is given a vector, the discriminator an image; `output_shape` is what a layer makes of it.
+    """
+    generator, discriminator = build(settings, seed=0)
+    z, image = torch.zeros(1, settings.latent_dim), torch.zeros(1, 1, IMAGE_SIZE, IMAGE_SIZE)
+    return [*_rows("generator", generator, z), *_rows("discriminator", discriminator, image)]
+
+
+def _rows(name: str, network: Generator | Discriminator, x: torch.Tensor) -> list[dict[str, Any]]:
+    """Of one network, by a pass through it in evaluation mode."""
+    rows: list[dict[str, Any]] = []
+
+    def seen(layer: nn.Module, _: Any, output: torch.Tensor) -> None:
+        kind = type(layer).__name__.removeprefix("Parametrized")  # by spectral norm
+        row: dict[str, Any] = EMPTY | {"network": name, "layer": len(rows) + 1, "kind": kind}
+        if isinstance(layer, Convolution):
+            row |= {"in_channels": layer.in_channels, "out_channels": layer.out_channels}
+            row |= {"kernel": layer.kernel_size[0], "stride": layer.stride[0], "padding": layer.padding[0]}
+        row["output_shape"] = "x".join(str(size) for size in output.shape[1:])
+        rows.append(row | {"num_parameters": sum(p.numel() for p in layer.parameters())})
+
+    for layer in network.layers:
+        layer.register_forward_hook(seen)
+    network.eval()
+    with torch.inference_mode():
+        network(x)
+    return rows

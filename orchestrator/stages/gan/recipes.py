@@ -1,0 +1,79 @@
+"""The recipes that GANs are played by, as settings and as columns, and where they differ from the author's."""
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+import pandas as pd
+from pydantic import Field
+
+from orchestrator.engine.settings import Scale, Section
+from orchestrator.stages.columns import category, integer, real, text
+from trainables.gan_settings import AUTHOR, GanRecipe, GanSettings, Loss
+
+Arm = Literal["paper", "tuned"]
+SMALLER: dict[str, Any] = {"generator_filters": (128, 64, 32), "discriminator_filters": (16, 32, 64)}
+"""Widths of a quarter and a half of the author's, whose own are seven times the work."""
+BEST: dict[str, Any] = SMALLER | {"latent_dim": 64, "schedule": "cosine", "ema_decay": 0.995, "epochs": 20}
+"""What both tuned recipes have."""
+RECIPE = (
+    text("architecture", "geometry of both networks, as trainables.gan_settings says"),
+    text("generator_filters", "channels between the generator's convolutions"),
+    text("discriminator_filters", "channels between the discriminator's convolutions"),
+    integer("latent_dim", "size of the random vector that an image is made from"),
+    real("learning_rate", "step size of both networks at the start"),
+    real("beta1", "decay of both Adams' first moment"),
+    real("beta2", "decay of both Adams' second moment"),
+    integer("batch_size", "images of a step, over all workers"),
+    category("schedule", "whether the step size stays (constant) or falls along half a cosine (cosine)"),
+    real("r1_penalty", "weight of the penalty on the discriminator's gradient in real images"),
+    real("ema_decay", "decay of the generator's moving average, which is scored; missing where there is none"),
+)
+"""Columns of all that decides a GAN but its loss, its epochs and its seed."""
+
+
+class Recipe(GanRecipe, Section):
+    """How GANs are played."""
+
+    epochs: Annotated[int, Field(ge=1), Scale("epochs a GAN")] = AUTHOR.epochs
+    """Passes over the training images."""
+
+
+class Tuned(Section):
+    """What the tuning found for each loss."""
+
+    minimax: Recipe = Recipe(**BEST, learning_rate=3e-3, beta1=0.1, batch_size=64, r1_penalty=0.2)
+    """Recipe of the minimax GAN."""
+    non_saturating: Recipe = Recipe(**BEST, learning_rate=3e-3, beta1=0.1, batch_size=64, r1_penalty=0.2)
+    """Recipe of the non-saturating GAN."""
+
+    def of(self, loss: Loss) -> Recipe:
+        """The recipe of a loss."""
+        found: Recipe = getattr(self, loss)
+        return found
+
+
+PAPER = Recipe(**SMALLER, epochs=10)
+"""The author's, but for the networks' widths and the epochs."""
+
+
+def told(gan: GanSettings) -> dict[str, Any]:
+    """A GAN's recipe and its loss by the columns' names."""
+    values = gan.model_dump(exclude={"epochs"})
+    return {name: "-".join(map(str, it)) if isinstance(it, tuple) else it for name, it in values.items()}
+
+
+def deviations(gans: pd.DataFrame) -> Iterator[str]:
+    """Sentences on what is other than in the author's code, by arm and loss (table gans)."""
+    his = told(GanSettings(**AUTHOR.model_dump(), loss="minimax")) | {"epochs": AUTHOR.epochs}
+    del his["loss"]
+    for (arm, loss), rows in gans.groupby(["arm", "loss"], observed=True):
+        mine = {name: None if pd.isna(rows[name].iloc[0]) else rows[name].iloc[0] for name in his}
+        other = [
+            f"{name} {mine[name]} (his {'none' if his[name] is None else his[name]})"
+            for name in his
+            if mine[name] != his[name]
+        ]
+        name = f"The arm {arm}, {str(loss).replace('_', '-')}, "
+        yield name + (
+            f"differs from the author's code in {', '.join(other)}." if other else "is the author's code's."
+        )

@@ -1,0 +1,95 @@
+"""What the stages gan, gan_search and gan_inception are told."""
+
+from collections.abc import Iterator
+from math import gcd
+from typing import Annotated, Self
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+
+from orchestrator.engine.settings import Aside, LocalPath, Scale, Section
+from orchestrator.stages.gan.recipes import PAPER, Arm, Recipe, Tuned
+from orchestrator.stages.sections import Distinct
+from trainables.gan_settings import Decay, Loss
+
+MOST_WORKERS = 8
+"""Workers that share a training, at most, where their number is not set."""
+
+
+class GanSearch(Section):
+    """Each GAN tuned by itself on the Frechet distance from validation images, before it is trained."""
+
+    on: Annotated[bool, Aside()] = False
+    """Whether to do so; the arm tuned then has what the best trial had for learning_rate, beta1, batch_size and
+    r1_penalty."""
+    trials: Annotated[int, Field(ge=2), Scale("trials of each GAN")] = 12
+    """Settings to try for each loss, the first half of them at random."""
+    epochs: Annotated[int, Field(ge=1), Scale("epochs a trial of a GAN")] = 5
+    """Epochs of each trial."""
+    learning_rate: tuple[PositiveFloat, PositiveFloat] = (1e-4, 1e-2)
+    """Range of the step size, searched on a logarithmic scale."""
+    beta1: tuple[Decay, Decay] = (0.0, 0.9)
+    """Range of the decay of both Adams' first moment."""
+    batch_sizes: Distinct[PositiveInt] = (32, 64, 128, 256)
+    """Batch sizes to choose from."""
+    r1_penalties: Distinct[NonNegativeFloat] = (0.0, 0.05, 0.2, 1.0, 5.0)
+    """Weights of the discriminator's penalty to choose from."""
+
+    @model_validator(mode="after")
+    def _ranges(self) -> Self:
+        for name in ("learning_rate", "beta1"):
+            low, high = getattr(self, name)
+            if low > high:
+                raise ValueError(f"{name}: the range {low} to {high} must be in ascending order")
+        return self
+
+
+class Settings(Section):
+    """The two GANs in two arms, from several seeds."""
+
+    arms: Annotated[Distinct[Arm], Scale("arms of the GANs")] = ("paper", "tuned")
+    """How they are played: as the paper does, and with what the tuning found."""
+    losses: Annotated[Distinct[Loss], Scale("losses of the generator", also=("gan_search",))] = (
+        "minimax",
+        "non_saturating",
+    )
+    """Which losses, each a GAN of its own."""
+    num_seeds: Annotated[int, Field(ge=1), Scale("seeds of each GAN")] = 5
+    """Seeds of each, counted from the run's."""
+    paper: Recipe = PAPER
+    """The author's recipe, but for smaller networks and fewer epochs."""
+    tuned: Tuned = Tuned()
+    """What the tuning found for each loss."""
+    num_workers: Annotated[int | None, Aside()] = Field(default=None, ge=1)
+    """Workers that share each training, which changes no more than rounding; by default one, or more where there are
+    more slots than GANs."""
+    inception_weights: Annotated[LocalPath | None, Aside()] = None
+    """File with torch-fidelity's weights of Inception-v3, for Frechet distances that compare with published ones."""
+    search: GanSearch = GanSearch()
+
+    @model_validator(mode="after")
+    def _shares(self) -> Self:
+        for name, size in self._batch_sizes():
+            if self.num_workers and size % self.num_workers:
+                raise ValueError(
+                    f"{name}: {size} images cannot be shared evenly by {self.num_workers} workers (num_workers)"
+                )
+        return self
+
+    def recipe(self, arm: Arm, loss: Loss) -> Recipe:
+        """What a loss's GANs of an arm are trained with, where the tuning is not done anew."""
+        return self.paper if arm == "paper" else self.tuned.of(loss)
+
+    def most_workers(self, room: int) -> int:
+        """How many workers, where there is room for so many, share each training's batches evenly."""
+        sizes = [size for _, size in self._batch_sizes()]
+        return max(number for number in range(1, min(room, MOST_WORKERS) + 1) if not gcd(*sizes) % number)
+
+    def _batch_sizes(self) -> Iterator[tuple[str, int]]:
+        """Those of the GANs that are played, with their names."""
+        for arm in self.arms:
+            for loss in self.losses:
+                if arm == "tuned" and self.search.on:
+                    yield from (("search.batch_sizes", size) for size in self.search.batch_sizes)
+                else:
+                    name = "paper" if arm == "paper" else f"tuned.{loss}"
+                    yield f"{name}.batch_size", self.recipe(arm, loss).batch_size
