@@ -134,7 +134,7 @@ def neighbour_scores(generated: Tensor, real: Tensor) -> tuple[float, float, flo
     accuracy is that with which the nearest neighbour among all others tells which set a vector is of, mean of both
     sets' shares: 1/2 where it cannot be told, 1 where they lie apart.
 
-    Precision looks at single images only: noise of one grey is as precise as can be where it falls among real images.
+    Precision looks at no more than where single images fall: noise of one grey may have 1 where a few lie far apart.
 
     Source: Kynkaanniemi et al. 2019 (precision, recall); Naeem et al. 2020 (density, coverage); Lopez-Paz and Oquab
     2017 (the accuracy, leaving one out).

@@ -100,7 +100,7 @@ def tuned_distance_beside_the_paper_s(gans: pd.DataFrame) -> Answer:
 
 @claim(33, "Parameters that improve the generator's loss hinder the discriminator's, and vice versa.", kind="opinion")
 def distance_of_generator_and_loss_of_discriminator(gan_trials: pd.DataFrame) -> Answer:
-    """rank correlation of the distance from validation images with the discriminator's loss by trial, mean of games"""
+    """rank correlation of distance from validation images and discriminator's loss over trials, mean of games"""
     from scipy.stats import spearmanr
 
     by_loss = rows(gan_trials, "finished trial").groupby("loss", observed=True)

@@ -10,9 +10,11 @@ from orchestrator.stages.classify import Classify
 from orchestrator.stages.denoise import Denoise
 from orchestrator.stages.embed import Embed
 from orchestrator.stages.gan import Gan
+from orchestrator.stages.gan.recipes import told
 from orchestrator.stages.kfold import Kfold
 from orchestrator.stages.refit import Refit
 from orchestrator.stages.search import Search
+from trainables.gan_settings import AUTHOR, GanSettings
 
 
 def table(rows: Sequence[dict[str, Any]], **same: Any) -> pd.DataFrame:
@@ -128,23 +130,81 @@ def test_planes_tell_each_measure_by_its_name_beside_the_published_one() -> None
     )
 
 
-def test_games_tell_distance_floor_precision_recall_and_how_many_of_their_own_have_collapsed() -> None:
-    rows = [
-        {"loss": loss, "frechet_distance": distance, "precision": 0.5, "recall": recall, "collapsed": recall < 0.01}
-        for loss, distance, recall in (("minimax", 4.0, 0.0), ("minimax", 8.0, 0.0), ("non_saturating", 3.0, 0.25))
-    ]
+def scored(precision: float, others: float) -> dict[str, float]:
+    names = ("recall", "density", "coverage", "two_sample_accuracy")
+    return {"precision": precision} | dict.fromkeys(names, others)
+
+
+GAMES = [
+    {"arm": arm, "loss": loss, "frechet_distance": distance, "frechet_distance_pixels": pixels}
+    | {"collapsed": collapsed, **scored(distance / 10, 0.5)}
+    for arm, loss, distance, pixels, collapsed in (
+        ("paper", "minimax", 4.0, 1.0, True),
+        ("paper", "minimax", 8.0, 2.0, True),
+        ("paper", "non_saturating", 3.0, 1.2, False),
+        ("tuned", "minimax", 9.0, 9.0, False),
+    )
+]
+
+
+def of_games(rows: list[dict[str, Any]]) -> dict[str, pd.DataFrame]:
+    """Tables of games that are played by the author's own recipe, beside a floor of 2."""
+    names = ["arm", "loss", "num_seeds", "frechet_distance", "low", "high", "floor_ratio"]
     intervals = [
-        {"loss": "minimax", "num_seeds": 2, "frechet_distance": 6.0, "low": 1.0, "high": 11.0, "floor_ratio": 3.0},
-        {"loss": "non_saturating", "num_seeds": 1, "frechet_distance": 3.0, "low": None, "high": None}
-        | {"floor_ratio": 1.5},
+        ("paper", "minimax", 2, 6.0, 1.0, 11.0, 3.0),
+        ("paper", "non_saturating", 1, 3.0, None, None, 1.5),
+        ("paper", "difference", 1, 1.0, None, None, None),
+        ("tuned", "minimax", 1, 9.0, None, None, 4.5),
+        ("tuned", "non_saturating", 0, None, None, None, None),
     ]
-    games = table(rows, floor_distance=2.0, r1_penalty=0.0)
-    minimax, non_saturating = Gan().findings({"gans": games, "gan_intervals": table(intervals)})
-    assert minimax == (
-        "minimax, 2 seed(s): Frechet distance 6.00 (95 % t interval 1.00 to 11.00), 3.0 times the floor of 2.00; "
-        "precision 0.50, recall 0.00; 2 collapsed."
+    recipe = told(GanSettings(loss="minimax", **AUTHOR.model_dump())) | {"epochs": AUTHOR.epochs}
+    del recipe["loss"]
+    references = [{"images": "train"} | scored(0.84, 0.9), {"images": "grey_noise"} | scored(1.0, 0.0)]
+    shown = [row for row in intervals if len(rows) == len(GAMES) or row[:2] == ("paper", "minimax")]
+    return {
+        "gans": table(rows, floor_distance=2.0, **recipe),
+        "gan_intervals": pd.DataFrame(shown, columns=names),
+        "gan_references": table(references),
+    }
+
+
+def test_games_tell_their_distance_beside_the_floor_and_how_many_of_their_own_have_collapsed() -> None:
+    found = list(Gan().findings(of_games(GAMES)))
+    assert found[:4] == [
+        "paper, minimax, 2 seed(s): Frechet distance 6.00 (95 % t interval 1.00 to 11.00), 3.0 times the floor of "
+        "2.00; 2 collapsed.",
+        "paper, non-saturating, 1 seed(s): Frechet distance 3.00, 1.5 times the floor of 2.00; 0 collapsed.",
+        "paper: minimax less non-saturating, seed by seed: 1.00.",
+        "tuned, minimax, 1 seed(s): Frechet distance 9.00, 4.5 times the floor of 2.00; 0 collapsed.",
+    ]
+    assert all("is the author's code's" in line for line in found[6:])
+
+
+def test_precision_is_never_told_without_what_training_images_and_grey_noise_have() -> None:
+    found = list(Gan().findings(of_games(GAMES)))
+    of_each = "0.50 (paper minimax), 0.50 (paper non-saturating), 0.50 (tuned minimax), 0.90 (training images), 0.00 "
+    assert found[4] == (
+        "Beside what training images and grey noise have: precision 0.60 (paper minimax), 0.30 (paper "
+        f"non-saturating), 0.90 (tuned minimax), 0.84 (training images), 1.00 (grey noise); recall {of_each}"
+        "(grey noise); "
+        f"density {of_each}(grey noise); coverage {of_each}(grey noise); two-sample accuracy {of_each}(grey noise)."
     )
-    assert non_saturating == (
-        "non-saturating, 1 seed(s): Frechet distance 3.00, 1.5 times the floor of 2.00; precision 0.50, recall 0.25; "
-        "0 collapsed."
+    assert not any("precision" in line for line in found[:4] + found[5:])
+
+
+def test_the_order_of_the_games_is_told_where_it_is_another_in_features_that_learned_no_labels() -> None:
+    alike = list(Gan().findings(of_games(GAMES)))[5]
+    assert alike == (
+        "Nearest to the test images first, in the classifier's features and in principal components of the pixels "
+        "alike: paper non-saturating, paper minimax, tuned minimax."
     )
+    other = [row | {"frechet_distance_pixels": 10 - row["frechet_distance_pixels"]} for row in GAMES]
+    assert list(Gan().findings(of_games(other)))[5] == (
+        "Nearest to the test images first, in the classifier's features: paper non-saturating, paper minimax, tuned "
+        "minimax; but in principal components of the pixels: tuned minimax, paper minimax, paper non-saturating."
+    )
+    assert not any("Nearest" in line for line in Gan().findings(of_games(GAMES[:2]))), "a single game has no order"
+
+
+def test_without_a_game_that_was_played_to_its_end_there_is_nothing_to_tell() -> None:
+    assert list(Gan().findings(of_games([row | {"frechet_distance": None} for row in GAMES]))) == []
