@@ -83,7 +83,7 @@ def test_run_is_seen_in_prometheus_and_in_the_dashboard(
     head: tuple[Nodes, int], prometheus: str, tmp_path: Path
 ) -> None:
     nodes, _ = head
-    command = [sys.executable, "-m", "orchestrator.run", "gan", "--preset", "smoke", "--gan.epochs", "4"]
+    command = [sys.executable, "-m", "orchestrator.run", "gan", "--preset", "smoke", "--gan.paper.epochs", "4"]
     with (tmp_path / "log").open("w") as log:
         run = subprocess.Popen(
             [*command, "--address", nodes.address, "--runs-dir", str(tmp_path)], cwd=REPOSITORY, stderr=log

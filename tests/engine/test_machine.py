@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from orchestrator.engine import cluster
+from orchestrator.engine.cluster import Cluster
 from orchestrator.engine.machine import Machine, share_for, slots_for
 from orchestrator.engine.settings import Resources
 
@@ -52,3 +54,31 @@ def test_room_by_now_is_for_the_share_that_was_settled_at_the_start() -> None:
     share = Machine(1.0, 0.25)
     assert slots_for([Machine(16, 1), Machine(2, 1), Machine(8)], Resources(), share) == 4 + 2
     assert slots_for([Machine(8)], Resources(), share) == 1, "one waits for a node to come"
+
+
+@pytest.mark.parametrize(
+    ("machines", "told", "num_trainings", "room"),
+    [
+        ([(2, 0)], {}, 20, 1),
+        ([(2, 0)], {}, 2, 1),
+        ([(2, 0)], {}, 1, 2),
+        ([(8, 0), (4, 0)], {}, 5, 2),
+        ([(8, 0), (4, 0)], {"slots": 2}, 1, 2),
+        ([(64, 2)], {}, 1, 2),  # sixteen trainings share the GPUs; workers of one do not
+        ([(64, 8)], {}, 4, 2),
+        ([(64, 8)], {}, 20, 1),
+    ],
+)
+def test_trainings_have_several_workers_each_where_devices_outnumber_them(
+    machines: list[tuple[float, float]],
+    told: dict[str, Any],
+    num_trainings: int,
+    room: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    there = [Machine(*machine) for machine in machines]
+    monkeypatch.setattr(cluster, "nodes", lambda: dict(enumerate(there)))
+    resources = Resources(**told)
+    share = share_for(there, resources)
+    found = Cluster(slots_for(there, resources), share.cpus, share.gpus, None, resources, {"CPU": 0, "GPU": 0})
+    assert found.room_in_each(num_trainings) == room

@@ -124,8 +124,8 @@ def test_workers_killed_in_the_midst_of_a_fold_and_of_a_game(smoke: Smoke, tmp_p
         first.kill()
         _wait_for(tmp_path, "gan/*.checkpoint", driver)
         players = _workers(driver, "RayTrainWorker")
-        assert len(players) == 2
-        players[1].kill()
+        assert players
+        players[-1].kill()
         assert driver.wait(timeout=600) == 0
     assert list(differences(Run(tmp_path / "smoke"), smoke.run)) == []
 

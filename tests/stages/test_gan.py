@@ -15,7 +15,7 @@ import torch
 
 from orchestrator.engine.book import Book
 from orchestrator.engine.records import Record, Rows, Trial
-from orchestrator.engine.settings import UserError, changed
+from orchestrator.engine.settings import UserError, changed, merged
 from orchestrator.engine.stage import Worker
 from orchestrator.engine.study import Suggested
 from orchestrator.paper import suite
@@ -165,6 +165,32 @@ def test_what_trials_are_played_with_decides_them(tmp_path: Path, change: dict[s
     addresses = {trial.address for trial in before.trials}
     assert len(addresses) == 12
     assert {trial.address for trial in after.trials} & addresses == (set() if again else addresses)
+
+
+@pytest.mark.parametrize(
+    ("room", "changes", "number"),
+    [
+        (1, {}, 1),
+        (2, {}, 2),
+        (3, {}, 2),
+        (100, {}, 8),
+        (4, {"paper": {"batch_size": 6}}, 2),
+        (4, {"paper": {"batch_size": 6}, "arms": ("tuned",)}, 4),
+        (4, {"tuned": {"minimax": {"batch_size": 3}}}, 1),
+        (4, {"tuned": {"minimax": {"batch_size": 3}}, "losses": ("non_saturating",)}, 4),
+        (4, {"search": {"on": True, "batch_sizes": (2,)}}, 2),
+        (4, {"num_workers": 1}, 1),
+        (1, {"num_workers": 2}, 2),
+    ],
+    ids=str,
+)
+def test_a_game_has_as_many_workers_as_there_is_room_for_and_share_its_batches_evenly(
+    room: int, changes: dict[str, Any], number: int
+) -> None:
+    every = {"batch_size": 64}
+    recipes = {"paper": every, "tuned": {"minimax": every, "non_saturating": every}}
+    own = changed(suite().preset("paper"), gan=merged(recipes, changes)).gan  # type: ignore[attr-defined]
+    assert Gan().num_workers(own, room) == number
 
 
 def gans(*distances: tuple[str, int, float | None]) -> pd.DataFrame:
