@@ -153,7 +153,10 @@ def test_less_of_a_control_is_told_of_as_reduced_with_the_claims_that_it_bears_o
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ("--gan.discriminator-filters 2 2 2", {"gan": "gan.discriminator_filters 2 2 2 instead of 16 32 64"}),
+        (
+            "--gan.paper.discriminator-filters 2 2 2",
+            {"gan": "gan.paper.discriminator_filters 2 2 2 instead of 16 32 64"},
+        ),
         ("--capacity.learning-rate .1", {"capacity": "capacity.learning_rate 0.1 instead of 0.003"}),
         ("--search.space.neurons 4 8", {"search": "search.space.neurons 4 8 instead of 32 128"}),
         ("--autoencoder.weight-decay 0", {"capacity": "autoencoder.weight_decay 0.0 instead of 1e-05"}),

@@ -13,6 +13,7 @@ from orchestrator.stages.classify import Classify
 from orchestrator.stages.gan import Gan
 from orchestrator.stages.gan_inception import Inception
 from orchestrator.stages.gan_search import Tuning
+from orchestrator.stages.sections import Data
 from tests.stages.made_up import book_of, recorded
 from trainables import classifier
 from trainables.classifier_settings import ClassifierSettings
@@ -24,6 +25,8 @@ NO_SEARCH = {"search": {"on": False}}
 
 class KnownClassifier(Classify):
     """The classifier that distances are taken with, and no other; it needs no autoencoder."""
+
+    reads = (Data,)
 
     def needs(self, own: Any) -> tuple[str, ...]:
         return ()

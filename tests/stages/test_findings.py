@@ -194,7 +194,10 @@ def of_games(rows: list[dict[str, Any]]) -> dict[str, pd.DataFrame]:
         ("tuned", "minimax", 1, 9.0, None, None, 4.5),
         ("tuned", "non_saturating", 0, None, None, None, None),
     ]
-    recipe = told(GanSettings(loss="minimax", **AUTHOR.model_dump())) | {"epochs": AUTHOR.epochs}
+    recipe = told(GanSettings(loss="minimax", **AUTHOR.model_dump())) | {
+        "epochs": AUTHOR.epochs,
+        "num_images": 60_000,
+    }
     del recipe["loss"]
     references = [{"images": "train"} | scored(0.84, 0.9), {"images": "grey_noise"} | scored(1.0, 0.0)]
     shown = [row for row in intervals if len(rows) == len(GAMES) or row[:2] == ("paper", "minimax")]

@@ -221,13 +221,15 @@ def test_intervals_are_student_s_and_the_difference_is_paired_by_seed() -> None:
 
 def test_findings_tell_what_is_other_than_in_the_author_s_code() -> None:
     recipe = told(GanSettings(loss="minimax", **AUTHOR.model_dump()))
-    games = pd.DataFrame([recipe | {"arm": arm, "epochs": 30} for arm in ("paper", "tuned")])
+    games = pd.DataFrame([recipe | {"arm": arm, "epochs": 30, "num_images": 60_000} for arm in ("paper", "tuned")])
     other = games.assign(r1_penalty=[0.0, 0.2], ema_decay=[None, 0.5], generator_filters="8-8-8")
     paper, tuned = deviations(other)
     assert paper == (
         "The arm paper, minimax, differs from the author's code in generator_filters 8-8-8 (his 512-256-128)."
     )
     assert tuned.endswith("8-8-8 (his 512-256-128), r1_penalty 0.2 (his 0.0), ema_decay 0.5 (his none).")
+    fewer, _ = deviations(games.assign(num_images=50_000, epochs=10))
+    assert fewer.endswith("code in epochs 10 (his 30), num_images 50000 (his 60000).")
     assert list(deviations(games)) == [
         f"The arm {arm}, minimax, is the author's code's." for arm in ("paper", "tuned")
     ]

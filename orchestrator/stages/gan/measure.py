@@ -21,6 +21,7 @@ from orchestrator.stages.gan.settings import Settings
 from orchestrator.stages.measures import epoch_rows, training_row
 from trainables.gan_scores import SCORES
 from trainables.images import as_tensor
+from trainables.splits import hold_out_last
 
 VANISHED = 0.01
 """A generator's gradient has vanished where it is below this share of what it was in the training's first steps."""
@@ -40,6 +41,7 @@ def measured(context: Context[Settings], records: Sequence[Record[ScoredGan]]) -
     yield Table("gan_sections", list(section_rows(extractor(as_tensor(data.train_images)), real, context.seed)))
     checksum = hashlib.sha256(context.weights(scoring_record(context), "classify")).hexdigest()[:16]
     extra = {"floor_distance": references[0]["frechet_distance"], "features": checksum}
+    extra["num_images"] = len(hold_out_last(data.train_images).train)
     rows = [_row(record) | extra for record in records]
     yield Table("gans", rows)
     which = [(record, _which(record)) for record in records]

@@ -11,6 +11,8 @@ from orchestrator.stages.columns import category, integer, real, text
 from trainables.gan_settings import AUTHOR, GanRecipe, GanSettings, Loss
 
 Arm = Literal["paper", "tuned"]
+NUM_IMAGES = 60_000
+"""Training images that the author's GANs learn from."""
 SMALLER: dict[str, Any] = {"generator_filters": (128, 64, 32), "discriminator_filters": (16, 32, 64)}
 """Widths of a quarter and a half of the author's, whose own are seven times the work."""
 BEST: dict[str, Any] = SMALLER | {"latent_dim": 64, "schedule": "cosine", "ema_decay": 0.995, "epochs": 20}
@@ -26,6 +28,7 @@ RECIPE = (
     integer("batch_size", "images of a step, over all workers"),
     category("schedule", "whether the step size stays (constant) or falls along half a cosine (cosine)"),
     real("r1_penalty", "weight of the penalty on the discriminator's gradient in real images"),
+    integer("num_images", "training images that are learnt from; the others are held out"),
     real("ema_decay", "decay of the generator's moving average, which is scored; missing where there is none"),
 )
 """Columns of all that decides a GAN but its loss, its epochs and its seed."""
@@ -64,7 +67,10 @@ def told(gan: GanSettings) -> dict[str, Any]:
 
 def deviations(gans: pd.DataFrame) -> Iterator[str]:
     """Sentences on what is other than in the author's code, by arm and loss (table gans)."""
-    his = told(GanSettings(**AUTHOR.model_dump(), loss="minimax")) | {"epochs": AUTHOR.epochs}
+    his = told(GanSettings(**AUTHOR.model_dump(), loss="minimax")) | {
+        "epochs": AUTHOR.epochs,
+        "num_images": NUM_IMAGES,
+    }
     del his["loss"]
     for (arm, loss), rows in gans.groupby(["arm", "loss"], observed=True):
         mine = {name: None if pd.isna(rows[name].iloc[0]) else rows[name].iloc[0] for name in his}
