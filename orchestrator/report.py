@@ -8,6 +8,7 @@ from typing import Any
 
 import jinja2
 import pandas as pd
+import pyarrow as pa
 
 from orchestrator.claims import EVIDENCE, judged
 from orchestrator.claims.anchors import anchored
@@ -17,7 +18,7 @@ from orchestrator.engine.settings import RunSettings
 from orchestrator.engine.shown import shown_lines
 from orchestrator.engine.stage import Stage
 from orchestrator.engine.suite import Suite
-from orchestrator.engine.tables import BOOL, CATEGORY, FLOAT, INT, STAGES, TEXT, as_parquet, column, schema
+from orchestrator.engine.tables import BOOL, CATEGORY, FLOAT, INT, STAGES, TEXT, Rows, as_parquet, column, schema
 
 CLAIMS = schema(
     column("claim", INT, "in the order of the paper's text"),
@@ -78,24 +79,12 @@ def report(suite: Suite, run: Run, manifest: Manifest, mixture: Sequence[str]) -
     claims = judged(tables, scales, flags)
     sections = [section for stage in suite.stages if (section := _section(stage, tables, run, manifest))]
     if any(anchor["ours"] is not None for anchor in anchors):
-        beside = _table("anchors", as_frame(as_parquet(ANCHORS, anchors, {})), ANCHORS)
-        text = [
-            "The best numbers that others published, met or missed, all of them. None of them chose anything here."
-        ]
-        sections.append(
-            {
-                "name": "anchors",
-                "title": "Published numbers beside ours",
-                "text": text,
-                "tables": [beside],
-                "figures": [],
-            }
-        )
+        title, line = "Published numbers beside ours", "The best that others published, all of them, met or missed."
+        sections.append(_of_rows("anchors", title, ANCHORS, anchors, line))
     known = [stage.name for stage in suite.stages if stage.name in manifest.stages]
     if known:
         rows = [{"stage": name, **manifest.stages[name].row()} for name in known]
-        took = _table("stages", as_frame(as_parquet(STAGES, rows, {})), STAGES)
-        sections.append({"name": "stages", "title": "What it took", "text": [], "tables": [took], "figures": []})
+        sections.append(_of_rows("stages", "What it took", STAGES, rows))
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("orchestrator"),
         autoescape=True,
@@ -183,6 +172,12 @@ def _section(
         return None
     text = list(stage.findings(tables)) if stage.schemas.keys() <= tables.keys() and shown else []
     return {"name": stage.name, "title": stage.title or stage.name, "text": text, "tables": shown, "figures": figures}
+
+
+def _of_rows(name: str, title: str, columns: pa.Schema, rows: Rows, *text: str) -> dict[str, Any]:
+    """A section of one table that no stage made."""
+    table = _table(name, as_frame(as_parquet(columns, rows, {})), columns)
+    return {"name": name, "title": title, "text": text, "tables": [table], "figures": []}
 
 
 def _figures(entry: StageState, run: Run) -> list[dict[str, str]]:
