@@ -81,7 +81,8 @@ def gains(**ends: Sequence[Ends]) -> Tables:
         for model, of_model in ends.items()
         for number, gain in enumerate(of_model)
     ]
-    found = table(rows, noise="zeroed", num_images=100, filter_ratio=1.5)
+    found = table(rows, noise="zeroed", num_images=100)
+    found["filter_ratio"] = 1.5 + 7 * (found["model"] != "best")
     return {"denoising": pd.concat([found, found.assign(noise="gaussian", gain_low=-9.0, gain=-8.5, gain_high=-8.0)])}
 
 
@@ -245,6 +246,24 @@ def test_the_verdict_and_what_is_measured_follow_from_the_tables(
 def test_gaussian_noise_is_judged_by_three_readings_and_the_gain_by_two() -> None:
     readings = {number: [it.reading for it in CLAIMS if it.number == number] for number in (46, 50)}
     assert readings == {46: [HIS, ALL], 50: [PLAIN, CUT, ENERGY]}
+
+
+def test_the_better_filter_is_named_beside_the_gain() -> None:
+    reason = answer(46, ALL, **gains(best=[GAIN, GAIN], paper_table1=[GAIN, GAIN])).reason
+    assert "over the better filter's, by p: 0.1: 1.50, 0.2: 1.50." in reason
+
+
+def test_a_verdict_of_two_tests_has_the_greater_p_and_the_least_relation_is_told() -> None:
+    sure, unsure = answer(48, **black(FEWER, POSITIVE)), answer(48, **black((0.3, 0.499), POSITIVE))
+    assert (sure.verdict, unsure.verdict) == ("partly", "partly")
+    assert unsure.test is not None
+    assert unsure.test.p == pytest.approx(answer(48, **black((0.3, 0.499), NEGATIVE)).test.p)  # type: ignore[union-attr]
+    levels = why(POSITIVE, POSITIVE)["denoising_correlations"]
+    more = levels[levels["noise"] == "zeroed"].assign(level=0.2, partial_spearman_noisy=0.39)
+    tables = why(POSITIVE, POSITIVE) | {"denoising_correlations": pd.concat([levels, more])}
+    least = answer(49, **tables).measured
+    assert least is not None
+    assert least.value == pytest.approx(0.35)
 
 
 def test_noise_that_a_model_was_not_trained_with_is_told_but_does_not_decide() -> None:
