@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator.claims import CLAIMS
 from orchestrator.claims.claim import Answer
-from orchestrator.claims.levels import at_every, told
+from orchestrator.claims.levels import at_every, both, told
 from orchestrator.claims.statistics import Outcome
 
 Made = dict[str, Any]
@@ -311,6 +311,20 @@ def test_what_holds_at_every_level_has_the_greatest_p_and_what_fails_at_some_the
     assert at_every([yes, perhaps]) == Outcome("inconclusive", 0.5, 2.0)
     assert at_every([no, yes, perhaps]) == Outcome("inconclusive", 0.5, 3.0), "3 times .02 is more than .05"
     assert at_every([Outcome("contradicted", 0.001), Outcome("supported", 0.04), perhaps]).verdict == "contradicted"
+    assert at_every([Outcome("contradicted", 0.001), no]) == Outcome("contradicted", 0.002, 3.0)
+
+
+def test_what_two_tests_are_to_show_has_the_greater_p() -> None:
+    yes, also = Outcome("supported", 0.001, 2.0), Outcome("supported", 0.01, 1.0)
+    assert both(yes, also) == both(also, yes) == Outcome("supported", 0.01, 2.0)
+    assert both(yes, Outcome("contradicted", 0.02)) == Outcome("partly", 0.02, 2.0)
+    assert both(yes, Outcome("inconclusive", 0.5)) == Outcome("inconclusive", 0.5, 2.0)
+
+
+def test_an_interval_without_width_is_its_value() -> None:
+    found = told({"num_images": 7} | interval("gain", (0.2, 0.2)), "gain")
+    assert [found.above(bound).p for bound in (0.1, 0.2, 0.3)] == [0, 1, 0]
+    assert [found.above(bound).verdict for bound in (0.1, 0.2, 0.3)] == ["supported", "inconclusive", "contradicted"]
 
 
 def test_means_on_the_author_s_image_are_over_draws_and_seeds() -> None:
