@@ -505,6 +505,21 @@ def test_every_study_is_a_line_of_its_least_error_so_far_and_only_what_none_beat
     np.testing.assert_allclose(best.get_xdata(), [2, 4])
 
 
+@pytest.mark.parametrize(
+    ("draw", "column"), [(gan.distance, "val_frechet_distance"), (gan.weight_gradients, "g_weight_grad")]
+)
+def test_games_are_drawn_by_arm_and_loss_each_as_its_mean_over_seeds(draw: Any, column: str) -> None:
+    table = gan_epochs(3)
+    factor = {("paper", "minimax"): 1, ("paper", "non_saturating"): 2, ("tuned", "minimax"): 4}
+    table[column] *= [factor.get((row.arm, row.loss), 8) for row in table.itertuples()]
+    figure = draw(table, 1.0) if column == "val_frechet_distance" else draw(table)
+    one = table[(table["arm"] == "paper") & (table["loss"] == "minimax")].groupby("epoch")[column].mean()
+    for axes, arm, factors in zip(figure.axes, ("paper", "tuned"), ((1, 2), (4, 8)), strict=True):
+        assert axes.get_title().startswith(arm)
+        for line, times in zip(axes.lines, factors, strict=False):
+            np.testing.assert_allclose(line.get_ydata(), one * times)
+
+
 def test_animation_shows_each_row_of_images_in_a_frame_and_begins_again() -> None:
     drawn = np.stack([np.full((4, 28, 28), level) for level in (0.2, 0.9, 0.5)])
     with Image.open(io.BytesIO(animation(drawn, ["one", "two", "three"]))) as gif:
