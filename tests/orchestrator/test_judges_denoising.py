@@ -324,6 +324,7 @@ def test_what_two_tests_are_to_show_has_the_greater_p() -> None:
 def test_an_interval_without_width_is_its_value() -> None:
     found = told({"num_images": 7} | interval("gain", (0.2, 0.2)), "gain")
     assert [found.above(bound).p for bound in (0.1, 0.2, 0.3)] == [0, 1, 0]
+    assert (found.within(0.1, 0.3).verdict, found.within(0.3, 0.4).verdict) == ("supported", "contradicted")
     assert [found.above(bound).verdict for bound in (0.1, 0.2, 0.3)] == ["supported", "inconclusive", "contradicted"]
 
 
