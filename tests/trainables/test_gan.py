@@ -64,6 +64,9 @@ def test_the_paper_s_geometry_has_the_author_s_shapes_with_his_widths() -> None:
     ]
     sizes = [(32, 14, 14), (64, 7, 7), (128, 3, 3), (1, 1, 1)]
     assert shapes(discriminator.layers, torch.randn(2, 1, 28, 28)) == sizes
+    for network in (generator, discriminator):
+        convolutions = [it for it in network.layers if isinstance(it, nn.Conv2d | nn.ConvTranspose2d)]
+        assert [it.bias for it in convolutions] == [None] * 4
 
 
 def test_the_stable_geometry_has_kernels_that_the_stride_divides_and_no_batch_norm() -> None:
