@@ -8,15 +8,17 @@ from typing import Any
 
 import jinja2
 import pandas as pd
+import pyarrow as pa
 
 from orchestrator.claims import EVIDENCE, judged
+from orchestrator.claims.anchors import anchored
 from orchestrator.engine.manifest import Manifest, StageState
 from orchestrator.engine.results import NO_TABLE, Run, as_frame
 from orchestrator.engine.settings import RunSettings
 from orchestrator.engine.shown import shown_lines
 from orchestrator.engine.stage import Stage
 from orchestrator.engine.suite import Suite
-from orchestrator.engine.tables import CATEGORY, FLOAT, INT, STAGES, TEXT, as_parquet, column, schema
+from orchestrator.engine.tables import BOOL, CATEGORY, FLOAT, INT, STAGES, TEXT, Rows, as_parquet, column, schema
 
 CLAIMS = schema(
     column("claim", INT, "in the order of the paper's text"),
@@ -48,9 +50,21 @@ CLAIMS = schema(
     column("rules_version", TEXT, "number of the rules, and hash of their code"),
 )
 
+ANCHORS = schema(
+    column("quantity", TEXT, "what was measured"),
+    column("published", FLOAT, "the best number that others published"),
+    column("source", TEXT, "where"),
+    column("better", CATEGORY, "whether lower or higher is better"),
+    column("ours", FLOAT, "the same in this run, mean over seeds; missing where the run has none"),
+    column("difference", FLOAT, "ours less the published one"),
+    column("met", BOOL, "whether ours is as good"),
+    column("scale", CATEGORY, "full, or reduced where ours is of settings other than the paper preset's"),
+    column("evidence", TEXT, "table that ours is from"),
+)
+
 
 def report(suite: Suite, run: Run, manifest: Manifest, mixture: Sequence[str]) -> Mapping[str, bytes]:
-    """The files tables/claims.parquet and report.html, of what there is by now.
+    """The files tables/claims.parquet, tables/anchors.parquet and report.html, of what there is by now.
 
     Of a stage that has begun, scale and settings are those that it was done with. `mixture` are sentences that say in
     which code, packages or devices the results differ.
@@ -60,13 +74,17 @@ def report(suite: Suite, run: Run, manifest: Manifest, mixture: Sequence[str]) -
     last = suite.as_told(manifest.settings) or suite.preset(suite.full)
     reduced = {stage.name: _less(suite, stage.name, settings.get(stage.name, last)) for stage in suite.stages}
     flags = {table: stage.flag for stage in suite.stages if stage.flag for table in stage.schemas}
-    claims = judged(tables, _scales(manifest, reduced), flags)
+    scales = _scales(manifest, reduced)
+    anchors = list(anchored(tables, scales))
+    claims = judged(tables, scales, flags)
     sections = [section for stage in suite.stages if (section := _section(stage, tables, run, manifest))]
+    if any(anchor["ours"] is not None for anchor in anchors):
+        title, line = "Published numbers beside ours", "The best that others published, all of them, met or missed."
+        sections.append(_of_rows("anchors", title, ANCHORS, anchors, line))
     known = [stage.name for stage in suite.stages if stage.name in manifest.stages]
     if known:
         rows = [{"stage": name, **manifest.stages[name].row()} for name in known]
-        took = _table("stages", as_frame(as_parquet(STAGES, rows, {})), STAGES)
-        sections.append({"name": "stages", "title": "What it took", "text": [], "tables": [took], "figures": []})
+        sections.append(_of_rows("stages", "What it took", STAGES, rows))
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("orchestrator"),
         autoescape=True,
@@ -86,7 +104,11 @@ def report(suite: Suite, run: Run, manifest: Manifest, mixture: Sequence[str]) -
         reduced=f"This run used {', '.join(less)}." if less else "",
     )
     table = as_parquet(CLAIMS, claims, manifest.attributes("claims", ""))
-    return {"tables/claims.parquet": table, "report.html": page.encode()}
+    return {
+        "tables/claims.parquet": table,
+        "tables/anchors.parquet": as_parquet(ANCHORS, anchors, manifest.attributes("anchors", "")),
+        "report.html": page.encode(),
+    }
 
 
 def _less(suite: Suite, stage: str, settings: RunSettings | None) -> list[str]:
@@ -150,6 +172,12 @@ def _section(
         return None
     text = list(stage.findings(tables)) if stage.schemas.keys() <= tables.keys() and shown else []
     return {"name": stage.name, "title": stage.title or stage.name, "text": text, "tables": shown, "figures": figures}
+
+
+def _of_rows(name: str, title: str, columns: pa.Schema, rows: Rows, *text: str) -> dict[str, Any]:
+    """A section of one table that no stage made."""
+    table = _table(name, as_frame(as_parquet(columns, rows, {})), columns)
+    return {"name": name, "title": title, "text": text, "tables": [table], "figures": []}
 
 
 def _figures(entry: StageState, run: Run) -> list[dict[str, str]]:

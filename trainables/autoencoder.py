@@ -56,6 +56,10 @@ class Autoencoder(nn.Module):
         """Reconstruct images, shape (batch, 1, 28, 28) in [0, 1], to the same shape and range."""
         return run_layers(self.decoder, run_layers(self.encoder, images))
 
+    def logits(self, images: Tensor) -> Tensor:
+        """The same before the last sigmoid."""
+        return run_layers(self.decoder[:-1], run_layers(self.encoder, images))
+
 
 def _block(settings: AutoencoderSettings, layer: nn.Module, channels: int | None = None) -> Iterator[nn.Module]:
     """A layer, ReLU and batch norm, as far as the settings have them; a fully connected layer has no channels."""
@@ -112,7 +116,7 @@ def reconstruction_mse(model: Autoencoder, images: Tensor, index: Tensor | None 
 def train_autoencoder(
     settings: AutoencoderSettings, split: Split, *, device: Device = "cpu", seed: int, resume: State | None = None
 ) -> Iterator[Epoch]:
-    """Train on `split.train`, one epoch at a time; the gradient is that of equation 1.
+    """Train on `split.train`, one epoch at a time; the gradient is that of equation 1, or of the settings' loss.
 
     Metrics of an epoch: train_mse (mean over the epoch's batches, measured while the weights move),
     last_batch_mse (what the paper's Figure 1 plots as training loss), and val_mse where the split has validation
@@ -132,7 +136,12 @@ def train_autoencoder(
 
     def batch_loss(batch: Tensor) -> Tensor:
         pixels = as_pixels(images.index_select(0, batch))
-        return functional.mse_loss(model(_corrupted(pixels, settings)), pixels)
+        inputs = _corrupted(pixels, settings)
+        if settings.loss == "mse":
+            return functional.mse_loss(model(inputs), pixels)
+        logits = model.logits(inputs)
+        entropy = functional.binary_cross_entropy_with_logits(logits, pixels)
+        return functional.mse_loss(logits.detach().sigmoid(), pixels) + (entropy - entropy.detach())
 
     def mse_of(index: Index) -> float:
         return reconstruction_mse(model, images, torch.from_numpy(index).to(device))

@@ -36,6 +36,9 @@ class AutoencoderSettings(BaseModel):
     """Step size; of the first step, where it is annealed."""
     schedule: Literal["constant", "cosine"] = "constant"
     """How the step size goes on: as it is, or down to zero at the last step along half a cosine."""
+    loss: Literal["mse", "cross_entropy"] = "mse"
+    """What the gradient is of: equation 1, or the cross-entropy of pixels as shares of white, whose gradient does not
+    vanish where the last sigmoid is near 0 or 1."""
     weight_decay: float = Field(default=1e-5, ge=0)
     """L2 penalty on the loss for adam and adagrad. For adamw it is decoupled: each step multiplies the weights by
     1 - learning_rate * weight_decay. Where that product is under 3e-8 this is 1 in float32, and nothing decays."""

@@ -56,7 +56,7 @@ def _error(size: int, published: float, source: str, of: str = "autoencoder", ou
 
 def _codes(size: int, published: float, of: str = "autoencoder") -> Anchor:
     where = {"method": of, "latent_dim": size}
-    words = f"nearest neighbours by codes of {size} numbers, accuracy{' (PCA)' if of == 'pca' else ''}"
+    words = f"nearest neighbours by codes of {size} numbers, accuracy ({of.replace('_', '-')})"
     return Anchor(words, published, FOURNIER, "higher", "reconstruction", "knn_accuracy", where)
 
 
@@ -87,6 +87,8 @@ ANCHORS = (
     _codes(5, 0.830),
     _codes(9, 0.856),
     _codes(15, 0.868),
+    _codes(9, 0.856, of="cross_entropy"),
+    _codes(15, 0.868, of="cross_entropy"),
     _codes(9, 0.805, of="pca"),
     _codes(15, 0.836, of="pca"),
     _raw("5 nearest neighbours by raw images, accuracy", "knn", 0.8534, FOURNIER),

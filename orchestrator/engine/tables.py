@@ -12,7 +12,7 @@ Rows = Sequence[Row] | Mapping[str, Any]
 """One dictionary for each row or, where they are many, one dictionary of columns."""
 
 CATEGORY = pa.dictionary(pa.int32(), pa.string())
-TEXT, INT, FLOAT = pa.string(), pa.int64(), pa.float64()
+TEXT, INT, FLOAT, BOOL = pa.string(), pa.int64(), pa.float64(), pa.bool_()
 
 
 def column(name: str, kind: pa.DataType, description: str, unit: str = "") -> pa.Field:

@@ -4,14 +4,14 @@ from collections.abc import Callable
 
 import pyarrow as pa
 
-from orchestrator.engine.tables import CATEGORY, EPOCHS, ERROR, FLOAT, INT, SECONDS, SEED, STATE, TEXT, column
+from orchestrator.engine.tables import BOOL, CATEGORY, EPOCHS, ERROR, FLOAT, INT, SECONDS, SEED, STATE, TEXT, column
 
 
 def _of(kind: pa.DataType) -> Callable[..., pa.Field]:
     return lambda name, description, unit="": column(name, kind, description, unit)
 
 
-real, integer, category, text, boolean = map(_of, (FLOAT, INT, CATEGORY, TEXT, pa.bool_()))
+real, integer, category, text, boolean = map(_of, (FLOAT, INT, CATEGORY, TEXT, BOOL))
 """Make a column each, of its name, its description and, where it has one, its unit."""
 
 

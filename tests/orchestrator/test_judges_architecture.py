@@ -68,6 +68,7 @@ def trials(number: int = 20, epochs: int = 5, most: int = 14, **same: Any) -> di
         (15, "not_followed", balance([12_000] * 5, [1000] * 10), 60_000),
         (16, "followed", folds(6), 10),
         (16, "not_followed", folds(5), 10),
+        (16, "not_followed", folds(7), 10),
         (16, "not_followed", folds(1, num_val=60, num_train=0), 60),
         (17, "followed", {"layers": layers()}, 5),
         (20, "followed", trials(), 7),
@@ -109,6 +110,7 @@ def test_a_network_that_is_not_table_1_s_is_told_by_every_column_of_it(layer: di
 @pytest.mark.parametrize(
     ("name", "column", "value"),
     [
+        ("conv1", "kernel", 5),
         ("conv2", "stride", 1),
         ("conv3", "padding", 1),
         ("deconv1", "padding", 1),

@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator.claims import CLAIMS
 from orchestrator.claims.claim import Answer
-from orchestrator.claims.levels import at_every, told
+from orchestrator.claims.levels import at_every, both, told
 from orchestrator.claims.statistics import Outcome
 
 Made = dict[str, Any]
@@ -81,7 +81,8 @@ def gains(**ends: Sequence[Ends]) -> Tables:
         for model, of_model in ends.items()
         for number, gain in enumerate(of_model)
     ]
-    found = table(rows, noise="zeroed", num_images=100, filter_ratio=1.5)
+    found = table(rows, noise="zeroed", num_images=100)
+    found["filter_ratio"] = 1.5 + 7 * (found["model"] != "best")
     return {"denoising": pd.concat([found, found.assign(noise="gaussian", gain_low=-9.0, gain=-8.5, gain_high=-8.0)])}
 
 
@@ -247,6 +248,24 @@ def test_gaussian_noise_is_judged_by_three_readings_and_the_gain_by_two() -> Non
     assert readings == {46: [HIS, ALL], 50: [PLAIN, CUT, ENERGY]}
 
 
+def test_the_better_filter_is_named_beside_the_gain() -> None:
+    reason = answer(46, ALL, **gains(best=[GAIN, GAIN], paper_table1=[GAIN, GAIN])).reason
+    assert "over the better filter's, by p: 0.1: 1.50, 0.2: 1.50." in reason
+
+
+def test_a_verdict_of_two_tests_has_the_greater_p_and_the_least_relation_is_told() -> None:
+    sure, unsure = answer(48, **black(FEWER, POSITIVE)), answer(48, **black((0.3, 0.499), POSITIVE))
+    assert (sure.verdict, unsure.verdict) == ("partly", "partly")
+    assert unsure.test is not None
+    assert unsure.test.p == pytest.approx(answer(48, **black((0.3, 0.499), NEGATIVE)).test.p)  # type: ignore[union-attr]
+    levels = why(POSITIVE, POSITIVE)["denoising_correlations"]
+    more = levels[levels["noise"] == "zeroed"].assign(level=0.2, partial_spearman_noisy=0.39)
+    tables = why(POSITIVE, POSITIVE) | {"denoising_correlations": pd.concat([levels, more])}
+    least = answer(49, **tables).measured
+    assert least is not None
+    assert least.value == pytest.approx(0.35)
+
+
 def test_noise_that_a_model_was_not_trained_with_is_told_but_does_not_decide() -> None:
     found = answer(51, **crossed((*CLIPPED, 0.02, LESS), MISMATCH))
     assert found.verdict == "supported"
@@ -292,6 +311,20 @@ def test_what_holds_at_every_level_has_the_greatest_p_and_what_fails_at_some_the
     assert at_every([yes, perhaps]) == Outcome("inconclusive", 0.5, 2.0)
     assert at_every([no, yes, perhaps]) == Outcome("inconclusive", 0.5, 3.0), "3 times .02 is more than .05"
     assert at_every([Outcome("contradicted", 0.001), Outcome("supported", 0.04), perhaps]).verdict == "contradicted"
+    assert at_every([Outcome("contradicted", 0.001), no]) == Outcome("contradicted", 0.002, 3.0)
+
+
+def test_what_two_tests_are_to_show_has_the_greater_p() -> None:
+    yes, also = Outcome("supported", 0.001, 2.0), Outcome("supported", 0.01, 1.0)
+    assert both(yes, also) == both(also, yes) == Outcome("supported", 0.01, 2.0)
+    assert both(yes, Outcome("contradicted", 0.02)) == Outcome("partly", 0.02, 2.0)
+    assert both(yes, Outcome("inconclusive", 0.5)) == Outcome("inconclusive", 0.5, 2.0)
+
+
+def test_an_interval_without_width_is_its_value() -> None:
+    found = told({"num_images": 7} | interval("gain", (0.2, 0.2)), "gain")
+    assert [found.above(bound).p for bound in (0.1, 0.2, 0.3)] == [0, 1, 0]
+    assert [found.above(bound).verdict for bound in (0.1, 0.2, 0.3)] == ["supported", "inconclusive", "contradicted"]
 
 
 def test_means_on_the_author_s_image_are_over_draws_and_seeds() -> None:

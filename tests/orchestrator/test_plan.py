@@ -73,9 +73,9 @@ def test_one_more_seed_is_one_training_of_each_fold(to_train: Any) -> None:
         ("all --kfold.orders class_sorted sequential", {"kfold": 6}),
         ("all --search.num-trials 16", {"search": 10} | ON_SEARCH),
         ("all --search.num-trials 7", {"search": 1} | ON_SEARCH),
-        ("all --data.num-test 499", {"search": 6, "capacity": 17} | ON_SEARCH),
-        ("all --data.num-train 2999", {"search": 6, "capacity": 17} | ON_SEARCH),
-        ("all --seed 2", {"search": 6, "capacity": 17} | ON_SEARCH),
+        ("all --data.num-test 499", {"search": 6, "capacity": 18} | ON_SEARCH),
+        ("all --data.num-train 2999", {"search": 6, "capacity": 18} | ON_SEARCH),
+        ("all --seed 2", {"search": 6, "capacity": 18} | ON_SEARCH),
     ],
 )
 def test_change_costs_the_trainings_that_it_decides(to_train: Any, arguments: str, expected: dict[str, int]) -> None:

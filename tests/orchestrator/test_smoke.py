@@ -18,14 +18,14 @@ from orchestrator.engine.compare import differences
 from orchestrator.engine.results import Run
 from orchestrator.engine.tables import STAGES as STAGES_SCHEMA
 from orchestrator.paper import suite
-from orchestrator.report import CLAIMS
+from orchestrator.report import ANCHORS, CLAIMS
 from tests.command import REPOSITORY, Smoke, orchestrate
 from tests.orchestrator.copies import copy_of
 
 PRESET = suite().preset("smoke")
 STAGES = suite().wanted(PRESET)
 TABLES = {name: schema for stage in STAGES for name, schema in stage.schemas.items()}
-TABLES |= {"stages": STAGES_SCHEMA, "claims": CLAIMS}
+TABLES |= {"stages": STAGES_SCHEMA, "claims": CLAIMS, "anchors": ANCHORS}
 GAMES = ("paper_minimax", "paper_non_saturating", "tuned_minimax", "tuned_non_saturating")
 FIGURES = {
     *("search_history", "search_importances", "search_parallel", "search_epochs"),

@@ -124,12 +124,14 @@ def test_codes_are_judged_by_the_classes_of_the_five_training_images_nearest(tmp
     )
     of = book(tmp_path, images, capacity={"latent_dims": (1, 2)})
     kept = Reconstructor(method="autoencoder", model=KNOWN)
-    records = [record(of, model.method, model, known_weights(0.0)) for model in (kept, WIDE)]
+    entropy = Reconstructor(method="cross_entropy", model=KNOWN)
+    records = [record(of, model.method, model, known_weights(0.0)) for model in (kept, WIDE, entropy)]
     table = given(of, "capacity", records)["reconstruction"].dropna(subset="knn_accuracy")
     assert [tuple(row) for row in table[["method", "latent_dim", "knn_accuracy"]].to_numpy()] == [
         ("pca", 1, 0.75),
         ("pca", 2, 0.75),
         ("autoencoder", 2, 0.75),
+        ("cross_entropy", 2, 0.75),
     ]
 
 
@@ -187,6 +189,7 @@ def test_every_method_and_size_is_trained_from_each_seed_and_what_is_looked_into
     tmp_path: Path,
 ) -> None:
     own = {"latent_dims": (2, 14), "wide_dims": (14, 784, 1024), "linear_dims": (2, 8), "num_seeds": 3}
+    own |= {"cross_entropy_dims": (9,)}
     own |= {"control_epochs": 4, "control_seeds": 2, "wide_epochs": 3, "linear_epochs": 6, "epochs": 5}
     of = book(tmp_path, capacity=own, autoencoder={"weight_decay": 0.125})
     trials = of.study("capacity").trials
@@ -211,7 +214,7 @@ def test_every_method_and_size_is_trained_from_each_seed_and_what_is_looked_into
         "table1_adam_l2_0.001": changed(table1, optimizer="adam", weight_decay=1e-3),
     }
     seeds = [SEED, SEED + 1, SEED + 2]
-    several = [("autoencoder", k) for k in (2, 14)]
+    several = [("autoencoder", 2), ("autoencoder", 14), ("cross_entropy", 9)]
     several += [(method, k) for method in ("linear_autoencoder", "linear_untuned") for k in (2, 8)]
     single = [("wide_autoencoder", k) for k in (14, 784, 1024)] + [("wide_no_batch_norm", 784)]
     single += [("linear_overcomplete", k) for k in (784, 1024)]
@@ -223,6 +226,8 @@ def test_every_method_and_size_is_trained_from_each_seed_and_what_is_looked_into
     assert (models["autoencoder"].schedule, models["autoencoder"].epochs) == ("cosine", 5)
     linear = [models[f"linear_{it}"] for it in ("autoencoder", "untuned", "overcomplete")]
     assert [(model.learning_rate, model.epochs) for model in linear] == [(4e-3, 6), (1e-3, 6), (1e-3, 6)]
+    trained_on = changed(of.settings.capacity.autoencoder(9, 0.125), loss="cross_entropy")
+    assert (models["cross_entropy"], models["autoencoder"].loss) == (trained_on, "mse")
     wide, wider = models["wide_autoencoder"], models["wide_no_batch_norm"]
     assert (wide.filters, wide.neurons, wide.epochs) == ((6, 21, 114), 1024, 3)
     assert (wider.filters, wider.neurons, wider.batch_norm) == ((8, 32, 176), 784, False)

@@ -555,3 +555,19 @@ def test_a_split_s_validation_may_be_any_of_its_images() -> None:
     model.load_state_dict(epoch.state()["model"])
     expected = reconstruction_mse(model, torch.from_numpy(images[[20, 25, 29]]))
     assert epoch.metrics["val_mse"] == pytest.approx(expected, rel=1e-6)
+
+
+def test_gradient_may_be_the_cross_entropy_s_while_the_error_told_is_the_squared_one() -> None:
+    images = made_up(8)
+    changes = {"optimizer": "adam", "learning_rate": 1e-3, "weight_decay": 0.0, "batch_size": 8, "epochs": 1}
+    model, pixels = build(table1(), seed=0).train(), as_pixels(torch.from_numpy(images))
+    output = model(pixels)
+    functional.binary_cross_entropy(output, pixels).backward()
+    (epoch,) = train_autoencoder(table1(loss="cross_entropy", **changes), all_images(images), seed=0)
+    assert epoch.metrics["train_mse"] == pytest.approx(functional.mse_loss(output, pixels).item(), rel=1e-5)
+    trained = epoch.state()["model"]
+    for name, weights in model.named_parameters():
+        assert weights.grad is not None
+        clear = weights.grad.abs() > 1e-4  # Adam's first step is the step size, against the gradient's sign
+        step, expected = trained[name] - weights.detach(), -1e-3 * weights.grad.sign()
+        torch.testing.assert_close(step[clear], expected[clear], rtol=0.01, atol=1e-6)

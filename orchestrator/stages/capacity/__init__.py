@@ -3,6 +3,7 @@
 Needs no other stage. Writes the tables reconstruction, reconstruction_epochs and identity and three figures.
 
 autoencoder: the convolutional one at many latent sizes, beside PCA at the same.
+cross_entropy: the same, trained on the cross-entropy of pixels in place of equation 1; for what its codes are worth.
 linear_autoencoder: without any non-linearity, held against PCA in error and in the subspace that it finds;
 linear_untuned the same with Adam's usual step size of 1e-3.
 wide_autoencoder: no layer narrower than the image but the latent vector, which from 784 numbers on makes it
@@ -29,7 +30,7 @@ from trainables.epoch import Epoch
 from trainables.splits import all_images
 
 METHOD = category("method", "autoencoder, pca, or another of the stage capacity")
-LOOKED_INTO = {"autoencoder", "linear_autoencoder", "linear_untuned"}
+LOOKED_INTO = {"autoencoder", "cross_entropy", "linear_autoencoder", "linear_untuned"}
 """Methods whose weights are kept, for their codes or their subspaces."""
 CONTROLS = {"wide_autoencoder", "wide_no_batch_norm", "linear_overcomplete"}
 """And those whose weights are, to see how near the identity they are."""
@@ -43,8 +44,16 @@ class Capacity(Stage[Settings, Reconstructor]):
     settings, config, version = Settings, Reconstructor, VERSION
     reads = (Data, Autoencoders, Denoise)
     presets: ClassVar = {
-        "laptop": ONE_EACH | {"latent_dims": (2, 5, 14), "wide_dims": (784,), "linear_epochs": 5},
-        "smoke": ONE_EACH | {"latent_dims": (2, 14), "wide_dims": (784,), "linear_dims": (2,), "linear_epochs": 2},
+        "laptop": ONE_EACH
+        | {"latent_dims": (2, 5, 14), "cross_entropy_dims": (9,), "wide_dims": (784,), "linear_epochs": 5},
+        "smoke": ONE_EACH
+        | {
+            "latent_dims": (2, 14),
+            "cross_entropy_dims": (2,),
+            "wide_dims": (784,),
+            "linear_dims": (2,),
+            "linear_epochs": 2,
+        },
     }
     schemas: ClassVar = {
         "reconstruction": schema(
@@ -138,7 +147,7 @@ class Capacity(Stage[Settings, Reconstructor]):
                 f"at most {rows['largest_angle_degrees'].max():.2f} degrees from PCA's (over {len(rows)} seeds)."
             )
         codes = table.dropna(subset=["knn_accuracy"]).groupby(["method", "latent_dim"], observed=True)["knn_accuracy"]
-        for method in ("autoencoder", "pca"):
+        for method in ("autoencoder", "cross_entropy", "pca"):
             values = [f"{k}: {found.mean():.3f}" for (of, k), found in codes if of == method]
             if values:
                 yield f"5 nearest neighbours by codes of {method}, accuracy by latent size: {', '.join(values)}."

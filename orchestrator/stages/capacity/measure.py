@@ -73,7 +73,7 @@ def model_row(
         ratio = record.last["test_mse"] / of_pca[k]
     if record.last and method in {"linear_autoencoder", "linear_untuned"}:
         angle = largest_angle(load(context.weights(record))["decoder.weight"], pca)
-    if record.last and method == "autoencoder" and isinstance(model, AutoencoderSettings):
+    if record.last and method in {"autoencoder", "cross_entropy"} and isinstance(model, AutoencoderSettings):
         trained = restored(model, context.weights(record))
         accuracy = code_accuracy(
             context, *(encode(trained, part) for part in (context.data.train_images, context.data.test_images))

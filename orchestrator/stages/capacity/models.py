@@ -35,6 +35,8 @@ class Settings(Section):
 
     latent_dims: Annotated[Distinct[LatentDim], Scale("latent sizes")] = (1, 2, 5, 9, 14, 15, 64)
     """Latent sizes of the autoencoder."""
+    cross_entropy_dims: Annotated[Distinct[LatentDim], Scale("latent sizes trained on cross-entropy")] = (9, 15)
+    """Latent sizes of the same autoencoder with the cross-entropy of pixels as loss."""
     num_seeds: Annotated[int, Field(ge=1), Scale("seeds of each")] = 3
     """Seeds of an autoencoder and of a linear one, counted from the run's; overcomplete models have one."""
     epochs: Annotated[int, Field(ge=1), Scale("epochs a latent size")] = 16
@@ -51,7 +53,7 @@ class Settings(Section):
     """Latent sizes of linear autoencoders, to be held against PCA."""
     linear_epochs: Annotated[int, Field(ge=1), Scale("epochs a linear autoencoder")] = 15
     """Epochs of these, and of the overcomplete ones."""
-    wide_dims: Annotated[Distinct[LatentDim], Scale("sizes of wide autoencoders")] = (14, 784, 1024)
+    wide_dims: Annotated[Distinct[LatentDim], Scale("sizes of wide autoencoders")] = (784, 1024)
     """Latent sizes of autoencoders without a narrower layer on the way; from 784 on they are overcomplete, and there
     are linear ones of these sizes too."""
     wide_epochs: Annotated[int, Field(ge=1), Scale("epochs a wide autoencoder")] = 12
@@ -96,6 +98,8 @@ def models(context: Context[Settings]) -> Iterator[tuple[str, AutoencoderSetting
     own, weight_decay = context.own, context.section(Autoencoders).weight_decay
     for k in own.latent_dims:
         yield "autoencoder", own.autoencoder(k, weight_decay), own.num_seeds
+    for k in own.cross_entropy_dims:
+        yield "cross_entropy", changed(own.autoencoder(k, weight_decay), loss="cross_entropy"), own.num_seeds
     for k in own.linear_dims:
         linear = LinearSettings(latent_dim=k, epochs=own.linear_epochs)
         yield "linear_autoencoder", linear, own.num_seeds

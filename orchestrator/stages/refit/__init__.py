@@ -2,8 +2,9 @@
 
 Reads the search's best. Writes models/*.safetensors and .json, the tables models and layers, and figures: best and
 worst reconstructions, traversals of the latent space, interpolations, and samples decoded from random vectors.
-The models: best (the search's), paper_table1, and with the best one's sizes two_dim (a latent vector of 2),
-denoise_zeroed, denoise_gaussian and denoise_gaussian_unclipped (trained to give clean images back from noisy ones).
+The models: best (the search's), paper_table1, two_dim (a latent vector of 2, by capacity's recipe), and with the best
+one's sizes denoise_zeroed, denoise_gaussian and denoise_gaussian_unclipped (trained to give clean images back from
+noisy ones).
 Each is trained from several seeds; under models/ and in the figures is the first seed's.
 """
 
@@ -21,11 +22,13 @@ from orchestrator.stages.architectures import (
     best,
     model_file,
     model_row,
+    plane_model,
     refit_key,
     restored,
     table1,
     training_cost,
 )
+from orchestrator.stages.capacity.models import Settings as Capacity
 from orchestrator.stages.columns import (
     EVALUATED_MSE,
     LAST_TRAIN_MSE,
@@ -60,7 +63,7 @@ class Refit(Stage[Settings, AutoencoderSettings]):
 
     name, title, metric = "refit", "Final models (the paper's Table 1)", "train_mse"
     settings, config, version = Settings, AutoencoderSettings, VERSION
-    reads = (Data, Autoencoders)
+    reads = (Data, Autoencoders, Capacity)
     presets: ClassVar = {"laptop": {"epochs": 4, "num_seeds": 1}, "smoke": {"epochs": 2, "num_seeds": 1}}
     schemas: ClassVar = {
         "models": schema(
@@ -95,7 +98,7 @@ class Refit(Stage[Settings, AutoencoderSettings]):
         models = {
             "best": found,
             "paper_table1": table1(context, epochs),
-            "two_dim": changed(found, latent_dim=2),
+            "two_dim": plane_model(context, epochs),
             "denoise_zeroed": changed(found, noise="zeroed"),
             "denoise_gaussian": changed(found, noise="gaussian"),
             "denoise_gaussian_unclipped": changed(found, noise="gaussian_unclipped"),

@@ -144,7 +144,7 @@ class Search(Stage[Settings, AutoencoderSettings]):
         trials, shares, epochs = tables["trials"], tables["importances"], tables["trial_epochs"]
         caption = "Validation error of each trial, and the best so far."
         yield Picture("search_history", caption, figures.optimisation_history, trials)
-        caption = "How much of the trials' spread each parameter explains (fANOVA)."
+        caption = "How much of the trials' spread each parameter explains (fANOVA): a hint, from one study."
         yield Picture("search_importances", caption, figures.importances, shares)
         yield Picture("search_parallel", "The trials by parameter.", figures.parallel_coordinates, trials)
         yield Picture("search_epochs", "Learning curves of all trials.", figures.trial_curves, epochs)
