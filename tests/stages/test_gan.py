@@ -179,6 +179,7 @@ def test_what_trials_are_played_with_decides_them(tmp_path: Path, change: dict[s
         (4, {"tuned": {"minimax": {"batch_size": 3}}}, 1),
         (4, {"tuned": {"minimax": {"batch_size": 3}}, "losses": ("non_saturating",)}, 4),
         (4, {"search": {"on": True, "batch_sizes": (2,)}}, 2),
+        (4, {"arms": ("paper",), "paper": {"batch_size": 6}, "search": {"on": True, "batch_sizes": (4,)}}, 3),
         (4, {"num_workers": 1}, 1),
         (1, {"num_workers": 2}, 2),
     ],
