@@ -54,10 +54,10 @@ def _error(size: int, published: float, source: str, of: str = "autoencoder", ou
     return Anchor(words, published, source, "lower", "reconstruction", "test_mse", where)
 
 
-def _codes(size: int, published: float, of: str = "autoencoder") -> Anchor:
+def _codes(size: int, published: float, of: str = "autoencoder", source: str = FOURNIER) -> Anchor:
     where = {"method": of, "latent_dim": size}
     words = f"nearest neighbours by codes of {size} numbers, accuracy ({of.replace('_', '-')})"
-    return Anchor(words, published, FOURNIER, "higher", "reconstruction", "knn_accuracy", where)
+    return Anchor(words, published, source, "higher", "reconstruction", "knn_accuracy", where)
 
 
 def _raw(words: str, architecture: str, published: float, source: str) -> Anchor:
@@ -97,6 +97,7 @@ ANCHORS = (
     _raw("CNN of raw images, accuracy (2 convolutions, 3 fully connected)", "cnn", 0.932, ZALANDO),
     _plane("tsne", 0.804),
     _plane("autoencoder", 0.734),
+    _codes(2, 0.734, of="cross_entropy", source=PARAMETRIC_UMAP),
     _plane("pca", 0.506),
     Anchor(
         "trustworthiness of the autoencoder's plane",

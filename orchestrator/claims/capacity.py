@@ -260,6 +260,7 @@ def _epochs_beside(epochs: pd.DataFrame, one: str, other: str) -> Interval:
     Between two epochs the logarithm of the error is taken to fall evenly.
     """
     table = rows(epochs, "ablation", method=(one, other))
+    rows(table[table["epoch"] > 1], "second epoch of an ablation")
     last = table[table["epoch"] == table["epoch"].max()]
     worse = pd.concat(paired(last, "train_mse", "method", one, other), axis=1).max(axis=1)
     until = [

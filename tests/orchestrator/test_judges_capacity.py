@@ -9,7 +9,8 @@ import pytest
 from scipy.stats import ttest_1samp
 
 from orchestrator.claims import CLAIMS
-from orchestrator.claims.claim import Answer
+from orchestrator.claims.capacity import _every
+from orchestrator.claims.claim import Answer, Outcome
 from tests.orchestrator.made_tables import table
 
 Errors = Sequence[float]
@@ -75,7 +76,8 @@ def linear(*sizes: tuple[float, float], untuned: float = 40.0) -> dict[str, pd.D
         for seed, scale in enumerate((0.98, 1.0, 1.02))
     ]
     plain = {"method": "linear_untuned", "latent_dim": 1, "seed": 0, "learning_rate": 1e-3, "pca_ratio": 1.5}
-    return {"reconstruction": table([*rows, plain | {"largest_angle_degrees": untuned}], state="complete")}
+    rows += [plain | {"largest_angle_degrees": untuned}, plain | {"largest_angle_degrees": 0.1, "pca_ratio": 1.2}]
+    return {"reconstruction": table(rows, state="complete")}
 
 
 SEEDS = (0.99, 1.0, 1.01, 1.02, 0.98)
@@ -142,6 +144,11 @@ def kernels(error: float, epochs: float) -> dict[str, pd.DataFrame]:
     return ablations(table1_kernel_5=error) | {"reconstruction_epochs": curves(*told)}
 
 
+def one_epoch(tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    epochs = tables["reconstruction_epochs"]
+    return tables | {"reconstruction_epochs": epochs[epochs["epoch"] == 1]}
+
+
 CASES: list[tuple[int, str, dict[str, pd.DataFrame], Any]] = [
     (4, "supported", overcomplete((WIDE, 784, 0.02, FALLING), (LINEAR, 1024, 0.04, FALLING)), (0.06, 0.04, 0.08)),
     (4, "partly", overcomplete((WIDE, 784, 0.06, STILL), (LINEAR, 784, 0.04, STILL)), (0.1, 0.08, 0.12)),
@@ -188,6 +195,7 @@ CASES: list[tuple[int, str, dict[str, pd.DataFrame], Any]] = [
     (24, "contradicted", kernels(0.8, 0.5), (0.8,)),
     (24, "inconclusive", kernels(1.05, 1.1), (1.05,)),
     (24, "not_tested", ablations(table1_kernel_5=1.0), None),
+    (24, "not_tested", one_epoch(kernels(1.02, 1.1)), None),
 ]  # fmt: skip
 
 
@@ -207,8 +215,13 @@ def test_judge_of_capacity_measures_what_its_claim_is_about_and_decides_by_its_b
 
 
 def test_reasons_tell_of_the_untuned_run_and_of_what_is_equal_to_the_last_bit() -> None:
-    assert "usual 0.001: up to 40.00 degrees and 1.5000" in answer(8, linear((0.2, 1.001))).reason
-    assert "below 1.020 of PCA's" in answer(8, linear((0.2, 1.001))).reason
+    found = answer(8, linear((0.2, 1.001), (4.0, 1.01))).reason
+    assert "below 1.020 of PCA's; the greatest is 1.0102" in found
+    assert "Adam's usual 0.001: up to 40.00 degrees and 1.5000" in found
+    shares = answer(5, passing((LINEAR, 0.9), (LINEAR, 0.99), error=0.06)).reason
+    assert "linear_overcomplete, zeroed: 0.90 to 0.99" in shares
+    assert "the least ratio is 0.50" in answer(9, with_pca((0.8, 0.81), (0.5, 0.51))).reason
+    assert "As noisy is 0.8 or more" in answer(5, passing((WIDE, 0.81), (LINEAR, 0.99))).reason
     unchanged = answer(19, the_same("table1_adam_l2_1e-05", "table1_adam_l2_0"))
     assert unchanged.reason.startswith("The change changed nothing: 5 of 5 pairs")
     falling = answer(
@@ -237,3 +250,16 @@ def test_p_of_the_stronger_penalties_is_the_least_of_those_that_help_times_two()
     # The pairs are thousandths above and below 1 / .98, by turns.
     pairs = [math.log(1 / (0.98 * (1 + 0.001 * (-1) ** seed))) for seed in range(5)]
     assert second == pytest.approx(2 * ttest_1samp(pairs, 0).pvalue)
+
+
+def test_of_several_tests_the_greatest_p_counts_among_those_that_decide() -> None:
+    yes, no, unsure = (
+        Outcome("supported", 0.01, 0.3),
+        Outcome("contradicted", 0.02, 0.1),
+        Outcome("inconclusive", 0.4),
+    )
+    assert _every([yes, Outcome("supported", 0.03, 0.2)]) == Outcome("supported", 0.03, 0.3)
+    assert _every([yes, unsure]) == Outcome("inconclusive", 0.4, 0.3)
+    assert _every([yes, no, unsure]) == Outcome("partly", 0.02, 0.3)
+    assert _every([no]) == no
+    assert _every([Outcome("inconclusive")]) == Outcome("inconclusive")

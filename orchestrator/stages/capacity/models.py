@@ -35,11 +35,11 @@ class Settings(Section):
 
     latent_dims: Annotated[Distinct[LatentDim], Scale("latent sizes")] = (1, 2, 5, 9, 14, 15, 64)
     """Latent sizes of the autoencoder."""
-    cross_entropy_dims: Annotated[Distinct[LatentDim], Scale("latent sizes trained on cross-entropy")] = (9, 15)
+    cross_entropy_dims: Annotated[Distinct[LatentDim], Scale("latent sizes trained on cross-entropy")] = (2, 9, 15)
     """Latent sizes of the same autoencoder with the cross-entropy of pixels as loss."""
     num_seeds: Annotated[int, Field(ge=1), Scale("seeds of each")] = 3
     """Seeds of an autoencoder and of a linear one, counted from the run's; overcomplete models have one."""
-    epochs: Annotated[int, Field(ge=1), Scale("epochs a latent size")] = 16
+    epochs: Annotated[int, Field(ge=1), Scale("epochs a latent size")] = 14
     """Epochs of the autoencoder."""
     filters: tuple[PositiveInt, PositiveInt, PositiveInt] = (8, 32, 64)
     """Output channels of its convolutions: wide enough for the latent vector to be what limits it."""
