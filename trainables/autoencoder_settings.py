@@ -96,3 +96,7 @@ PAPER_TABLE1 = AutoencoderSettings(filters=(7, 10, 16), neurons=32, latent_dim=3
 published best (best_params.json: .000499). Its weight decay of 1e-5 is none: 1 - 5e-9 is 1 in float32."""
 AUTHOR_BEST = AutoencoderSettings(filters=(6, 14, 28), neurons=40, latent_dim=4)
 """The author's published best (best_params.json in his repository), which is not Table 1's."""
+WIDE = AutoencoderSettings(
+    filters=(8, 32, 64), neurons=128, latent_dim=2, learning_rate=3e-3, schedule="cosine", batch_size=128
+)
+"""One whose latent vector is what limits it, chosen for what it costs on two cores (docs/LOG.md)."""

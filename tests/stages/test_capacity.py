@@ -15,7 +15,7 @@ from orchestrator.engine.records import Checkpoint, Record, Trial
 from orchestrator.engine.settings import changed
 from orchestrator.engine.stage import Context, Stage
 from orchestrator.stages.architectures import plane_model
-from orchestrator.stages.capacity.models import Reconstructor, Settings
+from orchestrator.stages.capacity.models import Reconstructor
 from orchestrator.stages.sections import Autoencoders
 from tests.stages.known import KNOWN, at, given, grey, known_answer, known_weights, last_epochs
 from tests.stages.made_up import book_of
@@ -236,16 +236,10 @@ def test_every_method_and_size_is_trained_from_each_seed_and_what_is_looked_into
 class Asks(Stage[Any, Any]):
     """A stage that trains a plane."""
 
-    name, title, reads = "asks", "", (Settings, Autoencoders)
+    name, title, reads = "asks", "", (Autoencoders,)
 
 
-def test_plane_has_the_recipe_of_latent_size_2(tmp_path: Path) -> None:
-    of = book(tmp_path, capacity={"neurons": 17}, autoencoder={"weight_decay": 0.125})
-    expected = changed(of.settings.capacity.autoencoder(2, 0.125), epochs=9)
+def test_plane_has_the_recipe_of_capacity_at_latent_size_2_and_cross_entropy_for_its_loss(tmp_path: Path) -> None:
+    of = book(tmp_path, autoencoder={"weight_decay": 0.125})
+    expected = changed(of.settings.capacity.autoencoder(2, 0.125), epochs=9, loss="cross_entropy")
     assert plane_model(Context(Asks(), of), 9) == expected
-    assert (expected.neurons, expected.latent_dim, expected.weight_decay, expected.schedule) == (
-        17,
-        2,
-        0.125,
-        "cosine",
-    )

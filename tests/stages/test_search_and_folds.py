@@ -168,7 +168,7 @@ def test_final_models_are_the_best_one_and_table_1_and_the_best_one_with_one_thi
     assert {trial.key: trial.config for trial in trials} == {
         "best-seed-5": found,
         "paper_table1-seed-5": table1,
-        "two_dim-seed-5": changed(PRESET.capacity.autoencoder(2, weight_decay=0.125), epochs=2),
+        "two_dim-seed-5": changed(PRESET.capacity.autoencoder(2, weight_decay=0.125), epochs=2, loss="cross_entropy"),
         "denoise_zeroed-seed-5": changed(found, noise="zeroed"),
         "denoise_gaussian-seed-5": changed(found, noise="gaussian"),
         "denoise_gaussian_unclipped-seed-5": changed(found, noise="gaussian_unclipped"),

@@ -10,7 +10,7 @@ from orchestrator.engine.settings import Scale, Section, changed
 from orchestrator.engine.stage import Context
 from orchestrator.stages.architectures import table1
 from orchestrator.stages.sections import Autoencoders, Distinct
-from trainables.autoencoder_settings import ENCODED_SIZE, AutoencoderSettings, LinearSettings
+from trainables.autoencoder_settings import ENCODED_SIZE, WIDE, AutoencoderSettings, LinearSettings
 from trainables.images import NUM_PIXELS
 
 LatentDim = Annotated[int, Field(gt=0, le=1024)]
@@ -41,13 +41,13 @@ class Settings(Section):
     """Seeds of an autoencoder and of a linear one, counted from the run's; overcomplete models have one."""
     epochs: Annotated[int, Field(ge=1), Scale("epochs a latent size")] = 14
     """Epochs of the autoencoder."""
-    filters: tuple[PositiveInt, PositiveInt, PositiveInt] = (8, 32, 64)
+    filters: tuple[PositiveInt, PositiveInt, PositiveInt] = WIDE.filters
     """Output channels of its convolutions: wide enough for the latent vector to be what limits it."""
-    neurons: int = Field(default=128, ge=1)
+    neurons: int = Field(default=WIDE.neurons, ge=1)
     """Width of its fully connected layer."""
-    learning_rate: float = Field(default=3e-3, gt=0)
+    learning_rate: float = Field(default=WIDE.learning_rate, gt=0)
     """Step size of the first step; annealed to zero."""
-    batch_size: int = Field(default=128, ge=2)
+    batch_size: int = Field(default=WIDE.batch_size, ge=2)
     """Images per step."""
     linear_dims: Annotated[Distinct[LatentDim], Scale("sizes of linear autoencoders")] = (2, 8)
     """Latent sizes of linear autoencoders, to be held against PCA."""

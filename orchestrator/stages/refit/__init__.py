@@ -2,7 +2,7 @@
 
 Reads the search's best. Writes models/*.safetensors and .json, the tables models and layers, and figures: best and
 worst reconstructions, traversals of the latent space, interpolations, and samples decoded from random vectors.
-The models: best (the search's), paper_table1, two_dim (a latent vector of 2, by capacity's recipe), and with the best
+The models: best (the search's), paper_table1, two_dim (a latent vector of 2; wider), and with the best
 one's sizes denoise_zeroed, denoise_gaussian and denoise_gaussian_unclipped (trained to give clean images back from
 noisy ones).
 Each is trained from several seeds; under models/ and in the figures is the first seed's.
@@ -28,7 +28,6 @@ from orchestrator.stages.architectures import (
     table1,
     training_cost,
 )
-from orchestrator.stages.capacity.models import Settings as Capacity
 from orchestrator.stages.columns import (
     EVALUATED_MSE,
     LAST_TRAIN_MSE,
@@ -63,7 +62,7 @@ class Refit(Stage[Settings, AutoencoderSettings]):
 
     name, title, metric = "refit", "Final models (the paper's Table 1)", "train_mse"
     settings, config, version = Settings, AutoencoderSettings, VERSION
-    reads = (Data, Autoencoders, Capacity)
+    reads = (Data, Autoencoders)
     presets: ClassVar = {"laptop": {"epochs": 4, "num_seeds": 1}, "smoke": {"epochs": 2, "num_seeds": 1}}
     schemas: ClassVar = {
         "models": schema(
