@@ -40,6 +40,19 @@ class Data(Section):
         )
 
 
+class FinalModels(Section):
+    """Final models, trained on all training images (the stage refit)."""
+
+    epochs: Annotated[int, Field(ge=1), Scale("epochs a final model")] = 20
+    """Epochs of each model."""
+    num_seeds: Annotated[int, Field(ge=1), Scale("seeds of each final model")] = 3
+    """Seeds that each model is trained from, counted from the run's."""
+
+    def seeds(self, run_seed: int) -> range:
+        """The seeds that each model is trained from."""
+        return range(run_seed, run_seed + self.num_seeds)
+
+
 class Autoencoders(Section):
     """What all autoencoders are trained with, where their experiment does not say otherwise."""
 

@@ -13,7 +13,7 @@ from orchestrator.engine.records import Record, Rows, Trial
 from orchestrator.engine.stage import Model, Stage, Table
 from orchestrator.engine.tables import to_arrow
 from orchestrator.stages.architectures import refit_key
-from orchestrator.stages.refit import Refit, name_of, seeds_of
+from orchestrator.stages.refit import Refit, name_of
 from tests.stages.made_up import book_of, recorded
 from trainables.autoencoder import build
 from trainables.autoencoder_settings import AutoencoderSettings
@@ -101,7 +101,7 @@ class KnownRefit(Refit):
         return ()
 
     def trials(self, context: Any) -> list[Trial[AutoencoderSettings]]:  # type: ignore[override]
-        seeds = seeds_of(context.seed, context.own)
+        seeds = context.own.seeds(context.seed)
         return [Trial(refit_key(it, seed), KNOWN, seed, 1, keep_weights=True) for seed in seeds for it in self.biases]
 
 

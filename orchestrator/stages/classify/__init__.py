@@ -32,9 +32,7 @@ from orchestrator.stages.columns import (
     integer,
     real,
 )
-from orchestrator.stages.refit import Settings as Refit
-from orchestrator.stages.refit import seeds_of
-from orchestrator.stages.sections import Autoencoders, Data, Distinct, Share
+from orchestrator.stages.sections import Autoencoders, Data, Distinct, FinalModels, Share
 from trainables.classifier_settings import VERSION, Architecture, ClassifierSettings, Input
 from trainables.epoch import Epoch
 from trainables.images import NUM_PIXELS
@@ -75,7 +73,7 @@ class Classify(Stage[Settings, ClassifierSettings]):
 
     name, title, metric = "classify", "Classification of latent vectors and of raw images", "test_loss"
     settings, config, version = Settings, ClassifierSettings, VERSION
-    reads = (Data, Autoencoders, Refit)
+    reads = (Data, Autoencoders, FinalModels)
     presets: ClassVar = {"laptop": {"epochs": 3, "num_seeds": 1}, "smoke": {"epochs": 2, "num_seeds": 1}}
     schemas: ClassVar = {
         "classifiers": schema(
@@ -99,7 +97,7 @@ class Classify(Stage[Settings, ClassifierSettings]):
         return ("refit",)
 
     def reads_only(self, context: Context[Settings]) -> Mapping[str, Sequence[str]]:
-        seeds = seeds_of(context.seed, context.section(Refit))
+        seeds = context.section(FinalModels).seeds(context.seed)
         return {"refit": [refit_key("best", seed) for seed in seeds]}
 
     def trials(self, context: Context[Settings]) -> Iterator[Trial[ClassifierSettings]]:

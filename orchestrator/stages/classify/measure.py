@@ -15,8 +15,7 @@ from orchestrator.engine.stage import Context, Table
 from orchestrator.stages.architectures import final_model
 from orchestrator.stages.classify import Classify, Settings
 from orchestrator.stages.measures import confusion_rows, epoch_rows, prediction_columns, training_row
-from orchestrator.stages.refit import Settings as Refit
-from orchestrator.stages.refit import seeds_of
+from orchestrator.stages.sections import FinalModels
 from trainables.autoencoder import encode
 from trainables.classifier import Examples, build
 from trainables.classifier_settings import ClassifierSettings, Input
@@ -84,7 +83,7 @@ def measured(context: Context[Settings], records: Sequence[Record[ClassifierSett
 def seen_by_neighbours(context: Context[Settings]) -> Iterator[tuple[dict[str, Any], Examples]]:
     """Latent vectors by the encoder of every seed, then the raw images."""
     latent, data = context.inputs, context.data
-    for seed in seeds_of(context.seed, context.section(Refit)):
+    for seed in context.section(FinalModels).seeds(context.seed):
         if seed != context.seed:
             model = final_model(context, "best", seed)
             latent = {"train": encode(model, data.train_images), "test": encode(model, data.test_images)}

@@ -27,9 +27,7 @@ from orchestrator.stages.columns import (
     mse,
     real,
 )
-from orchestrator.stages.refit import Settings as Refitted
-from orchestrator.stages.refit import seeds_of
-from orchestrator.stages.sections import Data, Distinct, Share
+from orchestrator.stages.sections import Data, Distinct, FinalModels, Share
 from trainables.noise import Noise
 
 DENOISER = category("model", "model of models/, median_filter (3 x 3) or gaussian_filter (sigma 1 pixel)")
@@ -84,7 +82,7 @@ class Denoise(Stage[Settings, Any]):
 
     name, title = "denoise", "Denoising (the paper's Figure 2)"
     settings = Settings
-    reads = (Data, Refitted)
+    reads = (Data, FinalModels)
     schemas: ClassVar = {
         "denoising": schema(
             *WHICH,
@@ -216,4 +214,4 @@ class Denoise(Stage[Settings, Any]):
 
 def seeds(context: Context[Settings]) -> range:
     """Seeds of the models."""
-    return seeds_of(context.seed, context.section(Refitted))
+    return context.section(FinalModels).seeds(context.seed)

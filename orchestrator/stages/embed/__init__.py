@@ -20,9 +20,7 @@ from orchestrator.engine.stage import Context, Picture, Stage, Table, Tables
 from orchestrator.engine.tables import SEED, schema
 from orchestrator.stages.architectures import refit_key
 from orchestrator.stages.columns import CONFUSION, INDEX, LABEL, PREDICTIONS, category, integer, real, text
-from orchestrator.stages.refit import Settings as Refit
-from orchestrator.stages.refit import seeds_of
-from orchestrator.stages.sections import Data
+from orchestrator.stages.sections import Data, FinalModels
 
 METHOD = category("method", "autoencoder (latent size 2), pca or tsne")
 PUBLISHED = {"autoencoder": (0.734, 0.970, 0.041), "pca": (0.506, 0.913, -0.033), "tsne": (0.804, 0.991, 0.125)}
@@ -48,7 +46,7 @@ class Embed(Stage[Settings, Any]):
 
     name, title = "embed", "The plane: autoencoder, PCA and t-SNE"
     settings = Settings
-    reads = (Data, Refit)
+    reads = (Data, FinalModels)
     presets: ClassVar = {
         "laptop": {"num_fitted": 5_000, "num_measured": 2_500},
         "smoke": {"num_fitted": 500, "num_measured": 500},
@@ -87,7 +85,7 @@ class Embed(Stage[Settings, Any]):
         return ("refit",)
 
     def reads_only(self, context: Context[Settings]) -> Mapping[str, Sequence[str]]:
-        seeds = seeds_of(context.seed, context.section(Refit))
+        seeds = context.section(FinalModels).seeds(context.seed)
         return {"refit": [refit_key("two_dim", seed) for seed in seeds]}
 
     def results(self, context: Context[Settings], records: Sequence[Record[Any]]) -> Iterator[Table]:

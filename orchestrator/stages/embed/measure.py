@@ -17,8 +17,7 @@ from orchestrator.engine.tables import Row
 from orchestrator.stages.architectures import final_model
 from orchestrator.stages.embed import Settings
 from orchestrator.stages.measures import confusion_rows, prediction_columns
-from orchestrator.stages.refit import Settings as Refit
-from orchestrator.stages.refit import seeds_of
+from orchestrator.stages.sections import FinalModels
 from trainables.autoencoder import encode
 from trainables.images import Images, flat_pixels
 
@@ -78,7 +77,7 @@ def measured(context: Context[Settings]) -> Iterator[Table]:
 def _methods(context: Context[Settings]) -> Iterator[tuple[str, int | None]]:
     """Every method from every seed that it has, the run's first."""
     for method in METHODS:
-        for seed in seeds_of(context.seed, context.section(Refit)) if method != "pca" else (None,):
+        for seed in context.section(FinalModels).seeds(context.seed) if method != "pca" else (None,):
             yield method, seed
 
 

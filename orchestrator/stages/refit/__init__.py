@@ -9,12 +9,10 @@ Each is trained from several seeds; under models/ and in the figures is the firs
 """
 
 from collections.abc import Iterator
-from typing import Annotated, Any, ClassVar
-
-from pydantic import Field
+from typing import Any, ClassVar
 
 from orchestrator.engine.records import Record, Trial
-from orchestrator.engine.settings import Scale, Section, changed
+from orchestrator.engine.settings import changed
 from orchestrator.engine.stage import Context, Model, Picture, Stage, Table, Tables, Worker
 from orchestrator.engine.tables import ERROR, SECONDS, SEED, STATE, schema
 from orchestrator.stages.architectures import (
@@ -39,7 +37,7 @@ from orchestrator.stages.columns import (
     integer,
     text,
 )
-from orchestrator.stages.sections import Autoencoders, Data
+from orchestrator.stages.sections import Autoencoders, Data, FinalModels
 from trainables.autoencoder_settings import VERSION, AutoencoderSettings
 from trainables.epoch import Epoch
 from trainables.splits import all_images
@@ -48,20 +46,11 @@ NOISE = category("noise", "what the training images were corrupted with: none, o
 NUM_EPOCHS = integer("epochs", "epochs of training")
 
 
-class Settings(Section):
-    """Final models, trained on all training images."""
-
-    epochs: Annotated[int, Field(ge=1), Scale("epochs a final model")] = 20
-    """Epochs of each model."""
-    num_seeds: Annotated[int, Field(ge=1), Scale("seeds of each final model")] = 3
-    """Seeds that each model is trained from, counted from the run's."""
-
-
-class Refit(Stage[Settings, AutoencoderSettings]):
+class Refit(Stage[FinalModels, AutoencoderSettings]):
     """The final models."""
 
     name, title, metric = "refit", "Final models (the paper's Table 1)", "train_mse"
-    settings, config, version = Settings, AutoencoderSettings, VERSION
+    settings, config, version = FinalModels, AutoencoderSettings, VERSION
     reads = (Data, Autoencoders)
     presets: ClassVar = {"laptop": {"epochs": 4, "num_seeds": 1}, "smoke": {"epochs": 2, "num_seeds": 1}}
     schemas: ClassVar = {
@@ -87,10 +76,10 @@ class Refit(Stage[Settings, AutoencoderSettings]):
     }
     shown = ("models", "layers")
 
-    def needs(self, own: Settings) -> tuple[str, ...]:
+    def needs(self, own: FinalModels) -> tuple[str, ...]:
         return ("search",)
 
-    def trials(self, context: Context[Settings]) -> Iterator[Trial[AutoencoderSettings]]:
+    def trials(self, context: Context[FinalModels]) -> Iterator[Trial[AutoencoderSettings]]:
         """Every model from the run's seed, then all of them from the next."""
         epochs, num_images = context.own.epochs, context.section(Data).num_train
         found = best(context, epochs)
@@ -102,7 +91,7 @@ class Refit(Stage[Settings, AutoencoderSettings]):
             "denoise_gaussian": changed(found, noise="gaussian"),
             "denoise_gaussian_unclipped": changed(found, noise="gaussian_unclipped"),
         }
-        for seed in seeds_of(context.seed, context.own):
+        for seed in context.own.seeds(context.seed):
             for name, model in models.items():
                 cost = training_cost(model, num_images)
                 yield Trial(refit_key(name, seed), model, seed, epochs, num_images, cost, keep_weights=True)
@@ -114,7 +103,7 @@ class Refit(Stage[Settings, AutoencoderSettings]):
         split = all_images(data.train_images, data.test_images)
         return train_autoencoder(trial.config, split, device=worker.device, seed=trial.seed, resume=worker.resume)
 
-    def results(self, context: Context[Settings], records: Trained) -> Iterator[Table | Model]:
+    def results(self, context: Context[FinalModels], records: Trained) -> Iterator[Table | Model]:
         from orchestrator.stages.refit.layers import layer_table
 
         metrics = ("train_mse", "train_mse_evaluated", "test_mse")
@@ -127,7 +116,7 @@ class Refit(Stage[Settings, AutoencoderSettings]):
             layers += [{"model": name} | row for row in layer_table(model)]
         yield Table("layers", layers)
 
-    def figures(self, context: Context[Settings], tables: Tables) -> Iterator[Picture]:
+    def figures(self, context: Context[FinalModels], tables: Tables) -> Iterator[Picture]:
         from orchestrator.stages.refit.pictures import pictures
 
         return pictures(context, first_models(context, context.own_records))
@@ -140,16 +129,11 @@ class Refit(Stage[Settings, AutoencoderSettings]):
             yield f"{model}: test MSE {errors.mean():.5f}{spread}; {size:,} parameters."
 
 
-def seeds_of(run_seed: int, settings: Settings) -> range:
-    """Seeds that each final model is trained from."""
-    return range(run_seed, run_seed + settings.num_seeds)
-
-
 def name_of(key: str) -> str:
     """Name of the model that a training is of."""
     return key.rpartition("-seed-")[0]
 
 
-def first_models(context: Context[Settings], records: Trained) -> dict[str, Record[AutoencoderSettings]]:
+def first_models(context: Context[FinalModels], records: Trained) -> dict[str, Record[AutoencoderSettings]]:
     """The complete trainings from the run's seed, by the model's name."""
     return {name_of(it.key): it for it in records if it.state == "complete" and it.seed == context.seed}
