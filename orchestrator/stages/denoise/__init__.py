@@ -83,6 +83,7 @@ class Denoise(Stage[Settings, Any]):
     name, title = "denoise", "Denoising (the paper's Figure 2)"
     settings = Settings
     reads = (Data, FinalModels)
+    presets: ClassVar = {"laptop": {"num_repeats": 2}}
     schemas: ClassVar = {
         "denoising": schema(
             *WHICH,
