@@ -224,6 +224,7 @@ def test_reasons_tell_of_the_untuned_run_and_of_what_is_equal_to_the_last_bit() 
     assert "As noisy is 0.8 or more" in answer(5, passing((WIDE, 0.81), (LINEAR, 0.99))).reason
     unchanged = answer(19, the_same("table1_adam_l2_1e-05", "table1_adam_l2_0"))
     assert unchanged.reason.startswith("The change changed nothing: 5 of 5 pairs")
+    assert answer(24, one_epoch(kernels(1.02, 1.1))).reason == "This run has no second epoch of an ablation."
     falling = answer(
         4, overcomplete((WIDE, 784, 0.06, FALLING), (LINEAR, 784, 0.04, STILL), (LINEAR, 1024, 0.06, STILL))
     )
