@@ -1,14 +1,18 @@
 """The recipes that GANs are played by, as settings and as columns, and where they differ from the author's."""
 
-from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from __future__ import annotations
 
-import pandas as pd
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
 from pydantic import Field
 
 from orchestrator.engine.settings import Scale, Section
 from orchestrator.stages.columns import category, integer, real, text
 from trainables.gan_settings import AUTHOR, GanRecipe, GanSettings, Loss
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Arm = Literal["paper", "tuned"]
 NUM_IMAGES = 60_000
@@ -73,7 +77,8 @@ def deviations(gans: pd.DataFrame) -> Iterator[str]:
     }
     del his["loss"]
     for (arm, loss), rows in gans.groupby(["arm", "loss"], observed=True):
-        mine = {name: None if pd.isna(rows[name].iloc[0]) else rows[name].iloc[0] for name in his}
+        given = rows.iloc[0].notna()
+        mine = {name: rows[name].iloc[0] if given[name] else None for name in his}
         other = [
             f"{name} {mine[name]} (his {'none' if his[name] is None else his[name]})"
             for name in his
