@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from orchestrator.claims.claim import NotTested, Tables, rows
+from orchestrator.claims.claim import Tables, rows
+from orchestrator.claims.statistics import NotTested
 
 PARAMETRIC_UMAP = "timsainb/ParametricUMAP_paper"
 FOURNIER = "Fournier and Aloise 2021, arXiv 2103.04874"

@@ -7,38 +7,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from orchestrator.claims.statistics import (
-    Interval,
-    NotTested,
-    Outcome,
-    Unchanged,
-    Verdict,
-    deviation,
-    mean,
-    paired_ratio,
-    ratio_of_deviations,
-    spread,
-)
-
-__all__ = [
-    "Answer",
-    "Claim",
-    "ClaimKind",
-    "Interval",
-    "NotTested",
-    "Outcome",
-    "Tables",
-    "Unchanged",
-    "Verdict",
-    "claim",
-    "deviation",
-    "first_seed",
-    "mean",
-    "paired_ratio",
-    "ratio_of_deviations",
-    "rows",
-    "spread",
-]
+from orchestrator.claims.statistics import Interval, NotTested, Outcome, Unchanged, Verdict
 
 Tables = Mapping[str, pd.DataFrame]
 ClaimKind = Literal["definition", "protocol", "measurement", "cause", "opinion"]

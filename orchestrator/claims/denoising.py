@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import pandas as pd
 
-from orchestrator.claims.claim import Answer, Interval, NotTested, claim, rows
+from orchestrator.claims.claim import Answer, claim, rows
 from orchestrator.claims.levels import at_every, both, each, listed, told
-from orchestrator.claims.statistics import Outcome, bootstrapped
+from orchestrator.claims.statistics import Interval, NotTested, Outcome, bootstrapped
 
 AUTHOR_LEVELS = {0.1, 0.2, 0.3, 0.4, 0.5}
 AUTHOR_IMAGE = 7418

@@ -6,9 +6,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from orchestrator.claims.claim import Answer, Interval, NotTested, claim, deviation, first_seed, rows
+from orchestrator.claims.claim import Answer, claim, first_seed, rows
 from orchestrator.claims.components import ratio_of_components
-from orchestrator.claims.statistics import Outcome, log_ratio, mean_over_folds, ratio_of_deviations
+from orchestrator.claims.statistics import (
+    Interval,
+    NotTested,
+    Outcome,
+    deviation,
+    log_ratio,
+    mean_over_folds,
+    ratio_of_deviations,
+)
 
 LEAST_EPOCHS = 6
 """For a curve's roughness to be told from its fall."""

@@ -2,14 +2,9 @@
 
 import pandas as pd
 
-from orchestrator.claims.claim import (
-    Answer,
-    NotTested,
-    claim,
-    mean,
-    rows,
-)
+from orchestrator.claims.claim import Answer, claim, rows
 from orchestrator.claims.pairs import difference_in_accuracy
+from orchestrator.claims.statistics import NotTested, mean
 
 
 @claim(1, "The title calls this Homework 1.", kind="definition", scale_free=True)

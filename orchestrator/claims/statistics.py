@@ -66,7 +66,7 @@ class Interval:
         return self._tested(bound, self.value < bound)
 
     def _tested(self, bound: float, so: bool) -> Outcome:
-        if self.confidence is None:
+        if self.confidence is None or not math.isfinite(self.value):
             return Outcome("inconclusive")
         under = self.confidence(bound)
         p = min(1.0, 2 * min(under, 1 - under))
@@ -80,7 +80,7 @@ class Interval:
 
         Source: Schuirmann 1987.
         """
-        if self.confidence is None:
+        if self.confidence is None or not math.isfinite(self.value):
             return Outcome("inconclusive")
         p = max(self.confidence(low), 1 - self.confidence(high))
         outside = 2 * min(1 - self.confidence(low), self.confidence(high))
@@ -89,22 +89,6 @@ class Interval:
         if outside < LEVEL:
             return Outcome("contradicted", outside, self.smallest_effect)
         return Outcome("inconclusive", p, self.smallest_effect)
-
-    def is_above(self, bound: float, otherwise: Verdict = "inconclusive") -> Verdict:
-        """Supported where both ends are, contradicted where both are below: also of a range."""
-        if self.low is not None and self.low > bound:
-            return "supported"
-        return "contradicted" if self.high is not None and self.high < bound else otherwise
-
-    def is_below(self, bound: float, otherwise: Verdict = "inconclusive") -> Verdict:
-        """Supported where both ends are, contradicted where both are above: also of a range."""
-        if self.high is not None and self.high < bound:
-            return "supported"
-        return "contradicted" if self.low is not None and self.low > bound else otherwise
-
-    def is_within(self, low: float, high: float) -> bool:
-        """Whether both ends are."""
-        return self.is_above(low) == self.is_below(high) == "supported"
 
 
 def mean(values: Iterable[float], widening: float = 1) -> Interval:

@@ -11,14 +11,8 @@ import pandas as pd
 import pytest
 
 from orchestrator.claims import CLAIMS, judged
-from orchestrator.claims.claim import (
-    Answer,
-    Interval,
-    claim,
-    deviation,
-    mean,
-    ratio_of_deviations,
-)
+from orchestrator.claims.claim import Answer, claim
+from orchestrator.claims.statistics import deviation, mean, ratio_of_deviations
 from orchestrator.paper import suite
 from tests.command import Smoke
 
@@ -108,17 +102,6 @@ def test_intervals_are_those_of_the_textbook() -> None:
     )
     f = ratio_of_deviations([0.0, 4.0, 8.0], [1.0, 2.0, 3.0])  # F(.975; 2, 2) = 39
     assert (f.value, f.low, f.high) == pytest.approx((4, 4 / math.sqrt(39), 4 * math.sqrt(39)), abs=1e-3)
-
-
-def test_a_bound_within_the_interval_decides_nothing() -> None:
-    found = Interval(2.0, 1.0, 3.0)
-    assert [found.is_above(bound) for bound in (0.5, 2.0, 3.5)] == ["supported", "inconclusive", "contradicted"]
-    assert [found.is_below(bound, "partly") for bound in (0.5, 2.0, 3.5)] == ["contradicted", "partly", "supported"]
-    assert Interval(2.0).is_above(0.0) == "inconclusive"
-    assert Interval(math.nan, math.nan, math.nan).is_above(0.0) == "inconclusive"
-    assert Interval(math.nan, math.nan, math.nan).is_below(0.0, "partly") == "partly"
-    assert found.is_within(0.5, 3.5)
-    assert not found.is_within(1.5, 3.5)
 
 
 def test_run_judges_every_claim_and_shows_it_on_the_page(smoke: Smoke) -> None:

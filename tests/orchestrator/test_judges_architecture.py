@@ -9,8 +9,8 @@ import pytest
 from scipy.stats import t
 
 from orchestrator.claims import CLAIMS
-from orchestrator.claims.claim import Answer, NotTested
-from orchestrator.claims.statistics import ratio_of_single
+from orchestrator.claims.claim import Answer
+from orchestrator.claims.statistics import NotTested, ratio_of_single
 from orchestrator.stages.refit.layers import layer_table
 from tests.orchestrator.made_tables import table
 from trainables.autoencoder import build

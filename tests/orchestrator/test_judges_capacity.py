@@ -10,7 +10,8 @@ from scipy.stats import ttest_1samp
 
 from orchestrator.claims import CLAIMS
 from orchestrator.claims.capacity import _every
-from orchestrator.claims.claim import Answer, Outcome
+from orchestrator.claims.claim import Answer
+from orchestrator.claims.statistics import Outcome
 from tests.orchestrator.made_tables import table
 
 Errors = Sequence[float]

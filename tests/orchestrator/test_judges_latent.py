@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 
 from orchestrator.claims import CLAIMS
-from orchestrator.claims.claim import Answer, NotTested
+from orchestrator.claims.claim import Answer
 from orchestrator.claims.latent import SIMILAR, within
 from orchestrator.claims.pairs import difference_in_accuracy
-from orchestrator.claims.statistics import Unchanged
+from orchestrator.claims.statistics import NotTested, Unchanged
 from tests.orchestrator.made_tables import table
 
 NUM_IMAGES = 400

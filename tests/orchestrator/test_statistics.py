@@ -51,8 +51,14 @@ def test_a_test_agrees_with_its_interval_at_both_ends() -> None:
         assert found.below(found.low * 0.999).verdict == "contradicted"
 
 
-def test_one_value_and_a_range_decide_nothing() -> None:
-    for found in (mean((0.5,)), spread(VALUES), Interval(1.0)):
+def test_one_value_a_range_and_what_is_no_number_decide_nothing() -> None:
+    for found in (
+        mean((0.5,)),
+        spread(VALUES),
+        Interval(1.0),
+        mean((0.5, math.nan)),
+        log_ratio((1, math.nan), (1, 2)),
+    ):
         assert {found.above(0).verdict, found.below(0).verdict, found.within(-9, 9).verdict} == {"inconclusive"}
         assert found.above(0).p is None
 
