@@ -96,7 +96,12 @@ def _after_holm(answer: Answer, p_holm: float | None) -> Answer:
 
 
 def _at_scale(claim: Claim, answer: Answer, reduced: bool) -> Answer:
-    if not reduced or claim.scale_free or answer.verdict not in {"supported", "partly", "contradicted"}:
+    if (
+        not reduced
+        or claim.scale_free
+        or claim.kind == "definition"
+        or answer.verdict not in {"supported", "partly", "contradicted"}
+    ):
         return answer
     words = f"At this scale it looks {answer.verdict}: less than the paper's decides nothing."
     return replace(answer, verdict="inconclusive", reason=f"{words} {answer.reason}")

@@ -58,9 +58,10 @@ def test_at_reduced_scale_nothing_is_supported_or_contradicted_where_scale_decid
         made(2, "partly"),
         made(3, "supported", scale_free=True),
         made(4, "followed", kind="protocol"),
+        made(5, "partly", kind="definition"),
     )
     found = table(monkeypatch, *stated, scale="reduced")
-    assert found["verdict"].tolist() == ["inconclusive", "inconclusive", "supported", "followed"]
+    assert found["verdict"].tolist() == ["inconclusive", "inconclusive", "supported", "followed", "partly"]
     assert found["reason"][1].startswith("At this scale it looks contradicted")
     assert set(found["scale"]) == {"reduced"}
 
