@@ -18,6 +18,7 @@ from orchestrator.engine.progress import Progress
 from orchestrator.engine.provenance import sources, versions
 from orchestrator.engine.results import Run
 from orchestrator.engine.settings import UserError
+from orchestrator.engine.stage import Stage
 from orchestrator.engine.waiting import why_not
 from orchestrator.engine.worker import UNSEEN
 
@@ -202,6 +203,14 @@ def _connected(stack: ExitStack, book: Book, progress: Progress) -> Cluster:
     return cluster
 
 
+def _rounds(name: str, stage: Stage[Any, Any], book: Book, cluster: Cluster) -> str:
+    """How many trainings a stage has, and how the cluster shares in them."""
+    number = book.study(name).num_trials
+    workers = stage.num_workers(stage.own(book.settings), cluster.room_in_each(number)) if stage.shared else 1
+    rounds = f"{cluster.slots} at once: {-(-number // cluster.slots)} rounds"
+    return f"{name:<13} {number:>4} trainings, {f'each by {workers} workers' if workers > 1 else rounds}"
+
+
 def print_examination(book: Book, names: Collection[str]) -> int:
     """Print what every node has, and how many rounds each stage's trainings take."""
     run = book.run
@@ -211,6 +220,11 @@ def print_examination(book: Book, names: Collection[str]) -> int:
         cluster = _connected(stack, book, progress)
         nodes = examine(book, cluster)
         refuse(nodes, progress.say)
+        rounds = [
+            _rounds(name, stage, book, cluster)
+            for name, stage in book.stages.items()
+            if stage.config and name in names
+        ]
     print(f"{'node':<24} {'python':<10} {'ray':<10} {'torch':<12} {'GPUs':>4} {'shared memory':>14}")
     for node in nodes:
         python, ray, torch = (node.versions.get(name, "") for name in ("python", *COMPARED))
@@ -221,10 +235,6 @@ def print_examination(book: Book, names: Collection[str]) -> int:
     free = run.free_bytes()
     space = f"; {free / 1e9:.0f} GB free" if free is not None else ""
     print(f"run folder {run.location}: every node reads and writes it{space}\n")
-    for name, stage in book.stages.items():
-        if stage.config and name in names:
-            number = book.study(name).num_trials
-            rounds = f"{cluster.slots} at once: {-(-number // cluster.slots)} rounds"
-            workers = stage.num_workers(stage.own(book.settings), cluster.room_in_each(number)) if stage.shared else 1
-            print(f"{name:<13} {number:>4} trainings, {f'each by {workers} workers' if workers > 1 else rounds}")
+    for line in rounds:
+        print(line)
     return 0

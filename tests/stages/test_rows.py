@@ -6,6 +6,7 @@ from typing import Any
 from orchestrator.engine.records import Rows, Trial
 from orchestrator.engine.settings import changed
 from orchestrator.stages.architectures import best
+from tests.stages.known import grey
 from tests.stages.made_up import book_of, done
 
 
@@ -58,12 +59,13 @@ def test_search_without_a_complete_trial_fails_but_has_its_tables_and_figures(tm
 
 
 def test_kfold_with_a_failed_fold_fails_but_has_the_others_in_its_tables(tmp_path: Path) -> None:
-    book = book_of(tmp_path)
+    book = book_of(tmp_path, grey(120, 20), data={"num_train": 120, "num_test": 20})
     done(book, "search", lambda trial: (_rows(2), None))
-    entry = done(book, "kfold", lambda trial: ([], ERROR) if trial.key == "sequential-2-seed-1" else (_rows(2), None))
+    failed = "best-sequential-2-seed-1"
+    entry = done(book, "kfold", lambda trial: ([], ERROR) if trial.key == failed else (_rows(2), None))
     assert entry.state == "failed"
-    assert "of 13 trainings failed: sequential-2-seed-1" in str(entry.error)
-    folds = book.run.table("folds").query("order == 'sequential' and seed == 1")
-    assert folds["test_mse"].isna().tolist() == [fold == 2 for fold in range(6)]
+    assert f"of 12 trainings failed: {failed}" in str(entry.error)
+    folds = book.run.table("folds").query("model == 'best' and order == 'sequential' and seed == 1")
+    assert folds["test_mse"].isna().tolist() == [fold == 2 for fold in range(3)]
     assert folds.loc[2, "error"].endswith("out of paint")
     assert folds["num_val"].sum() == book.settings.data.num_train
