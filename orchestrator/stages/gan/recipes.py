@@ -79,12 +79,14 @@ def deviations(gans: pd.DataFrame) -> Iterator[str]:
     for (arm, loss), rows in gans.groupby(["arm", "loss"], observed=True):
         given = rows.iloc[0].notna()
         mine = {name: rows[name].iloc[0] if given[name] else None for name in his}
-        other = [
-            f"{name} {mine[name]} (his {'none' if his[name] is None else his[name]})"
-            for name in his
-            if mine[name] != his[name]
-        ]
+        other = [f"{name} {_said(mine[name])} (his {_said(his[name])})" for name in his if mine[name] != his[name]]
         name = f"The arm {arm}, {str(loss).replace('_', '-')}, "
         yield name + (
             f"differs from the author's code in {', '.join(other)}." if other else "is the author's code's."
         )
+
+
+def _said(value: Any) -> str:
+    if value is None:
+        return "none"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
