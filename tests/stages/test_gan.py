@@ -228,7 +228,7 @@ def test_findings_tell_what_is_other_than_in_the_author_s_code() -> None:
     assert paper == (
         "The arm paper, minimax, differs from the author's code in generator_filters 8-8-8 (his 512-256-128)."
     )
-    assert tuned.endswith("8-8-8 (his 512-256-128), r1_penalty 0.2 (his 0.0), ema_decay 0.5 (his none).")
+    assert tuned.endswith("8-8-8 (his 512-256-128), r1_penalty 0.2 (his 0), ema_decay 0.5 (his none).")
     fewer, _ = deviations(games.assign(num_images=50_000, epochs=10))
     assert fewer.endswith("code in epochs 10 (his 30), num_images 50000 (his 60000).")
     assert list(deviations(games)) == [
