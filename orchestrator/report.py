@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from orchestrator.claims import EVIDENCE, judged
 from orchestrator.claims.anchors import anchored
+from orchestrator.claims.statistics import LEVEL
 from orchestrator.engine.manifest import Manifest, StageState
 from orchestrator.engine.results import NO_TABLE, Run, as_frame
 from orchestrator.engine.settings import RunSettings
@@ -209,13 +210,17 @@ def _tested(claim: dict[str, Any]) -> str:
     if claim["n"] is not None:
         told.append(f"n = {claim['n']:,}")
     if claim["p"] is not None:
-        among = "" if claim["p_holm"] is None else f", {claim['p_holm']:.2g} among all tests"
-        told.append(f"p = {claim['p']:.2g}{among}")
-    if claim["verdict"] == "inconclusive" and claim["smallest_effect"] is not None:
+        among = "" if claim["p_holm"] is None else f", among all tests {_p(claim['p_holm'])}"
+        told.append(f"p {_p(claim['p'])}{among}")
+    if (claim["p"] or 0) >= LEVEL and claim["smallest_effect"] is not None:
         told.append(f"smallest effect that would have been seen {_cell(claim['smallest_effect'])}")
     if claim["sensitivity"] not in (None, "none"):
         told.append(f"threshold {_cell(claim['threshold'])}; {claim['sensitivity']}")
     return "; ".join(told)
+
+
+def _p(value: float) -> str:
+    return "< 0.0001" if value < 1e-4 else f"= {value:.2g}"
 
 
 def _scales(manifest: Manifest, reduced: Mapping[str, list[str]]) -> dict[str, str]:
