@@ -4,10 +4,11 @@ Reads classify's classifier of raw images, and gan_search's trials where the GAN
 gan_epochs, gan_intervals, gan_references, gan_sections and gan_layers, figures, and of each arm and loss the best
 generator.
 
-The arm `paper` is the author's recipe with narrower networks and fewer epochs; the arm `tuned` gives each loss what a
-search found for it. Minimax is minimax here, which in the author's code it is not. Generators learn from the first
-five sixths of the training images, their distance from the rest is followed by epoch, in the features of the
-classifier of raw images, and test images are looked at once, after the last epoch.
+The arm `paper` is the author's recipe with narrower networks and fewer epochs; the arm `tuned` gives each loss the
+best recipe that is known for it, or with `--gan.search.on` what a search finds. Minimax is minimax here, which in
+the author's code it is not. Generators learn from the first five sixths of the training images, their distance from
+the rest is followed by epoch, in the features of the classifier of raw images, and test images are looked at once,
+after the last epoch.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence

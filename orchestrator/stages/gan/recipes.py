@@ -46,7 +46,7 @@ class Recipe(GanRecipe, Section):
 
 
 class Tuned(Section):
-    """What the tuning found for each loss."""
+    """The best recipe known for each loss, chosen by hand on non-saturating GANs and test images (docs/LOG.md)."""
 
     minimax: Recipe = Recipe(**BEST, learning_rate=3e-3, beta1=0.1, batch_size=64, r1_penalty=0.2)
     """Recipe of the minimax GAN."""

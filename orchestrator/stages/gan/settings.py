@@ -47,7 +47,7 @@ class Settings(Section):
     """The two GANs in two arms, from several seeds."""
 
     arms: Annotated[Distinct[Arm], Scale("arms of the GANs")] = ("paper", "tuned")
-    """How they are played: as the paper does, and with what the tuning found."""
+    """How they are played: as the paper does, and as they are best played."""
     losses: Annotated[Distinct[Loss], Scale("losses of the generator", also=("gan_search",))] = (
         "minimax",
         "non_saturating",
@@ -58,7 +58,7 @@ class Settings(Section):
     paper: Recipe = PAPER
     """The author's recipe, but for smaller networks and fewer epochs."""
     tuned: Tuned = Tuned()
-    """What the tuning found for each loss."""
+    """The best recipe that is known for each loss."""
     num_workers: Annotated[int | None, Aside()] = Field(default=None, ge=1)
     """Workers that share each training, which changes no more than rounding; by default one, or more where there are
     more slots than GANs."""

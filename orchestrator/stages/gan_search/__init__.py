@@ -29,6 +29,8 @@ from trainables.splits import hold_out_last
 
 WINDOW = 4
 """Trials at once, at most: how far suggestions run ahead of the results that they are made from."""
+FIRST = {"learning_rate": 3e-3, "beta1": 0.1, "batch_size": 64, "r1_penalty": 0.2}
+"""Each study's first trial, as far as its space has that: found by hand, on non-saturating GANs (docs/LOG.md)."""
 SEED_APART = 1000
 """How far the trials' seed is from those that the GANs are played with: what was best must be so with others too."""
 
@@ -85,7 +87,10 @@ class Tuning(Stage[GanSearch, ScoredGan]):
             "batch_size": CategoricalDistribution(own.batch_sizes),
             "r1_penalty": CategoricalDistribution(own.r1_penalties),
         }
-        studies = [OptunaSuggestions(space, tpe(own.trials // 2, context.seed), self.metric) for _ in common.losses]
+        first = {name: value for name, value in FIRST.items() if _holds(space[name], value)}
+        studies = [
+            OptunaSuggestions(space, tpe(own.trials // 2, context.seed), self.metric, [first]) for _ in common.losses
+        ]
         num_images, num_losses = context.section(Data).num_train * 5 // 6, len(common.losses)
 
         def suggest(number: int, records: Sequence[Record[ScoredGan]]) -> Trial[ScoredGan]:
@@ -155,6 +160,12 @@ class Tuning(Stage[GanSearch, ScoredGan]):
         if not without:
             return None
         return f"no trial of {', '.join(without)} came to its end; the table gan_trials has their errors"
+
+
+def _holds(distribution: Any, value: Any) -> bool:
+    """Whether a value is among those to choose from, or in the range."""
+    choices = getattr(distribution, "choices", None)
+    return value in choices if choices else distribution.low <= value <= distribution.high
 
 
 def _row(number: int, record: Record[ScoredGan]) -> dict[str, Any]:
