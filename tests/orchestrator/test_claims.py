@@ -123,9 +123,10 @@ def test_run_judges_every_claim_and_shows_it_on_the_page(smoke: Smoke) -> None:
 def test_every_claim_has_an_answer_whatever_trainings_failed(smoke: Smoke) -> None:
     tables = smoke.run.tables()
     for name, whole in tables.items():
+        concerned = [claim for claim in CLAIMS if name in signature(claim.judge).parameters]
         kinds = [column for column in ("method", "model", "order", "loss", "noise", "input") if column in whole]
         fewer = [whole[whole[column] != kind] for column in kinds for kind in whole[column].unique()]
         fewer += [whole.assign(state="failed")] if "state" in whole else []
         fewer.append(whole.iloc[:0])
         for table in fewer:
-            assert len(judged(tables | {name: table}, {})) == len(CLAIMS)
+            assert all(claim.answer(tables | {name: table}).reason for claim in concerned)
