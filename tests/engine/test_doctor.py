@@ -69,4 +69,4 @@ def test_doctor_tells_versions_storage_and_rounds_and_leaves_nothing_but_ray_s_l
     here = versions(("ray", "torch"))
     assert f"{here['python']:<10} {here['ray']:<10} {here['torch']}" in done.out
     assert {path.name for path in (tmp_path / "paper").iterdir()} == {"ray"}
-    assert "kfold           27 trainings, 4 at once: 7 rounds" in done.out.splitlines()
+    assert "kfold           42 trainings, 4 at once: 11 rounds" in done.out.splitlines()
