@@ -6,8 +6,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from orchestrator.claims.claim import Tables, rows
-from orchestrator.claims.statistics import NotTested
+from orchestrator.claims.claim import Tables
 
 PARAMETRIC_UMAP = "timsainb/ParametricUMAP_paper"
 FOURNIER = "Fournier and Aloise 2021, arXiv 2103.04874"
@@ -35,11 +34,12 @@ class Anchor:
         table = tables.get(self.table)
         if table is None or table.empty or self.column not in table:
             return None
-        try:
-            found = rows(table, "", **{name: value for name, value in self.rows.items() if name in table})
-        except NotTested:
-            return None
-        value = found[self.column].mean()
+        for name, value in self.rows.items():
+            if name in table:
+                table = table[table[name] == value]
+        if "state" in table:
+            table = table[table["state"].isna() | (table["state"] == "complete")]  # PCA is no training
+        value = table[self.column].mean()
         return float(value) if pd.notna(value) else None
 
     def met(self, ours: float) -> bool:
@@ -141,6 +141,6 @@ def anchored(tables: Tables, scales: Mapping[str, str]) -> Iterator[dict[str, An
             "ours": ours,
             "difference": None if ours is None else ours - anchor.published,
             "met": None if ours is None else anchor.met(ours),
-            "scale": scales.get(anchor.table, "full"),
+            "scale": None if ours is None else scales.get(anchor.table, "full"),
             "evidence": anchor.table,
         }
