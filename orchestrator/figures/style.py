@@ -141,7 +141,7 @@ def describe(axes: Axes, *, counts: bool = False, **properties: Any) -> None:
     """
     axes.set(**properties)
     if counts:
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     if properties.get("yscale") != "log":
         return
     low, high = axes.get_ylim()
