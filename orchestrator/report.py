@@ -12,7 +12,6 @@ import pyarrow as pa
 
 from orchestrator.claims import EVIDENCE, judged
 from orchestrator.claims.anchors import anchored
-from orchestrator.claims.statistics import LEVEL
 from orchestrator.engine.manifest import Manifest, StageState
 from orchestrator.engine.results import NO_TABLE, Run, as_frame
 from orchestrator.engine.settings import RunSettings
@@ -20,6 +19,7 @@ from orchestrator.engine.shown import shown_lines
 from orchestrator.engine.stage import Stage
 from orchestrator.engine.suite import Suite
 from orchestrator.engine.tables import BOOL, CATEGORY, FLOAT, INT, STAGES, TEXT, Rows, as_parquet, column, schema
+from orchestrator.statistics.intervals import LEVEL
 
 CLAIMS = schema(
     column("claim", INT, "in the order of the paper's text"),

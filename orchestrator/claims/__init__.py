@@ -9,7 +9,7 @@ from typing import Any
 
 from orchestrator.claims import architecture, capacity, denoising, folds, gans, introduction, latent
 from orchestrator.claims.claim import Answer, Claim, Tables
-from orchestrator.claims.statistics import LEVEL
+from orchestrator.statistics.intervals import LEVEL
 
 MODULES = (introduction, capacity, architecture, folds, latent, gans, denoising)
 STATED = (claim for module in MODULES for claim in vars(module).values() if isinstance(claim, Claim))
@@ -23,7 +23,8 @@ EVIDENCE = ("measurement", "cause")
 @cache
 def rules_version() -> str:
     """The rules' number, and a hash of the code that they are."""
-    sources = sorted(Path(__file__).parent.glob("*.py"))
+    package = Path(__file__).parent
+    sources = sorted(path for room in (package, package.with_name("statistics")) for path in room.glob("*.py"))
     return f"{RULES_VERSION}-{hashlib.sha256(b''.join(path.read_bytes() for path in sources)).hexdigest()[:8]}"
 
 

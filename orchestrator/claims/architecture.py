@@ -3,7 +3,7 @@
 import pandas as pd
 
 from orchestrator.claims.claim import Answer, claim, first_seed, rows
-from orchestrator.claims.statistics import Interval, NotTested, Verdict, mean, ratio_of_single, spread
+from orchestrator.statistics.intervals import Interval, NotTested, Verdict, mean, ratio_of_single, spread
 from trainables.images import NUM_PIXELS
 
 TUNED = ("filters1", "filters2", "filters3", "neurons", "latent_dim", "optimizer", "learning_rate")

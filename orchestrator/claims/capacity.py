@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from orchestrator.claims.claim import Answer, claim, rows
-from orchestrator.claims.statistics import (
+from orchestrator.statistics.intervals import (
     Interval,
     NotTested,
     Outcome,

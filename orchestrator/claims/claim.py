@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from orchestrator.claims.statistics import Interval, NotTested, Outcome, Unchanged, Verdict
+from orchestrator.statistics.intervals import Interval, NotTested, Outcome, Unchanged, Verdict
 
 Tables = Mapping[str, pd.DataFrame]
 ClaimKind = Literal["definition", "protocol", "measurement", "cause", "opinion"]

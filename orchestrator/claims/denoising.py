@@ -10,7 +10,7 @@ import pandas as pd
 
 from orchestrator.claims.claim import Answer, claim, rows
 from orchestrator.claims.levels import at_every, both, each, listed, told
-from orchestrator.claims.statistics import Interval, NotTested, Outcome, bootstrapped
+from orchestrator.statistics.intervals import Interval, NotTested, Outcome, bootstrapped
 
 AUTHOR_LEVELS = {0.1, 0.2, 0.3, 0.4, 0.5}
 AUTHOR_IMAGE = 7418

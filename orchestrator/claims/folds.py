@@ -7,8 +7,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from orchestrator.claims.claim import Answer, claim, first_seed, rows
-from orchestrator.claims.components import ratio_of_components
-from orchestrator.claims.statistics import (
+from orchestrator.statistics.components import ratio_of_components
+from orchestrator.statistics.intervals import (
     Interval,
     NotTested,
     Outcome,

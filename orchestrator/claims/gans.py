@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from orchestrator.claims.claim import Answer, claim, rows
-from orchestrator.claims.statistics import Interval, NotTested, log_ratio, mean, paired, ratio_of_deviations
+from orchestrator.statistics.intervals import Interval, NotTested, log_ratio, mean, paired, ratio_of_deviations
 
 ROUGHLY_EQUAL = 2.0
 """A gradient has an issue where it is off by more than this factor: Adam makes up for any constant one, and from

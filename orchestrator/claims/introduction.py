@@ -4,7 +4,7 @@ import pandas as pd
 
 from orchestrator.claims.claim import Answer, claim, rows
 from orchestrator.claims.pairs import difference_in_accuracy
-from orchestrator.claims.statistics import NotTested, mean
+from orchestrator.statistics.intervals import NotTested, mean
 
 
 @claim(1, "The title calls this Homework 1.", kind="definition", scale_free=True)

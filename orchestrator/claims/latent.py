@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from orchestrator.claims.claim import Answer, claim, rows
 from orchestrator.claims.pairs import difference_in_accuracy
-from orchestrator.claims.statistics import LEVEL, NotTested, Outcome, Verdict, mean, spread
+from orchestrator.statistics.intervals import LEVEL, NotTested, Outcome, Verdict, mean, spread
 
 SIMILAR = ((0, 2, 3, 4, 6), (5, 7, 9))
 """Classes that look alike: what is worn above the waist (T-shirt, pullover, dress, coat, shirt), and shoes."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from orchestrator.claims.statistics import LEVEL, SEEN_WITH_80_PERCENT, Interval, Kind, Outcome
+from orchestrator.statistics.intervals import LEVEL, SEEN_WITH_80_PERCENT, Interval, Kind, Outcome
 
 
 def told(

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from orchestrator.claims.statistics import Interval, NotTested, Unchanged, bootstrapped
+from orchestrator.statistics.intervals import Interval, NotTested, Unchanged, bootstrapped
 
 Which = Mapping[str, str]
 """Values of columns that choose a classifier among others: its input and architecture, or its method."""

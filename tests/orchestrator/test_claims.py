@@ -12,8 +12,8 @@ import pytest
 
 from orchestrator.claims import CLAIMS, judged
 from orchestrator.claims.claim import Answer, claim
-from orchestrator.claims.statistics import deviation, mean, ratio_of_deviations
 from orchestrator.paper import suite
+from orchestrator.statistics.intervals import deviation, mean, ratio_of_deviations
 from tests.command import Smoke
 
 Made = dict[str, Any]

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from orchestrator.claims.components import ratio_of_components
-from orchestrator.claims.statistics import NotTested
+from orchestrator.statistics.components import ratio_of_components
+from orchestrator.statistics.intervals import NotTested
 
 
 def test_components_of_variance_are_those_of_a_two_way_analysis_without_repeats() -> None:

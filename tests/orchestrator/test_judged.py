@@ -8,7 +8,7 @@ import pytest
 from orchestrator import claims
 from orchestrator.claims import judged, rules_version
 from orchestrator.claims.claim import Answer, Claim, claim
-from orchestrator.claims.statistics import Interval, Outcome, Unchanged
+from orchestrator.statistics.intervals import Interval, Outcome, Unchanged
 
 TABLES = {"folds": pd.DataFrame({"value": [0.4]})}
 

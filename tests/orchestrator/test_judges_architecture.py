@@ -10,8 +10,8 @@ from scipy.stats import t
 
 from orchestrator.claims import CLAIMS
 from orchestrator.claims.claim import Answer
-from orchestrator.claims.statistics import NotTested, ratio_of_single
 from orchestrator.stages.refit.layers import layer_table
+from orchestrator.statistics.intervals import NotTested, ratio_of_single
 from tests.orchestrator.made_tables import table
 from trainables.autoencoder import build
 from trainables.autoencoder_settings import PAPER_TABLE1

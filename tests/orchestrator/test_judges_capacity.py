@@ -11,7 +11,7 @@ from scipy.stats import ttest_1samp
 from orchestrator.claims import CLAIMS
 from orchestrator.claims.capacity import _every
 from orchestrator.claims.claim import Answer
-from orchestrator.claims.statistics import Outcome
+from orchestrator.statistics.intervals import Outcome
 from tests.orchestrator.made_tables import table
 
 Errors = Sequence[float]

@@ -11,7 +11,7 @@ import pytest
 from orchestrator.claims import CLAIMS
 from orchestrator.claims.claim import Answer
 from orchestrator.claims.levels import at_every, both, told
-from orchestrator.claims.statistics import Outcome
+from orchestrator.statistics.intervals import Outcome
 
 Made = dict[str, Any]
 Tables = dict[str, pd.DataFrame]

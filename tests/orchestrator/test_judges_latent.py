@@ -12,7 +12,7 @@ from orchestrator.claims import CLAIMS
 from orchestrator.claims.claim import Answer
 from orchestrator.claims.latent import SIMILAR, within
 from orchestrator.claims.pairs import difference_in_accuracy
-from orchestrator.claims.statistics import NotTested, Unchanged
+from orchestrator.statistics.intervals import NotTested, Unchanged
 from tests.orchestrator.made_tables import table
 
 NUM_IMAGES = 400

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, ttest_1samp
 
-from orchestrator.claims.statistics import (
+from orchestrator.statistics.intervals import (
     Interval,
     NotTested,
     Unchanged,
@@ -108,12 +108,12 @@ def test_the_smallest_effect_is_seen_with_a_power_of_80_percent() -> None:
 
 def test_bootstrap_over_seeds_and_images_widens_where_either_varies() -> None:
     random = np.random.default_rng(1)
-    images, seeds = random.normal(0, 1, (1, 400)), np.array([[0.0], [0.5], [1.0], [1.5]])
+    images, seeds = random.normal(0, 3, (1, 400)), np.array([[0.0], [0.5], [1.0], [1.5]])
     of_images, of_seeds, of_both = (
         bootstrapped(values, 400) for values in (images + 0 * seeds, seeds + 0 * images, seeds + images)
     )
     width = [found.high - found.low for found in (of_images, of_seeds, of_both)]  # type: ignore[operator]
-    assert width[0] == pytest.approx(2 * 1.96 / 20, rel=0.2)
+    assert width[0] == pytest.approx(2 * 1.96 * 3 / 20, rel=0.2)
     assert width[1] > 0.7
     assert width[2] > width[1]
     assert of_both.value == pytest.approx(float((seeds + images).mean()))

@@ -12,7 +12,7 @@ from scipy import ndimage
 from orchestrator.stages.denoise import Denoise
 from orchestrator.stages.denoise.errors import Errors
 from orchestrator.stages.denoise.measure import _summaries
-from orchestrator.stages.denoise.resampling import Resamples
+from orchestrator.statistics.resamples import Resamples
 from tests.stages.known import KNOWN, KnownRefit, given, grey, known_answer, known_latent, known_weights, with_models
 from trainables.autoencoder import encode, reconstruct
 from trainables.noise import add_noise

@@ -2,7 +2,7 @@
 
 Reads the models of refit, of every seed. Writes tables that begin with denoising, and figures. Autoencoders trained
 on clean images stand beside three trained on noisy ones and two plain filters. Every model sees the same noise, drawn
-once per image, kind and level. Intervals are over seeds and images (orchestrator.stages.denoise.resampling).
+once per image, kind and level. Intervals are over seeds and images (orchestrator.statistics.resamples).
 """
 
 from collections.abc import Iterator, Mapping, Sequence

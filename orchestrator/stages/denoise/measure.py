@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from scipy.stats import t
 
 from orchestrator.engine.stage import Context, Table
 from orchestrator.stages.architectures import final_model
@@ -22,7 +21,8 @@ from orchestrator.stages.denoise.errors import (
     shown_image,
 )
 from orchestrator.stages.denoise.relations import correlation_rows, share_of_the_image
-from orchestrator.stages.denoise.resampling import Resamples, interval
+from orchestrator.statistics.intervals import geometric_mean
+from orchestrator.statistics.resamples import Resamples, interval
 from trainables.autoencoder import reconstruct_pixels
 from trainables.fashion_mnist import CLASS_NAMES
 from trainables.images import unit_pixels
@@ -94,12 +94,11 @@ def _crossed(found: Errors) -> Iterator[Columns]:
     """Geometric means over seeds, with t intervals of the logarithms."""
     for trained_with, model in TRAINED_WITH.items():
         for number, (noise, level) in enumerate(found.noises):
-            logs = np.log(found.after[model][number].mean(axis=1) / found.after["best"][number].mean(axis=1))
-            n, row = len(logs), {"trained_with": trained_with, "tested_with": noise, "level": level}
-            margin = t.ppf(0.975, n - 1) * logs.std(ddof=1) / n**0.5 if n > 1 else None
-            ends = (None, None) if margin is None else np.exp(logs.mean() + np.array([-margin, margin]))
-            row |= {"noisy_mse": found.before[number].mean(), "ratio": np.exp(logs.mean())}
-            yield row | {"low": ends[0], "high": ends[1], "num_seeds": n}
+            mine, best = (found.after[name][number].mean(axis=1) for name in (model, "best"))
+            ratio = geometric_mean(mine / best)
+            row = {"trained_with": trained_with, "tested_with": noise, "level": level, "num_seeds": ratio.n}
+            row |= {"noisy_mse": found.before[number].mean(), "ratio": ratio.value}
+            yield row | {"low": ratio.low, "high": ratio.high}
 
 
 def _repeats(context: Context[Settings], of: Denoisers, resamples: Resamples) -> Iterator[Columns]:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from orchestrator.stages.denoise.resampling import Resamples, Values, interval
+from orchestrator.statistics.resamples import Resamples, Values, interval
 
 Columns = dict[str, Any]
 BLACK, ENERGY, NOISY, GAIN, IMPROVED = range(5)

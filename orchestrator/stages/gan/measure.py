@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
-from scipy.stats import ttest_1samp
 
 from orchestrator.engine.records import Record
 from orchestrator.engine.stage import Context, Model, Table
@@ -19,6 +18,7 @@ from orchestrator.stages.gan.references import reference_rows, section_rows
 from orchestrator.stages.gan.scoring import real_vectors, scoring_extractor
 from orchestrator.stages.gan.settings import Settings
 from orchestrator.stages.measures import epoch_rows, training_row
+from orchestrator.statistics.intervals import mean
 from trainables.gan_scores import SCORES
 from trainables.images import as_tensor
 from trainables.splits import hold_out_last
@@ -85,9 +85,9 @@ def intervals(gans: pd.DataFrame) -> list[dict[str, Any]]:
             distances["difference"] = distances["minimax"] - distances["non_saturating"]
         for loss in distances:
             values = distances[loss].dropna()
-            low, high = ttest_1samp(values, 0).confidence_interval(0.95) if len(values) > 1 else (None, None)
-            mean = values.mean() if len(values) else None
-            ratio = mean / floor if mean and loss != "difference" else None
-            row = {"arm": arm, "loss": loss, "num_seeds": len(values), "frechet_distance": mean}
-            rows.append(row | {"low": low, "high": high, "floor_ratio": ratio})
+            found = mean(values) if len(values) else None
+            row = {"arm": arm, "loss": loss, "num_seeds": len(values), "frechet_distance": found and found.value}
+            row |= {"low": found and found.low, "high": found and found.high}
+            row["floor_ratio"] = found.value / floor if found and loss != "difference" else None
+            rows.append(row)
     return rows

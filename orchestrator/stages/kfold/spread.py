@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from orchestrator.claims.components import ratio_of_components
-from orchestrator.claims.statistics import mean_over_folds
+from orchestrator.statistics.components import ratio_of_components
+from orchestrator.statistics.intervals import mean_over_folds
 
 
 def findings(folds: pd.DataFrame) -> Iterator[str]:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.claims.statistics import SEEN_WITH_80_PERCENT, Interval, NotTested
+from orchestrator.statistics.intervals import SEEN_WITH_80_PERCENT, Interval, NotTested
 
 
 def ratio_of_components(crossed: NDArray[Any]) -> Interval:

@@ -1,4 +1,4 @@
-"""Estimates with their intervals and tests: what the judges of claims reckon with."""
+"""Estimates with their intervals, and what tests say of them."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -9,6 +9,8 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
+
+from orchestrator.statistics.resamples import Resamples
 
 Verdict = Literal[
     "supported", "partly", "contradicted", "inconclusive", "not_tested", "followed", "partly_followed", "not_followed"
@@ -148,7 +150,12 @@ def log_ratio(ones: ArrayLike, others: ArrayLike) -> Interval:
         raise NotTested("pair to compare")
     if (above == below).all():
         raise Unchanged(f"{len(above)} of {len(above)} pairs are equal to the last bit")
-    return _exponential(mean(np.log(above / below)))
+    return geometric_mean(above / below)
+
+
+def geometric_mean(values: ArrayLike) -> Interval:
+    """Geometric mean of positive values, its t interval taken on the logarithms."""
+    return _exponential(mean(np.log(values)))
 
 
 def _exponential(logs: Interval) -> Interval:
@@ -217,21 +224,9 @@ def from_draws(value: float, draws: ArrayLike, n: int) -> Interval:
 
 
 def bootstrapped(values: NDArray[Any], num_draws: int = NUM_DRAWS, seed: int = 0) -> Interval:
-    """Mean of values of shape (seeds, images), with a bootstrap interval over seeds and images.
-
-    Every seed's model is measured on the same images: each sample draws seeds and images, both with replacement, and
-    takes the images drawn of every seed drawn.
-
-    Source: Owen 2007, "The pigeonhole bootstrap".
-    """
-    random = np.random.default_rng(seed)
-    num_seeds, num_images = values.shape
-    draws = []
-    for _ in range(num_draws):
-        seeds = random.multinomial(num_seeds, [1 / num_seeds] * num_seeds) / num_seeds
-        images = np.bincount(random.integers(num_images, size=num_images), minlength=num_images) / num_images
-        draws.append(float(seeds @ values @ images))
-    return from_draws(float(values.mean()), draws, num_seeds * num_images)
+    """Mean of values of shape (seeds, images), with a bootstrap interval over seeds and images (`Resamples`)."""
+    draws = Resamples(num_draws, *values.shape, seed=seed).means(values)
+    return from_draws(float(values.mean()), draws, values.size)
 
 
 def spread(values: Iterable[float]) -> Interval:

@@ -1,0 +1,1 @@
+"""Estimates with their intervals and tests, for experiments and for the judges of claims."""
