@@ -201,7 +201,7 @@ def table1_as_printed(layers: pd.DataFrame) -> Answer:
         and list(convolutions["padding"]) == [1, 1, 0, 0, 1, 1]
         and {name for name, it in activations.items() if it == "ReLU"} == set(sides) - {"latent"}
         and pd.isna(activations["latent"])
-        and set(table1.index[table1["batch_norm"] == True]) == set(convolutions.index)  # noqa: E712
+        and set(table1.index[table1["batch_norm"].eq(True)]) == set(convolutions.index)
     )
     return Answer(
         "followed" if as_printed else "not_followed",
