@@ -34,7 +34,7 @@ def run(book: Book, names: Iterable[str]) -> int:
         damaged = damage(folder, manifest)
         plan = Plan.make(book, names, manifest, damaged)
         for stage in plan.to_do:
-            stage.check(stage.own(book.settings))
+            stage.check(book.settings)
         _tell_mixture(book, manifest)
         _set_aside(folder, [name for stage in plan.to_do for name in damaged.get(stage.name, [])])
         if manifest:

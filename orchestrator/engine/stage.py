@@ -129,8 +129,8 @@ class Stage(Generic[Own, Config]):
         """Whether it is among the stages of a run with these settings."""
         return True
 
-    def check(self, own: Own) -> None:
-        """See, before anything starts, that it can do with these settings; raises UserError."""
+    def check(self, settings: RunSettings) -> None:
+        """See, before anything starts, that it can do with a run's settings; raises UserError."""
 
     def needs(self, own: Own) -> tuple[str, ...]:
         """Stages whose records it reads."""

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -105,6 +106,27 @@ def test_a_trial_neither_learns_from_the_last_sixth_nor_looks_at_the_test_images
     assert same == metrics(mine)
     assert same[Tuning.metric] > 0
     assert metrics(other) != same
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"data": {"num_train": 306}}, "--gan.paper.batch-size: a batch of 256 is above the 255 images"),
+        (
+            {"gan": {"arms": ("tuned",), "search": {"on": False}, "tuned": {"minimax": {"batch_size": 2501}}}},
+            "--gan.tuned.minimax.batch-size: a batch of 2501",
+        ),
+        ({"gan": {"search": {"batch_sizes": (64, 2501)}}}, "--gan.search.batch-sizes: a batch of 2501"),
+    ],
+)
+def test_a_batch_of_more_images_than_there_are_is_refused_before_anything_starts(
+    changes: dict[str, Any], said: str
+) -> None:
+    smoke = suite().preset("smoke")
+    for well in (smoke, changed(smoke, data={"num_train": 308})):
+        Gan().check(well)
+    with pytest.raises(UserError, match=re.escape(said)):
+        Gan().check(changed(smoke, **changes))
 
 
 def test_each_study_begins_with_the_recipe_that_was_found_by_hand(tmp_path: Path) -> None:
@@ -304,7 +326,7 @@ def test_weights_of_another_network_are_refused_and_a_stranger_s_file_runs_no_co
 
     def refused(path: Path) -> str:
         with pytest.raises(UserError) as error:
-            Inception().check(changed(suite().preset("smoke"), gan={"inception_weights": path}).gan)
+            Inception().check(changed(suite().preset("smoke"), gan={"inception_weights": path}))
         return str(error.value)
 
     weights = torch.load(inception_weights, weights_only=True)

@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 from numpy.typing import NDArray
 
 from orchestrator.engine.records import Record, Trial
-from orchestrator.engine.settings import Section
+from orchestrator.engine.settings import RunSettings, Section, UserError, section
 from orchestrator.engine.stage import Context, Model, Picture, Stage, Table, Tables, Worker
 from orchestrator.engine.tables import EPOCH, EPOCHS, ERROR, SECONDS, SEED, STATE, schema
 from orchestrator.stages.columns import ARM, CLASS_ENTROPY, GAN_MEANS, LOSS, boolean, category, integer, real, text
@@ -111,6 +111,16 @@ class Gan(Stage[Settings, ScoredGan]):
 
     def reads_only(self, context: Context[Settings]) -> Mapping[str, Sequence[str]]:
         return {"classify": (scoring_key(context),)}
+
+    def check(self, settings: RunSettings) -> None:
+        """No batch may be larger than the images that are learnt from."""
+        num_images = section(Data, settings).num_train * 5 // 6
+        for name, size in self.own(settings).batch_sizes():
+            if size > num_images:
+                raise UserError(
+                    f"--gan.{name.replace('_', '-')}: a batch of {size} is above the {num_images} images that GANs "
+                    "learn from, five sixths of --data.num-train"
+                )
 
     def num_workers(self, own: Settings, room: int) -> int:
         return own.num_workers or own.most_workers(room)

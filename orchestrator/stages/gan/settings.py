@@ -68,7 +68,7 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _shares(self) -> Self:
-        for name, size in self._batch_sizes():
+        for name, size in self.batch_sizes():
             if self.num_workers and size % self.num_workers:
                 raise ValueError(
                     f"{name}: {size} images cannot be shared evenly by {self.num_workers} workers (num_workers)"
@@ -81,10 +81,10 @@ class Settings(Section):
 
     def most_workers(self, room: int) -> int:
         """How many workers, where there is room for so many, share each training's batches evenly."""
-        sizes = [size for _, size in self._batch_sizes()]
+        sizes = [size for _, size in self.batch_sizes()]
         return max(number for number in range(1, min(room, MOST_WORKERS) + 1) if not gcd(*sizes) % number)
 
-    def _batch_sizes(self) -> Iterator[tuple[str, int]]:
+    def batch_sizes(self) -> Iterator[tuple[str, int]]:
         """Those of the GANs that are played, with their names."""
         for arm in self.arms:
             for loss in self.losses:

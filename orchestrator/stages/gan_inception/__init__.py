@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 from numpy.typing import NDArray
 
 from orchestrator.engine.records import Record, Trial
-from orchestrator.engine.settings import Section, UserError
+from orchestrator.engine.settings import RunSettings, Section, UserError
 from orchestrator.engine.stage import Context, Stage, Table, Tables, Worker
 from orchestrator.engine.tables import SECONDS, SEED, schema
 from orchestrator.stages.columns import ARM, LOSS, integer, real, text
@@ -69,11 +69,11 @@ class Inception(Stage[Settings, ImageSet]):
     def wanted(self, own: Settings) -> bool:
         return own.inception_weights is not None
 
-    def check(self, own: Settings) -> None:
+    def check(self, settings: RunSettings) -> None:
         """The weights must be this network's."""
         from orchestrator.stages.gan_inception.measure import read_weights
 
-        read_weights(weights_file(own))
+        read_weights(weights_file(self.own(settings)))
 
     def needs(self, own: Settings) -> tuple[str, ...]:
         return ("gan",)
