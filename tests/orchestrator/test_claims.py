@@ -15,18 +15,9 @@ from orchestrator.claims.claim import Answer, claim
 from orchestrator.paper import suite
 from orchestrator.statistics.intervals import deviation, mean, ratio_of_deviations
 from tests.command import Smoke
+from tests.orchestrator.made_tables import answer, table
 
 Made = dict[str, Any]
-
-
-def table(rows: Sequence[Made], **same: Any) -> pd.DataFrame:
-    return pd.DataFrame([same | row for row in rows])
-
-
-def answer(number: int, **tables: pd.DataFrame) -> Answer:
-    """What the judge of a claim says."""
-    (found,) = [claim for claim in CLAIMS if claim.number == number]
-    return found.answer(tables)
 
 
 def folds(val_mse: Sequence[float], state: Sequence[str]) -> pd.DataFrame:

@@ -9,19 +9,13 @@ import pytest
 from scipy.stats import t
 
 from orchestrator.claims import CLAIMS
-from orchestrator.claims.claim import Answer
 from orchestrator.stages.refit.layers import layer_table
 from orchestrator.statistics.intervals import NotTested, ratio_of_single
-from tests.orchestrator.made_tables import table
+from tests.orchestrator.made_tables import answer, table
 from trainables.autoencoder import build
 from trainables.autoencoder_settings import PAPER_TABLE1
 
 PARAMETERS = ("filters1", "filters2", "filters3", "neurons", "latent_dim", "optimizer", "learning_rate")
-
-
-def answer(number: int, **tables: pd.DataFrame) -> Answer:
-    (found,) = [claim for claim in CLAIMS if claim.number == number]
-    return found.answer(tables)
 
 
 def balance(train: Sequence[int], test: Sequence[int]) -> dict[str, pd.DataFrame]:

@@ -1,28 +1,21 @@
 """The judges of capacity: every verdict that each can give, on tables of a few rows, by numbers reckoned by hand."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 import pytest
 from scipy.stats import ttest_1samp
 
-from orchestrator.claims import CLAIMS
 from orchestrator.claims.capacity import _every
-from orchestrator.claims.claim import Answer
 from orchestrator.statistics.intervals import Outcome
-from tests.orchestrator.made_tables import table
+from tests.orchestrator.made_tables import answer, table
 
 Errors = Sequence[float]
 WIDE, LINEAR = "wide_autoencoder", "linear_overcomplete"
 STILL, FALLING = (0.4, 0.35, 0.3, 0.298, 0.2979, 0.2945), (0.4, 0.35, 0.3, 0.299, 0.29, 0.2899)
 """Training errors by epoch that fall by .6 % an epoch in the last two, to a plateau, and by 1.5 %."""
-
-
-def answer(number: int, tables: Mapping[str, pd.DataFrame]) -> Answer:
-    (found,) = [claim for claim in CLAIMS if claim.number == number]
-    return found.answer(tables)
 
 
 def curves(*told: tuple[str, int, int, Errors]) -> pd.DataFrame:
@@ -206,7 +199,7 @@ CASES: list[tuple[int, str, dict[str, pd.DataFrame], Any]] = [
 def test_judge_of_capacity_measures_what_its_claim_is_about_and_decides_by_its_bound(
     number: int, verdict: str, tables: dict[str, pd.DataFrame], measured: tuple[float, ...] | None
 ) -> None:
-    found = answer(number, tables)
+    found = answer(number, **tables)
     assert found.verdict == verdict, found.reason
     if measured is not None:
         assert found.measured is not None
@@ -216,18 +209,18 @@ def test_judge_of_capacity_measures_what_its_claim_is_about_and_decides_by_its_b
 
 
 def test_reasons_tell_of_the_untuned_run_and_of_what_is_equal_to_the_last_bit() -> None:
-    found = answer(8, linear((0.2, 1.001), (4.0, 1.01))).reason
+    found = answer(8, **linear((0.2, 1.001), (4.0, 1.01))).reason
     assert "below 1.020 of PCA's; the greatest is 1.0102" in found
     assert "Adam's usual 0.001: up to 40.00 degrees and 1.5000" in found
-    shares = answer(5, passing((LINEAR, 0.9), (LINEAR, 0.99), error=0.06)).reason
+    shares = answer(5, **passing((LINEAR, 0.9), (LINEAR, 0.99), error=0.06)).reason
     assert "linear_overcomplete, zeroed: 0.90 to 0.99" in shares
-    assert "the least ratio is 0.50" in answer(9, with_pca((0.8, 0.81), (0.5, 0.51))).reason
-    assert "As noisy is 0.8 or more" in answer(5, passing((WIDE, 0.81), (LINEAR, 0.99))).reason
-    unchanged = answer(19, the_same("table1_adam_l2_1e-05", "table1_adam_l2_0"))
+    assert "the least ratio is 0.50" in answer(9, **with_pca((0.8, 0.81), (0.5, 0.51))).reason
+    assert "As noisy is 0.8 or more" in answer(5, **passing((WIDE, 0.81), (LINEAR, 0.99))).reason
+    unchanged = answer(19, **the_same("table1_adam_l2_1e-05", "table1_adam_l2_0"))
     assert unchanged.reason.startswith("The change changed nothing: 5 of 5 pairs")
-    assert answer(24, one_epoch(kernels(1.02, 1.1))).reason == "This run has no second epoch of an ablation."
+    assert answer(24, **one_epoch(kernels(1.02, 1.1))).reason == "This run has no second epoch of an ablation."
     falling = answer(
-        4, overcomplete((WIDE, 784, 0.06, FALLING), (LINEAR, 784, 0.04, STILL), (LINEAR, 1024, 0.06, STILL))
+        4, **overcomplete((WIDE, 784, 0.06, FALLING), (LINEAR, 784, 0.04, STILL), (LINEAR, 1024, 0.06, STILL))
     )
     told = "wide_autoencoder 784: 0.120 and still falling, linear_overcomplete 784: 0.080, linear_overcomplete 1024:"
     assert f"{told} 0.120 at a plateau" in falling.reason
@@ -235,12 +228,12 @@ def test_reasons_tell_of_the_untuned_run_and_of_what_is_equal_to_the_last_bit() 
 
 def test_epochs_are_those_until_the_worse_of_two_networks_errors_with_fractions() -> None:
     # Kernels of 3 are at 2 ** -(4 / 1.5) after 2.667 epochs, those of 5 after 4: 1.5, but for what seeds make of it.
-    assert "Epochs: 1.5002 (1.5000 to 1.5003)" in answer(24, kernels(1.0, 1.5)).reason
+    assert "Epochs: 1.5002 (1.5000 to 1.5003)" in answer(24, **kernels(1.0, 1.5)).reason
 
 
 def p_of(*gaps: float) -> float:
     """Of the test behind the verdict on the penalty."""
-    test = answer(19, penalties(*gaps)).test
+    test = answer(19, **penalties(*gaps)).test
     assert test is not None
     assert test.p is not None
     return test.p

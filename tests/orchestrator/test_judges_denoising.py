@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from orchestrator.claims import CLAIMS
-from orchestrator.claims.claim import Answer
 from orchestrator.claims.levels import at_every, both, told
 from orchestrator.statistics.intervals import Outcome
+from tests.orchestrator.made_tables import answer, table
 
 Made = dict[str, Any]
 Tables = dict[str, pd.DataFrame]
@@ -19,17 +19,8 @@ Ends = tuple[float, float]
 """Of an interval, whose middle is its value."""
 
 
-def answer(number: int, reading: str = "", **tables: pd.DataFrame) -> Answer:
-    (found,) = [claim for claim in CLAIMS if (claim.number, claim.reading) == (number, reading)]
-    return found.answer(tables)
-
-
 def interval(name: str, ends: Ends) -> Made:
     return {name: sum(ends) / 2, f"{name}_low": ends[0], f"{name}_high": ends[1]}
-
-
-def table(rows: Sequence[Made], **same: Any) -> pd.DataFrame:
-    return pd.DataFrame([same | row for row in rows])
 
 
 MORE, LESS, SAME = (1.1, 1.3), (0.7, 0.9), (0.9, 1.1)

@@ -7,22 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from orchestrator.claims import CLAIMS
-from orchestrator.claims.claim import Answer
+from tests.orchestrator.made_tables import answer, table
 
 Made = dict[str, Any]
 Tables = dict[str, pd.DataFrame]
 SIX = (0.020, 0.0201, 0.0199, 0.0202, 0.0198, 0.02)
 WHOLE = {"state": "complete", "order": "sequential", "model": "best"}
-
-
-def answer(number: int, reading: str = "", **tables: pd.DataFrame) -> Answer:
-    (found,) = [claim for claim in CLAIMS if (claim.number, claim.reading) == (number, reading)]
-    return found.answer(tables)
-
-
-def table(rows: Sequence[Made], **same: Any) -> pd.DataFrame:
-    return pd.DataFrame([same | row for row in rows])
 
 
 def folds(values: Sequence[float] = SIX, *more: Sequence[float], **columns: Sequence[float]) -> pd.DataFrame:

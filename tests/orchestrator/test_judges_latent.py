@@ -9,20 +9,14 @@ import pandas as pd
 import pytest
 
 from orchestrator.claims import CLAIMS
-from orchestrator.claims.claim import Answer
 from orchestrator.claims.latent import SIMILAR, within
 from orchestrator.claims.pairs import difference_in_accuracy
 from orchestrator.statistics.intervals import NotTested, Unchanged
-from tests.orchestrator.made_tables import table
+from tests.orchestrator.made_tables import answer, table
 
 NUM_IMAGES = 400
 Right = Sequence[Sequence[tuple[int, int]]]
 """For each seed, ranges of images that are told right."""
-
-
-def answer(number: int, **tables: pd.DataFrame) -> Answer:
-    (found,) = [claim for claim in CLAIMS if claim.number == number]
-    return found.answer(tables)
 
 
 def predictions(columns: Sequence[str], first_seed: float = 1, **right: Right) -> pd.DataFrame:
