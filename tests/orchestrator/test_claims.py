@@ -119,5 +119,5 @@ def test_every_claim_has_an_answer_whatever_trainings_failed(smoke: Smoke) -> No
         fewer = [whole[whole[column] != kind] for column in kinds for kind in whole[column].unique()]
         fewer += [whole.assign(state="failed")] if "state" in whole else []
         fewer.append(whole.iloc[:0])
-        for table in fewer:
-            assert all(claim.answer(tables | {name: table}).reason for claim in concerned)
+        for part in fewer:
+            assert all(claim.answer(tables | {name: part}).reason for claim in concerned)
