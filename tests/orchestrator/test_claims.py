@@ -121,3 +121,14 @@ def test_every_claim_has_an_answer_whatever_trainings_failed(smoke: Smoke) -> No
         fewer.append(whole.iloc[:0])
         for part in fewer:
             assert all(claim.answer(tables | {name: part}).reason for claim in concerned)
+
+
+def test_a_slower_machine_changes_no_claim_but_its_seconds(smoke: Smoke) -> None:
+    """Two runs of one seed are to have the same table of claims, times aside."""
+    tables = smoke.run.tables()
+    slower = {
+        name: it.assign(**{column: 7.5 * it[column] for column in it if str(column).endswith("seconds")})
+        for name, it in tables.items()
+    }
+    mine, theirs = ([row | {"seconds": None} for row in judged(each, {})] for each in (tables, slower))
+    assert str(mine) == str(theirs)

@@ -153,7 +153,10 @@ def test_learning_curves_are_compared_at_the_highest_accuracy_that_every_seed_of
     assert found.measured.value == pytest.approx((8 / 2 + 4 / 4) / 2)
     assert found.measured.n == 2
     assert found.reason.startswith("All reached 0.8,")
-    assert f"{(8 / 6 + 4 / 12) / 2:.2f}." in found.reason
+    assert found.seconds == (8 + 4) / 2
+    slower = targets([[2, 8, 9], [2, 4, None]], [[1, 2, 5], [1, 4, 5]])
+    again = answer(29, classifier_targets=slower.assign(cpu_seconds=slower["cpu_seconds"] ** 2))
+    assert (again.reason, again.measured.value) == (found.reason, found.measured.value)  # type: ignore[union-attr]
     for latent, raw in (([[None] * 3], [[1, 2, 5]]), ([[2, 8, 9]], [])):
         assert answer(29, classifier_targets=targets(latent, raw)).verdict == "not_tested"
 
