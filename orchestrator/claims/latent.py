@@ -69,8 +69,8 @@ def epochs_to_equal_accuracy(classifier_targets: pd.DataFrame) -> Answer:
     return Answer(
         "followed",
         f"All reached {spent.index[-1]:g}, the first epoch with such an accuracy on the test images counting. The "
-        "time is a processor's on latent vectors, encoding included; that on images is in the table. The author counts "
-        "the images' decoding in every epoch, and leaves out the encoding.",
+        "time is a processor's on latent vectors, encoding included; that on images is in the table. The author "
+        "counts the images' decoding in every epoch, and leaves out the encoding.",
         mean(last["epoch"]["latent"] / last["epoch"]["raw"]),
         seconds=float(last["cpu_seconds"]["latent"].mean()),
     )
