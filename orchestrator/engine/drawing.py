@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,11 @@ def drawn(picture: Picture) -> dict[str, bytes]:
     defaults: Any = {name: value for name, value in rcParamsDefault.items() if name != "backend"}
     with _DRAWING, rc_context(defaults):
         content = picture.draw()
-        return {"gif": content} if isinstance(content, bytes) else rendered(picture.name, content)
+        if isinstance(content, bytes):
+            return {"gif": content}
+        if isinstance(content, dict):
+            return {"json": json.dumps(content, separators=(",", ":")).encode()}
+        return rendered(picture.name, content)
 
 
 def rendered(name: str, figure: Figure) -> dict[str, bytes]:

@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, Union, cast
 
 from numpy.typing import NDArray
 from pydantic import BaseModel
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Own = TypeVar("Own", bound=BaseModel)
+Drawing = Union["Figure", bytes, dict[str, Any]]
 Tables = Mapping[str, "pd.DataFrame"]
 Presets = Mapping[str, Mapping[str, Any]]
 """What of some settings is other than by default, by preset, nested as in a YAML file."""
@@ -74,13 +75,17 @@ class File:
 
 
 class Picture:
-    """A figure, drawn of these arguments when it is to be written: as PNG and SVG, or as GIF where it is bytes."""
+    """A figure, drawn of these arguments when it is to be written.
+
+    As PNG and SVG; as GIF where it is bytes; as JSON where it is a dictionary, which the report's page lets readers
+    move (orchestrator.figures.interactive).
+    """
 
     def __init__(
-        self, name: str, caption: str, draw: Callable[..., Figure | bytes], *arguments: Any, **options: Any
+        self, name: str, caption: str, draw: Callable[..., Drawing], *arguments: Any, **options: Any
     ) -> None:
         self.name, self.caption = name, caption
-        self.draw: Callable[[], Figure | bytes] = lambda: draw(*arguments, **options)
+        self.draw: Callable[[], Drawing] = lambda: draw(*arguments, **options)
 
 
 class Stage(Generic[Own, Config]):

@@ -145,6 +145,7 @@ class Classify(Stage[Settings, ClassifierSettings]):
                 yield model_file("classifier", record, kind, record.config, "test_accuracy")
 
     def figures(self, context: Context[Settings], tables: Tables) -> Iterator[Picture]:
+        from orchestrator.figures.interactive import curves
         from orchestrator.stages.classify import figures
 
         epochs, classifiers = tables["classifier_epochs"], tables["classifiers"]
@@ -154,6 +155,9 @@ class Classify(Stage[Settings, ClassifierSettings]):
         yield Picture("classify_seconds", caption, figures.accuracy_by_time, epochs, classifiers)
         caption = "What the two convolutional networks confuse."
         yield Picture("classify_confusion", caption, figures.confusion_matrices, tables["confusion"])
+        caption = "Accuracy on the test images by epoch, mean over seeds; to be read off."
+        pair = ["architecture", "input"]
+        yield Picture("classify_curves", caption, curves, epochs, pair, "test_accuracy", "test accuracy")
 
     def findings(self, tables: Tables) -> Iterator[str]:
         table = tables["classifiers"].dropna(subset=["test_accuracy"])

@@ -183,13 +183,16 @@ class Denoise(Stage[Settings, Any]):
         return measured(context)
 
     def figures(self, context: Context[Settings], tables: Tables) -> Iterator[Picture]:
+        from orchestrator.figures.interactive import frames
         from orchestrator.stages.denoise import figures
-        from orchestrator.stages.denoise.measure import shown_images
+        from orchestrator.stages.denoise.measure import LEVELS_SHOWN, noise_levels, shown_images
 
         boot, classes = shown_images(context)
         caption = "An image with more and more pixels set to zero, and what the model best makes of it."
         yield Picture("denoise_boot", caption, figures.denoised_image, *boot)
         yield Picture("denoise_classes", "The same for an image of every class.", figures.denoised_classes, *classes)
+        caption = "The first test image of each class under more and more noise; MSE over these images."
+        yield Picture("denoise_levels", caption, frames, noise_levels(context), rows=LEVELS_SHOWN)
         caption = "How much nearer the clean images every model comes; bands are 95 % intervals."
         yield Picture("denoise_gain", caption, figures.denoising_gain, tables["denoising"])
 

@@ -1,6 +1,6 @@
 """What the models make of noise, as tables."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,14 +21,22 @@ from orchestrator.stages.denoise.errors import (
     shown_image,
 )
 from orchestrator.stages.denoise.relations import correlation_rows, share_of_the_image
+from orchestrator.stages.measures import Pixels
 from orchestrator.statistics.intervals import geometric_mean
 from orchestrator.statistics.resamples import Resamples, interval
-from trainables.autoencoder import reconstruct_pixels
+from trainables.autoencoder import Autoencoder, reconstruct_pixels
 from trainables.fashion_mnist import CLASS_NAMES
 from trainables.images import unit_pixels
-from trainables.noise import add_noise
+from trainables.noise import Noise, add_noise
 
 Columns = dict[str, Any]
+KINDS_SHOWN: dict[Noise, tuple[str, str]] = {
+    "zeroed": ("pixels set to zero", "p"),
+    "gaussian": ("Gaussian noise, clipped to [0, 1]", "sigma"),
+}
+"""Kinds of noise that a slider goes through, with their names and their level's."""
+LEVELS_SHOWN = ("clean", "noisy", "best", "trained with noise")
+"""Rows of images at each level."""
 
 
 def measured(context: Context[Settings]) -> Iterator[Table]:
@@ -129,6 +137,27 @@ def _of_images(found: Errors, labels: Any, black: Values, energy: Values) -> Col
     columns["noisy_mse"] = np.concatenate([found.before[number] for _, number in parts])
     columns["reconstructed_mse"] = np.concatenate([found.after[model][number, 0] for model, number in parts])
     return columns
+
+
+def noise_levels(context: Context[Settings]) -> dict[str, list[tuple[str, Pixels, str]]]:
+    """What figures.interactive.frames is called with: by kind of noise, a frame for each level."""
+    images, firsts = context.data.test_images, np.unique(context.data.test_labels, return_index=True)[1]
+    clean = unit_pixels(images[firsts])
+    groups = {}
+    for kind, (told, symbol) in KINDS_SHOWN.items():
+        models = [final_model(context, name, context.seed) for name in ("best", TRAINED_WITH[kind])]
+        noisy = {0.0: clean} | {
+            level: add_noise(images[firsts], kind, level, seed=context.seed) for level in getattr(context.own, kind)
+        }
+        groups[told] = [(f"{symbol} = {level:g}", *_restored(clean, it, models)) for level, it in noisy.items()]
+    return groups
+
+
+def _restored(clean: Pixels, noisy: Pixels, models: Sequence[Autoencoder]) -> tuple[Pixels, str]:
+    """Rows of images as LEVELS_SHOWN names them, and their errors."""
+    rows = np.stack([clean, noisy, *(reconstruct_pixels(model, noisy) for model in models)])
+    errors = zip(LEVELS_SHOWN, np.square(rows - clean).mean((1, 2, 3)), strict=True)
+    return rows, f"MSE: {', '.join(f'{name} {error:.4f}' for name, error in list(errors)[1:])}"
 
 
 def shown_images(context: Context[Settings]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:

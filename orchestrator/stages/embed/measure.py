@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from openTSNE import TSNE
 from sklearn.decomposition import PCA
@@ -18,13 +19,16 @@ from orchestrator.stages.architectures import final_model
 from orchestrator.stages.embed import Settings
 from orchestrator.stages.measures import confusion_rows, prediction_columns
 from orchestrator.stages.sections import FinalModels
-from trainables.autoencoder import encode
-from trainables.images import Images, flat_pixels
+from trainables.autoencoder import decode, encode
+from trainables.fashion_mnist import CLASS_NAMES
+from trainables.images import Images, flat_pixels, unit_pixels
 
 Points = NDArray[Any]
 Planes = tuple[Points, Points | None, Points | None]
 """Test images, fitted training images, and test images added to these; each of shape (n, 2). t-SNE has the latter two
 from the run's seed only: they take most of the time."""
+NUM_MOVED, DECODED = 2000, 15
+"""Test images that can be looked at one by one, and points of the plane along each side that are decoded."""
 NEW_POINTS = {
     "autoencoder": "the encoder maps any image",
     "pca": "the projection maps any image",
@@ -72,6 +76,18 @@ def measured(context: Context[Settings]) -> Iterator[Table]:
     columns = {"index": np.tile(np.arange(len(labels)), len(planes)), "label": np.tile(labels, len(planes))}
     columns |= {"method": np.repeat(list(planes), len(labels)), "x": places[:, 0], "y": places[:, 1]}
     yield Table("embedding_points", columns)
+
+
+def to_be_moved(context: Context[Settings], points: pd.DataFrame) -> tuple[Any, ...]:
+    """What figures.interactive.plane is called with: the first test images, and a decoded grid of the plane."""
+    some = points[points["index"] < NUM_MOVED]
+    planes = {str(method): rows for method, rows in some.groupby("method", observed=True, sort=False)}
+    own = planes["autoencoder"]
+    left, right, bottom, top = edges = tuple(own[axis].quantile(end) for axis in "xy" for end in (0.01, 0.99))
+    grid = np.meshgrid(np.linspace(left, right, DECODED), np.linspace(top, bottom, DECODED))
+    images = decode(final_model(context, "two_dim", context.seed), np.stack([it.ravel() for it in grid], axis=1))
+    shown = unit_pixels(context.data.test_images[:NUM_MOVED])
+    return planes, CLASS_NAMES, shown, ("autoencoder", images.reshape(DECODED, DECODED, *images.shape[1:]), edges)
 
 
 def _methods(context: Context[Settings]) -> Iterator[tuple[str, int | None]]:

@@ -9,6 +9,7 @@ from orchestrator.engine.records import Record
 from orchestrator.engine.stage import Context, Picture, Tables
 from orchestrator.figures.animation import animation
 from orchestrator.figures.images import image_grid
+from orchestrator.figures.interactive import curves, frames
 from orchestrator.stages.gan import Gan, ScoredGan, best_of, figures
 from orchestrator.stages.gan.settings import Settings
 from orchestrator.stages.measures import Pixels
@@ -31,9 +32,15 @@ def pictures(context: Context[Settings], tables: Tables) -> Iterator[Picture]:
         yield Picture(f"gan_samples_{arm}_{loss}", caption, image_grid, some, names, [], title)
         titles = [f"{name}, epoch {number}" for number in range(1, len(images) + 1)]
         yield Picture(f"gan_animation_{arm}_{loss}", f"{name}: the same, every epoch.", animation, images, titles)
+    if drawn:
+        told = {f"{arm}, {loss.replace('_', '-')}": list(_by_epoch(images)) for (arm, loss), images in drawn.items()}
+        yield Picture("gan_drawn", "The same random vectors, epoch by epoch.", frames, told)
     epochs = tables["gan_epochs"]
     caption = "Distance from held-out training images by epoch; it compares within this run only."
     yield Picture("gan_distance", caption, figures.distance, epochs, tables["gans"]["floor_distance"].iloc[0])
+    caption = "The same, mean over seeds; to be read off."
+    value, label = "val_frechet_distance", "Frechet distance"
+    yield Picture("gan_curves", caption, curves, epochs, ["arm", "loss"], value, label, logarithmic=True)
     caption = "What the discriminator makes of real and of generated images."
     yield Picture("gan_probabilities", caption, figures.probabilities, epochs)
     caption = "Why minimax saturates: the gradient's size against d, measured and in theory."
@@ -53,6 +60,12 @@ def _drawn(context: Context[Settings], record: Record[ScoredGan]) -> Pixels:
     kept = context.arrays(record)
     drawn: Pixels = np.stack([kept[f"epoch-{epoch + 1:03d}.images"] for epoch in range(len(record.epochs))]) / 255
     return drawn
+
+
+def _by_epoch(images: Pixels) -> Iterator[tuple[str, Pixels, str]]:
+    """A frame for each epoch, as interactive.frames takes them."""
+    for number, drawn in enumerate(images, start=1):
+        yield f"epoch {number}", drawn[None], ""
 
 
 def _nearest(images: Pixels, among: Images) -> Pixels:

@@ -153,6 +153,7 @@ class Kfold(Stage[Settings, Fold]):
         yield Table("class_balance", list(_class_balance(context)))
 
     def figures(self, context: Context[Settings], tables: Tables) -> Iterator[Picture]:
+        from orchestrator.figures.interactive import curves
         from orchestrator.stages.kfold import figures
 
         own, folds = context.own, tables["folds"]
@@ -168,6 +169,10 @@ class Kfold(Stage[Settings, Fold]):
         )
         caption = "The folds of each model, those of the first in another order and from other seeds."
         yield Picture("kfold_orders", caption, figures.fold_orders, folds)
+        named = tables["fold_epochs"].query("order == 'sequential'")
+        named = named.assign(name=named["model"].astype(str) + ", fold " + named["fold"].astype(str))
+        caption = "Validation error of each fold by epoch, sequential folds, mean over seeds; to be read off."
+        yield Picture("kfold_curves", caption, curves, named, ["name"], "val_mse", "validation MSE", logarithmic=True)
 
     def findings(self, tables: Tables) -> Iterator[str]:
         from orchestrator.stages.kfold.spread import findings

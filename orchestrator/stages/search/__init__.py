@@ -139,6 +139,7 @@ class Search(Stage[Settings, AutoencoderSettings]):
         yield Table("importances", importances(study, context.seed))
 
     def figures(self, context: Context[Settings], tables: Tables) -> Iterator[Picture]:
+        from orchestrator.figures.interactive import curves
         from orchestrator.stages.search import figures
 
         trials, shares, epochs = tables["trials"], tables["importances"], tables["trial_epochs"]
@@ -148,6 +149,9 @@ class Search(Stage[Settings, AutoencoderSettings]):
         yield Picture("search_importances", caption, figures.importances, shares)
         yield Picture("search_parallel", "The trials by parameter.", figures.parallel_coordinates, trials)
         yield Picture("search_epochs", "Learning curves of all trials.", figures.trial_curves, epochs)
+        named = epochs.assign(name="trial " + epochs["trial"].astype(str))
+        caption, label = "The same, to be read off: validation error by epoch.", "validation MSE"
+        yield Picture("search_curves", caption, curves, named, ["name"], "val_mse", label, logarithmic=True)
 
     def findings(self, tables: Tables) -> Iterator[str]:
         trials = tables["trials"]
