@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: run test test-all test-cluster check format bench clean
+.PHONY: run test test-all test-cluster test-web check format bench publish clean
 
 run: .venv/installed
 	$(BIN)/python -m orchestrator.run all $(ARGS)
@@ -19,6 +19,10 @@ test-all: .venv/installed
 test-cluster: .venv/installed
 	$(BIN)/python -m pytest tests/cluster $(ARGS)
 
+# The report's page in Chromium; skipped, with the reason, where there is none (apt-get install chromium).
+test-web: .venv/installed
+	$(BIN)/python -m pytest tests/web $(ARGS)
+
 check: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -30,6 +34,10 @@ format: .venv/installed
 
 bench: .venv/installed
 	$(BIN)/python -m benchmarks.training_speed
+
+# Puts a finished run into docs/results, and its numbers into README: make publish RUN=runs/paper
+publish: .venv/installed
+	$(BIN)/python -m orchestrator.report.publish $(RUN)
 
 # uv installs everything in under a minute; plain pip takes several.
 .venv/installed: pyproject.toml constraints.txt

@@ -61,7 +61,7 @@ def curves(table: pd.DataFrame, by: Sequence[str], value: str, label: str, *, lo
 
 def plane(
     planes: Mapping[str, pd.DataFrame],
-    names: Sequence[str],
+    classes: Mapping[str, str],
     images: Pixels,
     decoded: tuple[str, Pixels, tuple[float, float, float, float]] | None = None,
 ) -> Moved:
@@ -69,7 +69,7 @@ def plane(
 
     Args:
         planes: by method, columns x, y and label, a row for each image in the order of `images`.
-        names: of the classes.
+        classes: each one's colour by its name, in the order of their labels.
         images: shape (n, 28, 28).
         decoded: of one method, what a grid of its plane's points decodes to: images of shape (rows, columns, 28, 28),
             the first row at the top, and the left, right, lower and upper edge of the grid.
@@ -78,7 +78,8 @@ def plane(
     padded = np.pad(images, ((0, -len(images) % columns), (0, 0), (0, 0)))
     told: Moved = {
         "kind": "plane",
-        "names": list(names),
+        "names": list(classes),
+        "colours": list(classes.values()),
         "labels": next(iter(planes.values()))["label"].tolist(),
         "planes": {name: {"x": _short(it["x"]), "y": _short(it["y"])} for name, it in planes.items()},
         "columns": columns,

@@ -18,14 +18,14 @@ from orchestrator.engine.compare import differences
 from orchestrator.engine.results import Run
 from orchestrator.engine.tables import STAGES as STAGES_SCHEMA
 from orchestrator.paper import suite
-from orchestrator.report import ANCHORS, CLAIMS
+from orchestrator.report.schemas import ANCHORS, CLAIMS, KEY_NUMBERS
 from tests.command import REPOSITORY, Smoke, orchestrate
 from tests.orchestrator.copies import copy_of
 
 PRESET = suite().preset("smoke")
 STAGES = suite().wanted(PRESET)
 TABLES = {name: schema for stage in STAGES for name, schema in stage.schemas.items()}
-TABLES |= {"stages": STAGES_SCHEMA, "claims": CLAIMS, "anchors": ANCHORS}
+TABLES |= {"stages": STAGES_SCHEMA, "claims": CLAIMS, "anchors": ANCHORS, "key_numbers": KEY_NUMBERS}
 GAMES = ("paper_minimax", "paper_non_saturating", "tuned_minimax", "tuned_non_saturating")
 FIGURES = {
     *("search_history", "search_importances", "search_parallel", "search_epochs"),
@@ -40,6 +40,15 @@ FIGURES = {
     *(f"gan_{what}_{game}" for what in ("samples", "neighbours") for game in GAMES),
 }
 ANIMATIONS = {f"gan_animation_{game}" for game in GAMES}
+MOVED = {
+    "search_curves",
+    "kfold_curves",
+    "denoise_levels",
+    "classify_curves",
+    "embed_plane",
+    "gan_drawn",
+    "gan_curves",
+}
 """Names that notebooks know: they stay."""
 
 
@@ -232,7 +241,8 @@ def test_figures_have_the_names_that_they_have_always_had(smoke: Smoke) -> None:
     assert {path.stem for path in folder.glob("*.gif")} == ANIMATIONS
     for suffix in ("png", "svg"):
         assert {path.stem for path in folder.glob(f"*.{suffix}")} == FIGURES
-    assert len(list(folder.iterdir())) == len(ANIMATIONS) + 2 * len(FIGURES)
+    assert {path.stem for path in folder.glob("*.json")} == MOVED
+    assert len(list(folder.iterdir())) == len(ANIMATIONS) + len(MOVED) + 2 * len(FIGURES)
 
 
 def test_optuna_opens_the_journal_with_every_trial_and_its_value(smoke: Smoke) -> None:
@@ -360,7 +370,9 @@ def test_report_is_one_file_that_states_its_scale(smoke: Smoke) -> None:
     captions = {name for entry in manifest.stages.values() for name in entry.captions}
     for kind, names in (("png", FIGURES), ("gif", ANIMATIONS)):
         assert page.count(f'<img src="data:image/{kind};base64,') == len(names & captions) == len(names)
-    for address in ("http://", "https://", "<script", "<link"):
+    assert page.count('<script type="application/json">') == len(MOVED)
+    assert page.count("<script>") == 1
+    for address in ("http://", "https://", 'src="h', "<link"):
         assert address not in page
     shown = (
         "trials",

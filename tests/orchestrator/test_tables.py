@@ -14,10 +14,10 @@ from orchestrator.engine.manifest import SCHEMA_VERSION, Manifest
 from orchestrator.engine.results import Run, pooled
 from orchestrator.engine.tables import CATEGORY, STAGES, Row, as_parquet, to_arrow
 from orchestrator.paper import suite
-from orchestrator.report import ANCHORS, CLAIMS
+from orchestrator.report.schemas import ANCHORS, CLAIMS, KEY_NUMBERS
 
 TABLES = {name: schema for stage in suite().stages for name, schema in stage.schemas.items()}
-TABLES |= {"stages": STAGES, "claims": CLAIMS, "anchors": ANCHORS}
+TABLES |= {"stages": STAGES, "claims": CLAIMS, "anchors": ANCHORS, "key_numbers": KEY_NUMBERS}
 MANIFEST = Manifest(name="mine", data_checksum="c0ffee", preset="smoke", seed=7)
 
 

@@ -23,6 +23,7 @@ from orchestrator.engine.settings import RunSettings, Scale, changed
 from orchestrator.engine.stage import Stage, Table
 from orchestrator.engine.tables import to_arrow
 from orchestrator.paper import suite
+from orchestrator.report.sections import MOVED
 from tests.command import Smoke
 from tests.orchestrator.copies import copy_of
 from tests.stages.made_up import book_of, done, trained
@@ -189,8 +190,10 @@ def test_every_figure_is_a_picture_with_a_caption_and_every_caption_has_its_figu
     check_captions(entry)
     for name in entry.captions:
         kinds = {path.suffix for path in folder.glob(f"{name}.*")}
-        assert kinds in ({".png", ".svg"}, {".gif"})
-        for kind in kinds - {".svg"}:
+        assert kinds in ({".png", ".svg"}, {".gif"}, {".json"})
+        if kinds == {".json"}:
+            assert json.loads((folder / f"{name}.json").read_text())["kind"] in MOVED
+        for kind in kinds - {".svg", ".json"}:
             with Image.open(folder / f"{name}{kind}") as image:
                 assert np.asarray(image.convert("L")).std() > 5
         if ".svg" in kinds:

@@ -101,7 +101,9 @@ class Embed(Stage[Settings, Any]):
         caption = "The test images, each class with its letter."
         yield Picture("embed_planes", caption, figures.planes, tables["embedding_points"], tables["embeddings"])
         caption = "The first of them to be looked at one by one, and what the decoder makes of the plane's points."
-        yield Picture("embed_plane", caption, plane, *to_be_moved(context, tables["embedding_points"]))
+        yield Picture(
+            "embed_plane", caption, plane, *to_be_moved(context, tables["embedding_points"], figures.SHADES)
+        )
         caption = "What the neighbours in the plane would take each class for."
         yield Picture("embed_confusion", caption, figures.confusions, tables["embedding_confusion"])
 

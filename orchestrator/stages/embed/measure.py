@@ -1,7 +1,7 @@
 """Images laid out in a plane, and what is near what there."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -78,7 +78,7 @@ def measured(context: Context[Settings]) -> Iterator[Table]:
     yield Table("embedding_points", columns)
 
 
-def to_be_moved(context: Context[Settings], points: pd.DataFrame) -> tuple[Any, ...]:
+def to_be_moved(context: Context[Settings], points: pd.DataFrame, colours: Sequence[str]) -> tuple[Any, ...]:
     """What figures.interactive.plane is called with: the first test images, and a decoded grid of the plane."""
     some = points[points["index"] < NUM_MOVED]
     planes = {str(method): rows for method, rows in some.groupby("method", observed=True, sort=False)}
@@ -87,7 +87,8 @@ def to_be_moved(context: Context[Settings], points: pd.DataFrame) -> tuple[Any, 
     grid = np.meshgrid(np.linspace(left, right, DECODED), np.linspace(top, bottom, DECODED))
     images = decode(final_model(context, "two_dim", context.seed), np.stack([it.ravel() for it in grid], axis=1))
     shown = unit_pixels(context.data.test_images[:NUM_MOVED])
-    return planes, CLASS_NAMES, shown, ("autoencoder", images.reshape(DECODED, DECODED, *images.shape[1:]), edges)
+    classes = dict(zip(CLASS_NAMES, colours, strict=True))
+    return planes, classes, shown, ("autoencoder", images.reshape(DECODED, DECODED, *images.shape[1:]), edges)
 
 
 def _methods(context: Context[Settings]) -> Iterator[tuple[str, int | None]]:

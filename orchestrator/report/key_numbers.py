@@ -1,0 +1,186 @@
+"""The run's main numbers beside the paper's, and three sentences of what was found."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from orchestrator.engine.stage import Tables
+from orchestrator.statistics.intervals import Interval, deviation, mean, mean_over_folds
+
+Estimate = Callable[[pd.DataFrame], Interval]
+
+
+@dataclass(frozen=True)
+class KeyNumber:
+    """A quantity, and how it follows from a table of the run."""
+
+    quantity: str
+    paper: str | None
+    table: str
+    estimate: Estimate
+
+    def ours(self, tables: Tables) -> Interval | None:
+        """The run's; None where it has none."""
+        table = tables.get(self.table)
+        if table is not None and "state" in table:
+            table = table[table["state"] == "complete"]
+        if table is None or table.empty:
+            return None
+        try:
+            found = self.estimate(table)
+        except (LookupError, ValueError):  # no such row
+            return None
+        return found if pd.notna(found.value) else None
+
+
+def _mean(value: str, **which: Any) -> Estimate:
+    """Mean of a column over the rows, seeds say, that have some values."""
+
+    def estimate(table: pd.DataFrame) -> Interval:
+        return mean(_rows(table, which)[value])
+
+    return estimate
+
+
+def _over_folds(value: str, of: Callable[[Any], Interval], **which: Any) -> Estimate:
+    """The same over sequential folds, each one's mean over its seeds."""
+
+    def estimate(table: pd.DataFrame) -> Interval:
+        rows = _rows(table, {"order": "sequential", **which})
+        return of(rows.groupby("fold", observed=True)[value].mean())
+
+    return estimate
+
+
+def _one(value: str, low: str = "", high: str = "", number: str = "", **which: Any) -> Estimate:
+    """A column of the one row that has some values, with its interval's ends."""
+
+    def estimate(table: pd.DataFrame) -> Interval:
+        row = _rows(table, which).iloc[0]
+        ends = {side: float(row[end]) for side, end in (("low", low), ("high", high)) if end and pd.notna(row[end])}
+        return Interval(float(row[value]), **ends, n=int(row[number]) if number else None)  # type: ignore[arg-type]
+
+    return estimate
+
+
+def _rows(table: pd.DataFrame, which: Mapping[str, Any]) -> pd.DataFrame:
+    for name, value in which.items():
+        table = table[table[name] == value]
+    if table.empty:
+        raise LookupError(f"no row has {which}")
+    return table
+
+
+def _boot(table: pd.DataFrame) -> Interval:
+    rows = _rows(table, {"model": "best", "level": 0.1, "index": 7418})
+    return mean(rows.groupby("seed")["reconstructed_mse"].mean())
+
+
+def _distance(arm: str, loss: str) -> KeyNumber:
+    words = {"paper": "as the paper plays it", "tuned": "as it is best played"}[arm]
+    quantity = f"Fréchet distance of the {loss.replace('_', '-')} GAN from test images, {words}"
+    estimate = _one("frechet_distance", "low", "high", "num_seeds", arm=arm, loss=loss)
+    return KeyNumber(quantity, None, "gan_intervals", estimate)
+
+
+ZEROED: dict[str, Any] = {"model": "best", "noise": "zeroed", "level": 0.1}
+KEY_NUMBERS = (
+    KeyNumber("test MSE of the best architecture", None, "models", _mean("test_mse", model="best")),
+    KeyNumber(
+        "test MSE of Table 1's architecture",
+        "about .020 (Figure 1)",
+        "models",
+        _mean("test_mse", model="paper_table1"),
+    ),
+    KeyNumber(
+        "validation MSE over the folds, best architecture",
+        ".0200, .0197 to .0203 (a)",
+        "folds",
+        _over_folds("val_mse", mean_over_folds, model="best"),
+    ),
+    KeyNumber(
+        "its standard deviation over the folds", ".0002 (a)", "folds", _over_folds("val_mse", deviation, model="best")
+    ),
+    KeyNumber("test MSE with two latent numbers", ".0359 (a)", "models", _mean("test_mse", model="two_dim")),
+    KeyNumber(
+        "MSE of the paper's ankle boot, every tenth pixel zeroed, after reconstruction",
+        ".015, from .019 (a)",
+        "denoising_boot",
+        _boot,
+    ),
+    KeyNumber(
+        "share of all test images that this improves",
+        "the one that is shown",
+        "denoising",
+        _one("fraction_improved", number="num_images", **ZEROED),
+    ),
+    KeyNumber(
+        "mean gain in MSE of all test images by it",
+        "loss improved in all extents",
+        "denoising",
+        _one("gain", "gain_low", "gain_high", "num_images", **ZEROED),
+    ),
+    KeyNumber(
+        "accuracy of a CNN on the best architecture's latent vectors",
+        None,
+        "classifiers",
+        _mean("test_accuracy", input="latent", architecture="cnn"),
+    ),
+    KeyNumber(
+        "accuracy of the like CNN on the images",
+        None,
+        "classifiers",
+        _mean("test_accuracy", input="raw", architecture="cnn"),
+    ),
+    *(_distance(arm, loss) for arm in ("paper", "tuned") for loss in ("minimax", "non_saturating")),
+)
+
+
+def key_numbers(tables: Tables, scales: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    """Rows of the table key_numbers.
+
+    Args:
+        tables: of a run.
+        scales: full or reduced, by table.
+    """
+    for number in KEY_NUMBERS:
+        ours = number.ours(tables)
+        yield {
+            "quantity": number.quantity,
+            "paper": number.paper,
+            "ours": ours.value if ours else None,
+            "low": ours.low if ours else None,
+            "high": ours.high if ours else None,
+            "n": ours.n if ours else None,
+            "scale": scales.get(number.table, "full") if ours else None,
+            "evidence": number.table,
+        }
+
+
+def sentences(tables: Tables) -> Iterator[str]:
+    """What was found, as far as the run has it: of the autoencoder, of what it is good for, of the GANs."""
+    found = {number.quantity: ours.value for number in KEY_NUMBERS if (ours := number.ours(tables))}
+    error, table1, two, improved, latent, raw = (
+        found.get(KEY_NUMBERS[place].quantity) for place in (0, 1, 4, 6, 8, 9)
+    )
+    if error is not None and table1 is not None and two is not None:
+        yield (
+            "The architecture that the search finds reconstructs test images with a mean squared error of "
+            f"{error:.4f}, the paper's Table 1 with {table1:.4f}; two latent numbers leave {two:.4f}."
+        )
+    if latent is not None and raw is not None:
+        gain = (
+            f"; {improved:.0%} of test images gain where a tenth of their pixels is zeroed"
+            if improved is not None
+            else ""
+        )
+        yield f"A CNN tells {latent:.1%} of test images apart by its latent vectors, {raw:.1%} by the images{gain}."
+    distances = [found.get(number.quantity) for number in KEY_NUMBERS[-4:]]
+    if None not in distances:
+        of_paper, of_tuned = (" and ".join(f"{it:.3g}" for it in pair) for pair in (distances[:2], distances[2:]))
+        yield (
+            "The minimax and the non-saturating GAN come to a Fréchet distance from test images of "
+            f"{of_paper} as the paper plays them, of {of_tuned} as they are best played here."
+        )

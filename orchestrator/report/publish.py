@@ -1,0 +1,49 @@
+"""Puts a finished run into the docs, and its main numbers and verdicts into README (`make publish`)."""
+
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pandas as pd
+
+from orchestrator.claims import EVIDENCE
+from orchestrator.engine.results import Run
+from orchestrator.report import VERDICTS, words
+
+DOCS, README = Path("docs/results"), Path("README.md")
+BEGIN, END = "<!-- made by `make publish` -->\n", "<!-- until here -->\n"
+LARGEST = 1_000_000
+"""Bytes of a table that is published; those with a row for each test image are left to the run."""
+
+
+def publish(run: Run, docs: Path, readme: Path) -> None:
+    """Copy a run's page, figures as PNG, tables and manifest, and write its numbers between README's two marks."""
+    manifest = run.manifest()
+    if manifest is None or not manifest.report:
+        raise SystemExit(f"error: {run.location} has no report yet")
+    folder = docs / manifest.name
+    for name in ("manifest.json", "report.html", *run.list("tables", ".parquet"), *run.list("figures", ".png")):
+        content = run.read(name)
+        if len(content) <= LARGEST or not name.endswith(".parquet"):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(content)
+    text = readme.read_text()
+    before, after = text.index(BEGIN) + len(BEGIN), text.index(END)
+    readme.write_text(text[:before] + summary(run) + text[after:])
+
+
+def summary(run: Run) -> str:
+    """The main numbers of a run as a table in Markdown, and how many statements have which verdict."""
+    numbers, claims = run.table("key_numbers"), run.table("claims")
+    rows = []
+    for row in numbers.dropna(subset=["ours"]).astype(object).where(pd.notna, None).to_dict("records"):
+        ours = words.interval(row["ours"], row["low"], row["high"])
+        rows.append(f"| {row['quantity']} | {row['paper'] or '–'} | {ours} | {int(row['n']):,} |")
+    counts = Counter(claims[claims["kind"].isin(EVIDENCE)]["verdict"])
+    told = ", ".join(f"{counts[verdict]} {said}" for verdict, said in VERDICTS.items() if counts[verdict])
+    head = ["| | the paper or its author (a) | here, with 95 % interval | of |", "| --- | --- | --- | --- |"]
+    return "\n".join([*head, *rows, "", f"Of what the paper measured, or gives as a cause: {told}.", ""])
+
+
+if __name__ == "__main__":
+    publish(Run(sys.argv[1]), DOCS, README)

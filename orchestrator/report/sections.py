@@ -1,0 +1,109 @@
+"""Tables, figures and whole sections as the page's template wants them."""
+
+import base64
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from orchestrator.engine.manifest import Manifest, StageState
+from orchestrator.engine.results import Run, as_frame
+from orchestrator.engine.stage import Stage
+from orchestrator.engine.tables import Rows, as_parquet
+from orchestrator.report import words
+
+MOVED = {"curves", "frames", "plane"}
+"""Kinds of figures that the page's script draws (orchestrator.figures.interactive)."""
+LAST = {"seconds", "state", "error"}
+"""Columns that say least."""
+
+
+def section(
+    stage: Stage[Any, Any], tables: Mapping[str, pd.DataFrame], run: Run, manifest: Manifest
+) -> dict[str, Any] | None:
+    """What a stage has to show; None where that is nothing."""
+    there = [name for name in stage.schemas if name in tables and len(tables[name])]
+    shown = [table(name, tables[name], stage.schemas[name]) for name in there if name in stage.shown]
+    entry = manifest.stages.get(stage.name)
+    figures = list(_figures(entry, run)) if entry else []
+    if not shown and not figures:
+        return None
+    found = list(stage.findings(tables)) if stage.schemas.keys() <= tables.keys() and shown else []
+    further = [_described(name, tables[name], stage.schemas[name]) for name in there if name not in stage.shown]
+    title = stage.title or stage.name
+    return {
+        "id": stage.name,
+        "title": title,
+        "found": found,
+        "tables": shown,
+        "further": further,
+        "figures": figures,
+    }
+
+
+def of_rows(name: str, title: str, columns: pa.Schema, rows: Rows, *found: str) -> dict[str, Any]:
+    """A section of one table that no stage made."""
+    shown = table(name, as_frame(as_parquet(columns, rows, {})), columns)
+    return {"id": name, "title": title, "found": found, "tables": [shown], "further": [], "figures": []}
+
+
+def _figures(entry: StageState, run: Run) -> Iterator[dict[str, Any]]:
+    """What a stage drew, as pixels or to be moved; a file that is no longer that is left out."""
+    files = {
+        name: file
+        for name in entry.captions
+        for kind in ("json", "gif", "png")
+        if (file := f"figures/{name}.{kind}") in entry.files
+    }
+    contents = run.as_written({file: entry.files[file] for file in files.values()})
+    for name, file in files.items():
+        if file not in contents:
+            continue
+        told = {"id": name, "caption": entry.captions[name], "kind": file.rpartition(".")[2]}
+        if told["kind"] != "json":
+            yield told | {"content": base64.b64encode(contents[file]).decode()}
+        elif (moved := json.loads(contents[file]))["kind"] in MOVED:
+            yield told | {"moved": moved}
+
+
+def table(name: str, frame: pd.DataFrame, columns: pa.Schema) -> dict[str, Any]:
+    """A table, results first, without columns that are empty throughout."""
+    frame = frame.dropna(axis="columns", how="all")
+    frame = frame[_in_order(frame)]
+    csv = frame.to_csv(index=False).encode()
+    numeric = [pd.api.types.is_numeric_dtype(frame[column]) for column in frame]
+    return _described(name, frame, columns) | {
+        "numeric": numeric,
+        "rows": [[words.cell(value) for value in row] for row in frame.itertuples(index=False, name=None)],
+        "csv": base64.b64encode(csv).decode(),
+    }
+
+
+def _in_order(frame: pd.DataFrame) -> list[str]:
+    """What a row is of, then what was measured, then the parameters, then the rest."""
+    names = [str(column) for column in frame]
+    numbers = [name for name in names if pd.api.types.is_float_dtype(frame[name])]
+    parameters = [name for name in names if name.startswith("params_")]
+    rest = [name for name in names if name in LAST]
+    first = next((names.index(name) for name in numbers if name not in parameters + rest), len(names))
+    of = [name for name in names[:first] if name not in parameters + rest and not name.startswith("num_")]
+    measured = [name for name in numbers if name not in of + parameters + rest]
+    others = [name for name in names if name not in of + measured + parameters + rest]
+    return of + measured + others + parameters + rest
+
+
+def _described(name: str, frame: pd.DataFrame, columns: pa.Schema) -> dict[str, Any]:
+    """A table's name, size and columns: their names, in words too, units and what they mean."""
+    metadata = {field.name: field.metadata or {} for field in columns}
+    described = [
+        {
+            "name": str(column),
+            "words": words.name(str(column)),
+            "unit": metadata[column].get(b"unit", b"").decode(),
+            "description": metadata[column].get(b"description", b"").decode(),
+        }
+        for column in frame
+    ]
+    return {"name": name, "num_rows": len(frame), "columns": described}
