@@ -43,7 +43,7 @@ def name(column: str) -> str:
 
 def interval(value: float, low: float | None, high: float | None, *, spread: bool = False) -> str:
     """A number with its interval's ends, or a range's, all with as many decimals as their distance tells."""
-    if low is None or high is None or low == high:
+    if low is None or high is None or not low < high:  # or missing
         return cell(value)
     decimals = min(8, max(0, 2 - round(math.log10(high - low))))
     number, *ends = (f"{it:.{decimals}f}".replace("-", MINUS) for it in (value, low, high))
