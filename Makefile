@@ -8,27 +8,27 @@ ARGS ?=
 run: .venv/installed
 	$(BIN)/python -m orchestrator.run all $(ARGS)
 
-test: .venv/installed
+test: .venv/developing
 	$(BIN)/python -m pytest $(ARGS)
 
 # What takes long too: whole runs that are killed, at 20 moments, or whose disk is full; 200 damaged files, not 6.
-test-all: .venv/installed
+test-all: .venv/developing
 	FAULTS_KILLS=20 FAULTS_MUTATIONS=200 FAULTS_TRIALS=1000 $(BIN)/python -m pytest -m "" $(ARGS)
 
 # Ray on several hosts; those that need root, namespaces or sshd are skipped, with the reason, where these are missing.
-test-cluster: .venv/installed
+test-cluster: .venv/developing
 	$(BIN)/python -m pytest tests/cluster $(ARGS)
 
 # The report's page in Chromium; skipped, with the reason, where there is none (apt-get install chromium).
-test-web: .venv/installed
+test-web: .venv/developing
 	$(BIN)/python -m pytest tests/web $(ARGS)
 
-check: .venv/installed
+check: .venv/developing
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-format: .venv/installed
+format: .venv/developing
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
@@ -39,14 +39,22 @@ bench: .venv/installed
 publish: .venv/installed
 	$(BIN)/python -m orchestrator.report.publish $(RUN)
 
-# uv installs everything in under a minute; plain pip takes several.
+# uv installs everything in under a minute; plain pip takes several. Where PyTorch's own index answers, a machine
+# without a GPU gets torch without CUDA; PyPI has it with CUDA only.
+INSTALL = $(BIN)/uv pip install --python $(BIN)/python --constraint constraints.txt --editable
 .venv/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	    { echo "python 3.11 or later is needed: make $(MAKECMDGOALS) PYTHON=python3.11"; exit 2; }
+	@echo "installing into .venv: up to 3.2 GB to be fetched, 6.5 GB on the disk, most of it torch's CUDA"
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip install --python $(BIN)/python --constraint constraints.txt --editable ".[dev]"
+	$(INSTALL) . --torch-backend auto || $(INSTALL) .
 	$(BIN)/python -m trainables.fashion_mnist
+	@touch $@
+
+# And what tests and checks need beside that.
+.venv/developing: .venv/installed
+	$(INSTALL) ".[dev]"
 	@touch $@
 
 clean:
