@@ -125,7 +125,7 @@ def connect(
     arguments = {"log_to_driver": False, "configure_logging": False, "runtime_env": _runtime_env()}
     with output_to(log_file), contextlib.ExitStack() as stack:
         if target == "local":
-            context, folder = stack.enter_context(own_ray(log_file, **arguments))
+            context, folder = stack.enter_context(own_ray(log_file, resources.niceness, **arguments))
             token, logs = f"cat {folder}/token", folder / RAYS / "session_latest" / "logs"
         else:
             context, token, logs = _joined(target, named, log_file, **arguments), "ray get-auth-token", None

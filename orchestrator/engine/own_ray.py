@@ -30,11 +30,12 @@ _IN_THE_WAY = ("RAY_AUTH_TOKEN", "RAY_JOB_CONFIG_JSON", "RAY_OVERRIDE_RESOURCES"
 
 
 @contextlib.contextmanager
-def own_ray(log_file: Path, **arguments: Any) -> Iterator[tuple[Any, Path]]:
+def own_ray(log_file: Path, niceness: int, **arguments: Any) -> Iterator[tuple[Any, Path]]:
     """Start Ray until the context is left: what `ray.init` returns, and a folder that has all of it.
 
     Only this user enters that folder; the file `token` in it has what the dashboard asks for. It is removed at the
-    end, and what Ray's processes have logged is kept beside the log file. UserError where Ray does not start.
+    end, and what Ray's processes have logged is kept beside the log file. Trainings stand back behind what else runs
+    here as `niceness` says. UserError where Ray does not start.
     """
     with _private_folder() as folder, contextlib.ExitStack() as stack:
         stack.enter_context(_environment(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=str(folder / "token")))
@@ -47,10 +48,10 @@ def own_ray(log_file: Path, **arguments: Any) -> Iterator[tuple[Any, Path]]:
         reread_authentication()
         stack.callback(_keep_logs, folder, log_file.parent / "logs")
         stack.callback(ray.shutdown, wait_for_processes=True)
-        yield _started(folder, log_file, **arguments), folder
+        yield _started(folder, log_file, niceness, **arguments), folder
 
 
-def _started(folder: Path, log_file: Path, **arguments: Any) -> Any:
+def _started(folder: Path, log_file: Path, niceness: int, **arguments: Any) -> Any:
     import ray
 
     cores = int(this_machine().cpus)
@@ -65,7 +66,7 @@ def _started(folder: Path, log_file: Path, **arguments: Any) -> Any:
                 object_store_memory=store if allowance.memory_bytes() < _physical_bytes() else None,
                 _temp_dir=str(folder / RAYS),
                 # Of no use to trainings, which have an environment; and where they are late this call never returns.
-                _system_config={"prestart_worker_first_driver": False},
+                _system_config={"prestart_worker_first_driver": False, "worker_niceness": niceness},
                 **arguments,
             )
         except Exception as error:  # whatever it is, Ray raises the bare class where a process of its own is late

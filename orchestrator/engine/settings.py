@@ -151,6 +151,10 @@ class Resources(Section):
     gpus_per_training: float | None = Field(default=None, gt=0, le=1)
     """Share of a GPU for each training, on machines that have GPUs; by default as many share one as there are cores
     for it, eight at most."""
+    niceness: int = Field(default=5, ge=0, le=19)
+    """How far trainings stand back behind what else runs on this machine: with 0 they take turns with it, with 5 they
+    have a quarter of a core that something else wants too, with 15 a thirtieth. A cluster that is joined has its
+    own."""
     retries: int = Field(default=2, ge=0)
     """Times that a training is taken up again after its worker or node was lost."""
     stuck_minutes: float = Field(default=30, gt=0)

@@ -10,7 +10,9 @@ from orchestrator.engine.settings import Resources
 
 @pytest.fixture(scope="package")
 def ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with connect("local", Resources(slots=2), log_file=tmp_path_factory.mktemp("ray") / "driver.log") as cluster:
+    with connect(
+        "local", Resources(slots=2, niceness=3), log_file=tmp_path_factory.mktemp("ray") / "driver.log"
+    ) as cluster:
         yield cluster
 
 

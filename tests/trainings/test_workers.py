@@ -192,6 +192,12 @@ class FailingAtRandom(Toy):
         yield Epoch(1, {"loss": dice.random()}, lambda: {"epoch": 1, "model": {}})
 
 
+def test_workers_stand_back_as_far_as_the_settings_say(cluster: Cluster) -> None:
+    import ray
+
+    assert ray.get(ray.remote(lambda: os.nice(0)).remote()) == 3
+
+
 def test_trials_that_fail_at_random_all_give_a_record(cluster: Cluster, tmp_path: Path) -> None:
     numbers = range(NUM_TRIALS)
     trials = [Trial(f"trial-{it:04d}", Numbered(number=it, folder=tmp_path), 1, 1, cost=1) for it in numbers]
