@@ -152,10 +152,10 @@ class Resources(Section):
     """Share of a GPU for each training, on machines that have GPUs; by default as many share one as there are cores
     for it, eight at most."""
     niceness: int = Field(default=5, ge=0, le=19)
-    """How far trainings stand back behind what else runs: with 0 they take turns with it, with 5 they have a quarter of
-    a core that something else wants too, with 15 a thirtieth. Where Linux groups by session (sched_autogroup) this is so
-    among what was started from the same terminal; other sessions have equal shares. A cluster that is joined has its
-    own."""
+    """How far trainings stand back behind what else runs: with 0 they take turns with it, with 5 they have a quarter
+    of a core that something else wants too, with 15 a thirtieth. Where Linux groups by session (sched_autogroup) this
+    is so among what was started from the same terminal; sessions have equal shares. A cluster that is joined
+    has its own."""
     retries: int = Field(default=2, ge=0)
     """Times that a training is taken up again after its worker or node was lost."""
     stuck_minutes: float = Field(default=30, gt=0)
