@@ -95,10 +95,16 @@ class Embed(Stage[Settings, Any]):
 
     def figures(self, context: Context[Settings], tables: Tables) -> Iterator[Picture]:
         from orchestrator.stages.embed import figures
+        from trainables.images import flat_pixels
 
-        caption = "The test images, each class with its letter."
-        yield Picture("embed_planes", caption, figures.planes, tables["embedding_points"], tables["embeddings"])
-        caption = "What the neighbours in the plane would take each class for."
+        variance = flat_pixels(context.data.test_images).var(axis=0).sum()
+        caption = (
+            "The test images in three planes, each class with its letter near its points' median. Distances count "
+            "in PCA's plane; in the others only what is near what."
+        )
+        points, embeddings = tables["embedding_points"], tables["embeddings"]
+        yield Picture("embed_planes", caption, figures.planes, points, embeddings, variance)
+        caption = "What their 5 nearest neighbours in the plane would take the test images for, by class."
         yield Picture("embed_confusion", caption, figures.confusions, tables["embedding_confusion"])
 
     def findings(self, tables: Tables) -> Iterator[str]:
