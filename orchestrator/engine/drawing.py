@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 _DRAWING = threading.Lock()
 """matplotlib draws one figure at a time."""
 STRIP = 0.12
-"""Inches below a figure, for the stamp."""
+"""Inches above a figure, for the stamp."""
 
 
 def drawn(picture: Picture, stamp: str = "") -> dict[str, bytes]:
     """A picture's files by suffix; the same on every machine, whatever the user's matplotlibrc says.
 
-    `stamp` says which run it is of: it stands below the figure, small, and in the files.
+    `stamp` says which run it is of: it stands above the figure, small, and in the files.
     """
     from matplotlib import rc_context, rcParamsDefault
 
@@ -39,8 +39,8 @@ def rendered(name: str, figure: Figure, stamp: str = "", description: str = "") 
 
     width, height = figure.get_size_inches()
     strip = STRIP if stamp else 0
-    figure.text(0.995, -strip / height, stamp, ha="right", va="bottom", fontsize=6, color="0.5", parse_math=False)
-    whole, files = Bbox([[0, -strip], [width, height]]), {}
+    figure.text(0.995, 1 + strip / height, stamp, ha="right", va="top", fontsize=6, color="0.5", parse_math=False)
+    whole, files = Bbox([[0, 0], [width, height + strip]]), {}
     metadata: Any = {"Title": name, "Description": description, "Date": None}
     for suffix, dpi in (("png", 200), ("svg", 150)):
         content = io.BytesIO()

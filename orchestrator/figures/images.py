@@ -65,7 +65,6 @@ def image_grid(
         axes.text(middle, first - 0.03, name, fontsize=SMALL, **above)
     if horizontal:
         axes.text(left + side * num_columns / 2, first - 0.03 - LINE * _lines(columns), horizontal, **above)
-    axes.set(xlim=(0, WIDTH), ylim=(figure.get_figheight(), 0))
     figure.suptitle(title, y=1 - 0.05 / figure.get_figheight(), va="top")
     return figure
 

@@ -28,8 +28,8 @@ def error_by_latent_dim(axes: Axes, table: pd.DataFrame) -> None:
     """
     pca = table[table["method"] == "pca"].sort_values("latent_dim")
     axes.plot(pca["latent_dim"], pca["test_mse"], color="0.3", linestyle="--", label="PCA")
-    axes.plot(*AUTHOR_MSE, "D", color="0.2", markersize=6, markerfacecolor="none", label="author, 20 epochs")
-    axes.plot(*PUBLISHED_MSE, "*", color="0.2", markersize=9, markerfacecolor="none", label="published autoencoder")
+    axes.plot(*AUTHOR_MSE, "D", color="0.3", markersize=6, markerfacecolor="none", label="author, 20 epochs")
+    axes.plot(*PUBLISHED_MSE, "*", color="0.3", markersize=9, markerfacecolor="none", label="published autoencoder")
     for number, (method, label) in enumerate(METHODS.items()):
         rows = table[table["method"] == method]
         if len(rows):

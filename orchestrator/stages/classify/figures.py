@@ -56,7 +56,7 @@ def confusion_matrices(confusion: pd.DataFrame) -> Figure:
     """What the two CNNs take each class for (table confusion)."""
     cnn = confusion[confusion["architecture"] == "cnn"]
     tables = {f"CNN of {NAMES[kind]}": cnn[cnn["input"] == kind] for kind in INPUTS}
-    return confusions(3.9, tables, "of the test images right", "no CNN came to its end")
+    return confusions(4.2, tables, "of the test images right", "no CNN came to its end")
 
 
 def _draw_arms(panel: Axes, epochs: pd.DataFrame, column: str, across: Callable[[pd.DataFrame], pd.Series]) -> None:

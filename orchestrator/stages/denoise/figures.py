@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from orchestrator.figures.images import image_grid
-from orchestrator.figures.style import MODELS, NOISES, STYLE, Pixels, look, panels, placeholder
+from orchestrator.figures.style import MODELS, NOISES, STYLE, Pixels, legend_below, look, panels, placeholder
 
 AUTHOR_DENOISED = {
     0.1: (0.019, 0.015),
@@ -75,11 +75,10 @@ def denoising_gain(table: pd.DataFrame) -> Figure:
             panel.fill_between(rows["level"], rows["gain_low"], rows["gain_high"], color=colour, alpha=0.25)
         panel.xaxis.set_major_locator(MaxNLocator(5))
         panel.set(xlabel=level, title=title)
-    figure.supylabel("gain: MSE of the noisy image \N{MINUS SIGN} MSE of what comes out", fontsize=9)
+    figure.supylabel("gain: MSE before \N{MINUS SIGN} MSE after", fontsize=9)
     figure.suptitle("Denoising: above 0, what comes out is nearer the clean image than what went in")
-    handles, labels = axes[0].get_legend_handles_labels()
     if len(axes) > len(kinds):
-        axes[-1].legend(handles, labels, loc="center")
+        axes[-1].legend(*axes[0].get_legend_handles_labels(), loc="center")
     else:
-        figure.legend(handles, labels, loc="outside lower center", ncols=3)
+        legend_below(axes[0], 3)
     return figure

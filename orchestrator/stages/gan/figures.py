@@ -56,7 +56,7 @@ def _by_epoch(
         describe(panel, counts=True, xlabel="epoch", title=ARMS[arm], yscale="log")
     axes[0].set_ylabel(ylabel)
     axes[0].figure.suptitle(title)
-    legend_below(max(axes, key=lambda panel: len(panel.get_legend_handles_labels()[0])), 3)
+    legend_below(max(axes, key=lambda panel: len(panel.get_legend_handles_labels()[0])), 2)
 
 
 def _arms(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:

@@ -24,6 +24,8 @@ from orchestrator.figures.style import (
 
 LEAST_TRIALS = 20
 """Below, what fANOVA says hangs on the seed of its forest more than on the parameters."""
+BESIDE = ((3, 0), "left", "center")
+BOX = {"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.7}
 
 
 @rc_context(STYLE)
@@ -84,14 +86,9 @@ def parallel_coordinates(axes: Axes, complete: pd.DataFrame, space: Mapping[str,
         scaled.append(heights)
         axes.axvline(place, color="0.7", linewidth=0.8)
         for height, label in ticks:
-            above = height > 0.5
-            where: dict[str, Any] = {"xytext": (0, 3 if above else -3), "va": "bottom" if above else "top"}
-            if 0 < height < 1:
-                where = {"xytext": (3, 0), "va": "center"}
-            box = {"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.7}
-            ha = "left" if 0 < height < 1 else "center"
-            where |= {"textcoords": "offset points", "fontsize": SMALL, "ha": ha, "bbox": box, "zorder": 4}
-            axes.annotate(label, (place, height), **where)
+            shift, ha, va = {0: ((0, -3), "center", "top"), 1: ((0, 3), "center", "bottom")}.get(height, BESIDE)
+            where: dict[str, Any] = {"xytext": shift, "textcoords": "offset points", "ha": ha, "va": va}
+            axes.annotate(label, (place, height), fontsize=SMALL, zorder=4, bbox=BOX, **where)
     errors = complete["val_mse"]
     bar = log_colours(axes, errors, f"validation {MSE}", pad=0.02)
     for line, value in zip(np.array(scaled).T, errors, strict=True):
@@ -132,7 +129,7 @@ def trial_curves(axes: list[Axes], epochs: pd.DataFrame) -> None:
                     "color": COLOURS[1],
                     "linewidth": 2.2,
                     "zorder": 3,
-                    "label": f"trial {best} (best at the end)",
+                    "label": f"trial {best} (best)",
                 }
             panel.plot(rows["epoch"], rows[column], "-o", markersize=3, **look)
         describe(panel, counts=True, xlabel="epoch", title=title, yscale="log")
