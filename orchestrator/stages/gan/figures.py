@@ -77,6 +77,7 @@ def probabilities(axes: list[Axes], epochs: pd.DataFrame) -> None:
                 panel.plot(rows["epoch"], rows[column], line, label=None if number else name, **look)
         title = f"{ARMS[arm]}, {loss.replace('_', '-')}"
         describe(panel, counts=True, xlabel="epoch", title=title, ylim=(0, 1))
+    axes[0].figure.suptitle("GANs: what the discriminator makes of images")
     axes[0].figure.supylabel("mean probability of being real", fontsize=9)
     legend_below(max(axes, key=lambda panel: len(panel.lines)), 3)
 
