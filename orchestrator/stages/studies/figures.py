@@ -5,17 +5,25 @@ from matplotlib.axes import Axes
 
 from orchestrator.figures.style import COLOURS, MSE, describe, drawing, legend_below
 
-LINES = {"search": ("0.2", "-"), "tpe": (COLOURS[0], "-"), "random": (COLOURS[1], "--"), "latent": (COLOURS[2], ":")}
-"""Colour and dashes by the first word of a study's name."""
+LINES = {
+    "search": ("the search", COLOURS[6], "-"),
+    "tpe": ("TPE from other seeds", COLOURS[0], "-"),
+    "random": ("at random", COLOURS[1], "--"),
+    "latent": ("TPE, Table 1's latent size", COLOURS[2], ":"),
+}
+"""Name, colour and dashes by the first word of a study's name."""
 NO_TRIAL = "no trial came to its end"
 
 
 @drawing(4.2, rows="state == 'complete'", empty=NO_TRIAL)
 def history(axes: Axes, trials: pd.DataFrame) -> None:
-    """Least error so far of every study, by trial."""
+    """Least error so far of every study, by trial; studies of a kind look alike."""
+    named = set()
     for study, rows in trials.astype({"study": str}).sort_values("trial", kind="stable").groupby("study", sort=False):
-        colour, line = LINES[str(study).split("-")[0]]
-        axes.step(rows["trial"], rows["val_mse"].cummin(), line, where="post", color=colour, label=study)
+        name, colour, line = LINES[str(study).split("-")[0]]
+        label = None if name in named else name
+        named.add(name)
+        axes.step(rows["trial"], rows["val_mse"].cummin(), line, where="post", color=colour, label=label)
     title = "The search repeated: best so far"
     describe(axes, counts=True, xlabel="trial", ylabel=f"validation {MSE}", title=title, yscale="log")
     legend_below(axes, 4)
