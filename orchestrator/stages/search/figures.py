@@ -24,7 +24,8 @@ from orchestrator.figures.style import (
 
 LEAST_TRIALS = 20
 """Below, what fANOVA says hangs on the seed of its forest more than on the parameters."""
-BESIDE = ((3, 0), "left", "center")
+PLACES: dict[float, Any] = {0: ((0, -3), "center", "top"), 1: ((0, 3), "center", "bottom")}
+"""Where a name stands that is at an end of its axis."""
 BOX = {"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.7}
 
 
@@ -86,7 +87,7 @@ def parallel_coordinates(axes: Axes, complete: pd.DataFrame, space: Mapping[str,
         scaled.append(heights)
         axes.axvline(place, color="0.7", linewidth=0.8)
         for height, label in ticks:
-            shift, ha, va = {0: ((0, -3), "center", "top"), 1: ((0, 3), "center", "bottom")}.get(height, BESIDE)
+            shift, ha, va = PLACES.get(height, ((3, 0), "left", "center"))
             where: dict[str, Any] = {"xytext": shift, "textcoords": "offset points", "ha": ha, "va": va}
             axes.annotate(label, (place, height), fontsize=SMALL, zorder=4, bbox=BOX, **where)
     errors = complete["val_mse"]
