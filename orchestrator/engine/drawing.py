@@ -14,10 +14,15 @@ if TYPE_CHECKING:
 
 _DRAWING = threading.Lock()
 """matplotlib draws one figure at a time."""
+STRIP = 0.12
+"""Inches above a figure, for the stamp."""
 
 
-def drawn(picture: Picture) -> dict[str, bytes]:
-    """A picture's files by suffix; the same on every machine, whatever the user's matplotlibrc says."""
+def drawn(picture: Picture, stamp: str = "") -> dict[str, bytes]:
+    """A picture's files by suffix; the same on every machine, whatever the user's matplotlibrc says.
+
+    `stamp` says which run it is of: it stands above the figure, small, and in the files.
+    """
     from matplotlib import rc_context, rcParamsDefault
 
     defaults: Any = {name: value for name, value in rcParamsDefault.items() if name != "backend"}
@@ -27,17 +32,22 @@ def drawn(picture: Picture) -> dict[str, bytes]:
             return {"gif": content}
         if isinstance(content, dict):
             return {"json": json.dumps(content, separators=(",", ":")).encode()}
-        return rendered(picture.name, content)
+        return rendered(picture.name, content, stamp, f"{picture.caption} {stamp}".strip())
 
 
-def rendered(name: str, figure: Figure) -> dict[str, bytes]:
-    """A figure as PNG and as SVG, by suffix; the same figure is the same bytes."""
+def rendered(name: str, figure: Figure, stamp: str = "", description: str = "") -> dict[str, bytes]:
+    """A figure as PNG and as SVG, whose text is text, by suffix; the same figure is the same bytes."""
     from matplotlib import rc_context
+    from matplotlib.transforms import Bbox
 
-    files = {}
-    for suffix in ("png", "svg"):
+    width, height = figure.get_size_inches()
+    strip = STRIP if stamp else 0
+    figure.text(0.995, 1 + strip / height, stamp, ha="right", va="top", fontsize=6, color="0.5", parse_math=False)
+    whole, files = Bbox([[0, 0], [width, height + strip]]), {}
+    metadata: Any = {"Title": name, "Description": description, "Date": None}
+    for suffix, dpi in (("png", 200), ("svg", 150)):
         content = io.BytesIO()
-        with rc_context({"svg.hashsalt": name}):
-            figure.savefig(content, format=suffix, dpi=150, metadata={"Date": None} if suffix == "svg" else None)
+        with rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}):
+            figure.savefig(content, format=suffix, dpi=dpi, bbox_inches=whole, metadata=metadata)
         files[suffix] = content.getvalue()
     return files

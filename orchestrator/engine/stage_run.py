@@ -267,7 +267,9 @@ class StageRun:
             self._progress.say(f"{self.name}: could not draw {self._warnings[-1]}")
 
     def _write_picture(self, picture: Picture) -> None:
-        for suffix, content in drawn(picture).items():
+        settings = self._book.settings
+        stamp = f"run {settings.run_name}, preset {settings.preset}, seed {settings.seed}"
+        for suffix, content in drawn(picture, stamp).items():
             self._write(f"figures/{picture.name}.{suffix}", content)
         self._captions[picture.name] = picture.caption
 

@@ -1,39 +1,74 @@
 """Images in rows and columns."""
 
 from collections.abc import Sequence
+from typing import Any
 
+import matplotlib
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from orchestrator.figures.style import STYLE, Pixels
+from orchestrator.figures.style import SMALL, STYLE, WIDTH, Pixels
+
+LARGEST = 0.9
+"""Side of an image in inches, at most."""
+LINE = 0.15
+"""Height of a line of text in inches."""
+OVERLAP = 0.005
+"""Inches that a row reaches under the next one, so that none shines through."""
 
 
 @rc_context(STYLE)
 def image_grid(
-    pixels: Pixels, rows: Sequence[str], columns: Sequence[str], title: str, *, horizontal: str = ""
+    pixels: Pixels,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    title: str,
+    *,
+    horizontal: str = "",
+    below: Sequence[Sequence[str]] = (),
 ) -> Figure:
     """Images in rows and columns that have names, as one picture.
 
     Args:
-        pixels: shape (rows, columns, 28, 28), in [0, 1].
+        pixels: shape (rows, columns, 28, 28), in [0, 1]; where they are missing values, nothing stands.
         rows: a name for each; none, where it is empty.
         columns: the same.
-        title: of the figure.
+        title: of the figure, in a line or more.
         horizontal: what changes from column to column.
+        below: what stands below each image, by rows; nothing, where it is empty.
     """
-    num_rows, num_columns, height, width = pixels.shape
-    size = 0.62
-    width_inches = max(size * num_columns + 1.6, 0.085 * len(title))
-    figure = Figure(figsize=(width_inches, size * num_rows + 1.3), layout="constrained")
-    axes = figure.subplots()
+    num_rows, num_columns, _, width = pixels.shape
+    texts = below or [[""] * num_columns] * num_rows
+    left = 0.14 + 0.063 * max((len(line) for row in rows for line in row.split("\n")), default=0)
+    side = min(LARGEST, (WIDTH - left - 0.05) / num_columns)
+    gaps = [LINE * _lines(of_row) for of_row in texts]
+    first = 0.05 + LINE * (_lines([title]) + _lines(columns)) + LINE * bool(horizontal) + 0.12
+    bottoms = first + np.cumsum([side + gap for gap in gaps]) - gaps
+    figure = Figure(figsize=(WIDTH, bottoms[-1] + gaps[-1] + 0.05))
+    axes = figure.add_axes((0, 0, 1, 1), xlim=(0, WIDTH), ylim=(figure.get_figheight(), 0))
+    axes.set_axis_off()
+    middles = left + side * (np.arange(num_columns) + 0.5)
+    above: dict[str, Any] = {"ha": "center", "va": "bottom"}
     framed = np.pad(pixels, ((0, 0), (0, 0), (1, 1), (1, 1)), constant_values=0.35)
-    axes.imshow(framed.swapaxes(1, 2).reshape(num_rows * (height + 2), -1), cmap="gray", vmin=0, vmax=1)
-    axes.grid(visible=False)
-    axes.set_xticks((np.arange(num_columns) + 0.5) * (width + 2) - 0.5 if columns else [], columns or [], fontsize=8)
-    axes.set_yticks((np.arange(num_rows) + 0.5) * (height + 2) - 0.5 if rows else [], rows or [], fontsize=8)
-    axes.tick_params(length=0)
-    axes.spines[:].set_visible(False)
-    axes.set(xlabel=horizontal)
-    figure.suptitle(title, fontsize=11)
+    framed[np.isnan(pixels).any(axis=(2, 3))] = np.nan
+    grey = matplotlib.colormaps["gray"].with_extremes(bad="white")
+    for row, (bottom, of_row) in enumerate(zip(bottoms, texts, strict=True)):
+        line = framed[row].swapaxes(0, 1).reshape(-1, num_columns * (width + 2))
+        place = (left, left + num_columns * side, bottom + OVERLAP, bottom - side)
+        axes.imshow(line, cmap=grey, vmin=0, vmax=1, extent=place, interpolation="none", aspect="auto")
+        if rows:
+            axes.text(left - 0.06, bottom - side / 2, rows[row], ha="right", va="center", fontsize=SMALL)
+        for middle, text in zip(middles, of_row, strict=True):
+            axes.text(middle, bottom + 0.03, text, ha="center", va="top", fontsize=SMALL)
+    for middle, name in zip(middles, columns, strict=False):
+        axes.text(middle, first - 0.03, name, fontsize=SMALL, **above)
+    if horizontal:
+        axes.text(left + side * num_columns / 2, first - 0.03 - LINE * _lines(columns), horizontal, **above)
+    figure.suptitle(title, y=1 - 0.05 / figure.get_figheight(), va="top")
     return figure
+
+
+def _lines(texts: Sequence[str]) -> int:
+    """Lines of the highest of some texts."""
+    return max((text.count("\n") + 1 for text in texts if text), default=0)

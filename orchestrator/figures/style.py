@@ -1,4 +1,4 @@
-"""What all figures share: colours, markers, panels, ticks. Colours are told apart by colour-blind readers."""
+"""What all figures share: size, colours that colour-blind readers tell apart, markers, names, panels, ticks."""
 
 from collections.abc import Callable, Mapping
 from functools import wraps
@@ -18,37 +18,76 @@ from numpy.typing import NDArray
 from trainables.fashion_mnist import CLASS_NAMES
 
 Pixels = NDArray[np.floating[Any]]
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+WIDTH = 6.4
+"""Of every figure in inches, so that text is as large in one as in another: on a page of 960 pixels as on paper, and
+still to be read on one of 390."""
+SMALL = 8
+"""Points of the least text."""
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito 2008."""
-MARKERS = ("o", "s", "^", "D", "v", "P")
+CLASS_COLOURS = (
+    *("#CC6677", "#332288", "#DDCC77", "#117733", "#88CCEE", "#882255", "#44AA99", "#999933", "#AA4499", "#000000"),
+)
+"""Of ten classes: Paul Tol's muted scheme, and black."""
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 MSE = "MSE (squared pixel value)"
+MODELS = {
+    "best": "the search's best",
+    "paper_table1": "Table 1",
+    "author_best": "the author's best",
+    "two_dim": "wide autoencoder",
+    "denoise_zeroed": "trained on zeroed pixels",
+    "denoise_gaussian": "trained on Gaussian noise",
+    "denoise_gaussian_unclipped": "the same, not clipped",
+    "median_filter": "median filter, 3 x 3",
+    "gaussian_filter": "Gaussian filter, \u03c3 = 1 pixel",
+}
+"""What models and filters are called in figures."""
+NOISES = {
+    "zeroed": ("pixels set to zero", "probability p"),
+    "gaussian_matched": ("Gaussian noise of the same MSE", "probability p of zeroed pixels"),
+    "zeroed_foreground": ("pixels set to zero, black ones spared", "share p of all pixels"),
+    "gaussian": ("Gaussian noise, clipped", "standard deviation \u03c3"),
+    "gaussian_unclipped": ("Gaussian noise, not clipped", "standard deviation \u03c3"),
+}
+"""What kinds of noise are called in figures, and their levels."""
 STYLE: dict[Any, Any] = {
+    "axes.axisbelow": True,
+    "axes.grid": True,
     "axes.spines.right": False,
     "axes.spines.top": False,
-    "axes.grid": True,
-    "axes.titlesize": 11,
-    "font.size": 10,
+    "axes.titlesize": 10,
+    "figure.titlesize": 10,
+    "font.size": 9,
     "grid.alpha": 0.3,
+    "legend.fontsize": SMALL,
     "legend.frameon": False,
+    "lines.markersize": 5,
+    "xtick.labelsize": SMALL,
+    "ytick.labelsize": SMALL,
 }
 
 
-def panels(width: float, height: float, columns: int = 1, *, shared: bool = True) -> tuple[Figure, list[Axes]]:
-    """A figure of this size in inches, with panels side by side that share their vertical axis, or do not."""
-    figure = Figure(figsize=(width, height), layout="constrained")
-    axes = figure.subplots(1, columns, squeeze=False, sharey=shared and columns > 1)
-    return figure, list(axes[0])
+def panels(height: float, number: int = 1, *, shared: bool = True) -> tuple[Figure, list[Axes]]:
+    """A figure of this height in inches, with panels, two in a row; where their number is odd, an empty one follows.
+
+    Panels share their vertical axis, or do not.
+    """
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    axes = figure.subplots(-(-number // 2), min(number, 2), squeeze=False, sharey=shared and number > 1)
+    for empty in axes.flat[number:]:
+        empty.set_axis_off()
+    return figure, list(axes.flat)
 
 
 def drawing(
-    width: float, height: float, columns: int = 1, *, shared: bool = True, rows: str = "", empty: str
+    height: float, number: int = 1, *, shared: bool = True, rows: str = "", empty: str
 ) -> Callable[[Callable[..., None]], Callable[..., Figure]]:
     """Makes a figure of a function that draws a table into a panel, or into a list of panels.
 
     Args:
-        width: in inches.
-        height: likewise.
-        columns: panels side by side.
+        height: in inches.
+        number: of panels, two in a row.
         shared: whether these share their vertical axis.
         rows: which of the table's rows are drawn, as `pandas.DataFrame.query` has it; by default all.
         empty: what the figure says where there are none.
@@ -58,11 +97,12 @@ def drawing(
         @wraps(draw)
         @rc_context(STYLE)
         def figure_of(table: pd.DataFrame, *others: Any, **options: Any) -> Figure:
-            figure, axes = panels(width, height, columns, shared=shared)
+            figure, axes = panels(height, number, shared=shared)
             table = table.query(rows, engine="python") if rows else table
             if table.empty:
-                return placeholder(figure, axes[0], empty)
-            draw(axes if columns > 1 else axes[0], table, *others, **options)
+                placeholder(axes, empty)
+            else:
+                draw(axes if number > 1 else axes[0], table, *others, **options)
             return figure
 
         return figure_of
@@ -70,66 +110,74 @@ def drawing(
     return decorated
 
 
-def placeholder(figure: Figure, axes: Axes, text: str) -> Figure:
-    """The figure with a sentence where its data would be."""
-    for every in figure.axes:
+def placeholder(axes: list[Axes], text: str) -> None:
+    """A sentence where the data of these panels would be."""
+    for every in axes:
         every.set_axis_off()
-    axes.text(0.5, 0.5, text, ha="center", va="center", transform=axes.transAxes)
-    return figure
+    axes[0].text(0.5, 0.5, text, ha="center", va="center", transform=axes[0].transAxes)
 
 
 def look(number: Any) -> dict[str, Any]:
-    """Colour and marker of a curve among others."""
-    return {"color": COLOURS[number % 6], "marker": MARKERS[number % 6], "markersize": 4}
+    """Colour and marker of a curve among others; from the eighth on, hollow marks."""
+    hollow = {"markerfacecolor": "white"} if number % 14 >= 7 else {}
+    return {"color": COLOURS[number % 7], "marker": MARKERS[number % 7], "markersize": 4, **hollow}
 
 
-def show(axes: Axes, pixels: Pixels, title: str, below: str = "") -> None:
-    """An image in grey, 0 black and 1 white, with a title and a line below."""
-    axes.imshow(pixels, cmap="gray", vmin=0, vmax=1)
-    axes.set(xticks=[], yticks=[])
-    axes.grid(visible=False)
-    axes.set_title(title, fontsize=9)
-    axes.set_xlabel(below, fontsize=9)
+def legend_below(axes: Axes, columns: int, **options: Any) -> None:
+    """A panel's legend below the whole figure, in so many columns."""
+    handles, labels = axes.get_legend_handles_labels()
+    axes.figure.legend(handles, labels, loc="outside lower center", ncols=columns, **options)
+
+
+def margin(axes: Axes, label: str) -> Axes:
+    """A strip beside a panel that shares its vertical axis, for values that have no place on its horizontal one."""
+    strip = axes.inset_axes((1.08, 0, 0.2, 1), sharey=axes, facecolor="0.95", xlim=(-1, 1))
+    strip.set_xticks([0], [label])
+    strip.tick_params(length=0, labelleft=False)
+    strip.grid(visible=False, axis="x")
+    strip.spines["left"].set_visible(False)
+    return strip
 
 
 @rc_context(STYLE)
-def confusions(width: float, tables: Mapping[str, pd.DataFrame], right: str, empty: str) -> Figure:
-    """Confusion matrices side by side, as shares of each true class.
+def confusions(height: float, tables: Mapping[str, pd.DataFrame], right: str, empty: str) -> Figure:
+    """Confusion matrices, as shares of each true class.
 
     Args:
-        width: in inches.
+        height: in inches.
         tables: rows with label, predicted and count, by what stands above them.
         right: follows the share that is right there.
         empty: what stands where there are no rows.
     """
-    figure, axes = panels(width, 5.4, len(tables), shared=False)
-    for panel, (name, rows) in zip(axes, tables.items(), strict=True):
+    figure, axes = panels(height, len(tables))
+    for panel, (name, rows) in zip(axes, tables.items(), strict=False):
         if rows.empty:
-            placeholder(figure, panel, empty)
+            placeholder([panel], empty)
             continue
         matrix = rows.pivot(index="label", columns="predicted", values="count").to_numpy()
-        shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-        panel.imshow(shares, cmap="Greys", vmin=0, vmax=1)
+        percent = 100 * matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+        panel.imshow(percent, cmap="Greys", vmin=0, vmax=100)
         panel.grid(visible=False)
-        for (row, column), share in np.ndenumerate(shares):
-            if share >= 0.005:
-                colour = "white" if share > 0.5 else "black"
-                panel.text(column, row, f"{100 * share:.0f}", ha="center", va="center", color=colour, fontsize=8)
-        panel.set_xticks(range(len(matrix)), CLASS_NAMES, rotation=45, ha="right", fontsize=8)
-        panel.set_yticks(range(len(matrix)), CLASS_NAMES, fontsize=8)
-        panel.set_xlabel("taken for (% of the true class)")
-        panel.set_title(f"{name}: {np.trace(matrix) / matrix.sum():.3f} {right}")
-    axes[0].set_ylabel("true class")
+        for (row, column), share in np.ndenumerate(percent):
+            if round(share):
+                colour = "white" if share > 50 else "black"
+                panel.text(column, row, f"{share:.0f}", ha="center", va="center", color=colour, fontsize=SMALL)
+        panel.set_xticks(range(len(matrix)), CLASS_NAMES, rotation=45, ha="right", rotation_mode="anchor")
+        panel.set_yticks(range(len(matrix)), CLASS_NAMES)
+        panel.set_title(f"{name}:\n{np.trace(matrix) / matrix.sum():.3f} {right}")
+    figure.supxlabel("class that it is taken for (% of the true class)", fontsize=9)
+    figure.supylabel("true class", fontsize=9)
     return figure
 
 
 def log_colours(axes: Axes | list[Axes], values: pd.Series, label: str, **options: Any) -> Colorbar:
-    """A bar of colours for these values, on a logarithmic scale, beside the axes."""
-    norm = LogNorm(values.min(), max(values.max(), values.min() * 1.001))
+    """A bar of colours for these values, on a logarithmic scale, beside the axes; a fifth lie at its upper end."""
+    norm = LogNorm(values.min(), max(values.quantile(0.8), values.min() * 1.001))
     figure = (axes if isinstance(axes, Axes) else axes[0]).figure
-    bar = figure.colorbar(ScalarMappable(norm, "viridis"), ax=axes, label=label, **options)
+    bar = figure.colorbar(ScalarMappable(norm, "viridis"), ax=axes, label=label, extend="max", **options)
+    ticks, labels = _plain_ticks(norm.vmin or 0.0, norm.vmax or 1.0)
+    bar.set_ticks(ticks, labels=labels)
     bar.ax.minorticks_off()
-    bar.set_ticks(list(np.geomspace(norm.vmin or 0.0, norm.vmax or 1.0, 5)))
     return bar
 
 
@@ -142,13 +190,17 @@ def describe(axes: Axes, *, counts: bool = False, **properties: Any) -> None:
     axes.set(**properties)
     if counts:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    if properties.get("yscale") != "log":
-        return
-    low, high = axes.get_ylim()
+    if properties.get("yscale") == "log":
+        axes.set_yticks(*_plain_ticks(*axes.get_ylim()))
+        axes.minorticks_off()
+
+
+def _plain_ticks(low: float, high: float) -> tuple[list[float], list[str]]:
+    """Round numbers of a logarithmic scale, three at least, and what is written there."""
+    inside: list[float] = []
     for steps in ((1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 8), np.arange(1, 10, 0.2), np.arange(1, 10, 0.02)):
-        ticks = [step * 10.0**power for power in range(-6, 3) for step in steps]
+        ticks = [step * 10.0**power for power in range(-6, 4) for step in steps]
         inside = [tick for tick in ticks if low <= tick <= high]
         if len(inside) >= 3:
             break
-    axes.set_yticks(inside, [f"{tick:.3g}" for tick in inside])
-    axes.minorticks_off()
+    return inside, [f"{tick:.3g}" for tick in inside]

@@ -92,6 +92,11 @@ def final_model(context: Context[Any], name: str, seed: int) -> Autoencoder:
     return restored(record.config, context.weights(record, "refit"))
 
 
+def described(record: Record[AutoencoderSettings]) -> str:
+    """A final model as a figure's title has it."""
+    return f"latent size {record.config.latent_dim}, test MSE {record.last['test_mse']:.4f}, seed {record.seed}"
+
+
 def model_file(name: str, record: Record[Any], kind: str, settings: BaseModel, metric: str) -> Model:
     """A training's weights, with what is to stand beside them: class and settings, seed, and how good it is."""
     described = {"class": kind, "settings": settings.model_dump(mode="json"), "seed": record.seed}

@@ -495,7 +495,7 @@ import matplotlib
 from orchestrator.figures.images import image_grid
 assert matplotlib.rcParams["text.usetex"], "the user's file is read"
 picture = Picture("grid", "A grid.", image_grid, np.zeros((1, 2, 28, 28)), ["row"], ["a", "b"], "A $x_1$ title")
-for suffix, content in drawn(picture).items():
+for suffix, content in drawn(picture, "run toy, preset toy, seed 1").items():
     Path(f"grid.{suffix}").write_bytes(content)
 """
 FOREIGN = """

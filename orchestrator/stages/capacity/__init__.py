@@ -123,11 +123,21 @@ class Capacity(Stage[Settings, Reconstructor]):
         from orchestrator.stages.capacity import figures
 
         table = tables["reconstruction"]
-        caption = "Test error by latent size, beside PCA; every seed a mark."
+        caption = (
+            "Test error by latent size; every seed a mark, PCA at every size a line. The author's values and the "
+            "published ones are of other networks, trained for longer than here where this is no run at full "
+            "scale."
+        )
         yield Picture("capacity_latent", caption, figures.error_by_latent_dim, table)
-        caption = "Table 1's architecture with one thing changed."
+        caption = (
+            "Table 1's architecture and what was changed in it; every seed a mark. The dashed line is the mean "
+            "without a change, so that marks left of it are better."
+        )
         yield Picture("capacity_ablations", caption, figures.ablations, table)
-        caption = "Models without a narrow layer: how much of the input's noise they let through."
+        caption = (
+            "Models without a narrow layer: how much of the noise that goes in comes out. The identity lets all of "
+            "it through; a model that denoises, nothing."
+        )
         yield Picture("capacity_identity", caption, figures.identity, tables["identity"])
 
     def findings(self, tables: Tables) -> Iterator[str]:

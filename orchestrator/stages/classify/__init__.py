@@ -149,11 +149,14 @@ class Classify(Stage[Settings, ClassifierSettings]):
         from orchestrator.stages.classify import figures
 
         epochs, classifiers = tables["classifier_epochs"], tables["classifiers"]
-        caption = "Learning curves; hollow marks are the author's after 50 epochs, by latent size."
+        caption = (
+            "Learning curves, every seed a line. The strip has the author's MLPs after 50 epochs, whose latent "
+            "vectors have as many numbers as stands there."
+        )
         yield Picture("classify_epochs", caption, figures.learning_curves, epochs)
-        caption = "Accuracy by the time it took."
+        caption = "Accuracy by the time that training took, on this run's machine."
         yield Picture("classify_seconds", caption, figures.accuracy_by_time, epochs, classifiers)
-        caption = "What the two convolutional networks confuse."
+        caption = "What the two CNNs take each class for, of the first seed."
         yield Picture("classify_confusion", caption, figures.confusion_matrices, tables["confusion"])
         caption = "Accuracy on the test images by epoch, mean over seeds; to be read off."
         pair = ["architecture", "input"]

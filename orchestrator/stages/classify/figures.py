@@ -8,53 +8,55 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
 
-from orchestrator.figures.style import COLOURS, confusions, describe, drawing
+from orchestrator.figures.style import COLOURS, SMALL, confusions, describe, drawing, legend_below, margin
 
 AUTHOR_LOSS = {2: (1.03, 0.436), 6: (0.672, 0.433), 15: (0.596, 0.427), 20: (0.590, 0.431)}
 """Cross-entropy of the author's MLPs after 50 epochs, latent and raw, by latent size (source: his repository)."""
 INPUTS = {"latent": {"color": COLOURS[0], "marker": "o"}, "raw": {"color": COLOURS[1], "marker": "s"}}
 LINES = {"cnn": "-", "mlp": "--", "linear": ":"}
+NAMES = {"latent": "latent vectors", "raw": "raw images", "cnn": "CNN", "mlp": "MLP", "linear": "linear"}
 NO_EPOCH = "no classifier came to the end of an epoch"
 
 
-@drawing(10, 4.4, 2, shared=False, empty=NO_EPOCH)
+@drawing(4.2, 2, shared=False, empty=NO_EPOCH)
 def learning_curves(axes: list[Axes], epochs: pd.DataFrame) -> None:
-    """Test cross-entropy and accuracy by epoch, latent beside raw; every seed a line (table classifier_epochs)."""
+    """Test cross-entropy and accuracy by epoch, latent beside raw; every seed a line (table classifier_epochs).
+
+    The author's MLPs stand in the margin, whose latent vectors have so many numbers as stands there.
+    """
     left, right = axes
     _draw_arms(left, epochs, "test_loss", lambda rows: rows["epoch"])
     _draw_arms(right, epochs, "test_accuracy", lambda rows: rows["epoch"])
-    place = epochs["epoch"].max() * 1.05
+    strip = margin(left, "author's\nMLPs,\nepoch 50")
     for size, losses in AUTHOR_LOSS.items():
         for kind, loss in zip(INPUTS, losses, strict=True):
-            label = "author, mlp, epoch 50" if (size, kind) == (2, "latent") else None
-            hollow: dict[str, Any] = {"markersize": 6, "color": INPUTS[kind]["color"], "markerfacecolor": "none"}
-            left.plot(place, loss, "D", label=label, **hollow)
-        if size != 20:
-            name, at = {15: "15, 20"}.get(size, str(size)), (place, losses[0])
-            left.annotate(name, at, xytext=(6, 0), textcoords="offset points", fontsize=7, va="center")
-    left.set(xlabel="epoch (author's end values by latent size)", ylabel="cross-entropy (nats)")
-    describe(left, counts=True, title="test cross-entropy", yscale="log")
+            strip.plot(-0.7, loss, "D", markersize=4, color=INPUTS[kind]["color"], markerfacecolor="none")
+        if size != 15:
+            text = "15, 20" if size == 20 else str(size)
+            strip.annotate(text, (-0.35, losses[0]), fontsize=SMALL, va="center")
+    describe(
+        left, counts=True, xlabel="epoch", ylabel="cross-entropy (nat)", title="test cross-entropy", yscale="log"
+    )
     describe(right, counts=True, xlabel="epoch", ylabel="share of test images", title="test accuracy")
-    handles, labels = left.get_legend_handles_labels()
-    left.figure.legend(handles, labels, loc="outside lower center", ncols=4)
+    legend_below(left, 2)
 
 
-@drawing(8, 4.4, empty=NO_EPOCH)
+@drawing(4, empty=NO_EPOCH)
 def accuracy_by_time(axes: Axes, epochs: pd.DataFrame, classifiers: pd.DataFrame) -> None:
     """Test accuracy by seconds of training, encoding included (tables classifier_epochs, classifiers)."""
     encoding = classifiers.groupby("input", observed=True)["encode_seconds"].max()
     _draw_arms(axes, epochs, "test_accuracy", lambda rows: rows["seconds"].cumsum() + encoding[rows["input"].iloc[0]])
     axes.set(xlabel="seconds on one slot, the encoding of latent vectors included", ylabel="test accuracy")
-    axes.set(title="Accuracy by training time", xscale="log")
+    axes.set(title="Accuracy by training time; marks: ends of epochs", xscale="log")
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    axes.legend(loc="lower right")
+    legend_below(axes, 2)
 
 
 def confusion_matrices(confusion: pd.DataFrame) -> Figure:
     """What the two CNNs take each class for (table confusion)."""
     cnn = confusion[confusion["architecture"] == "cnn"]
-    tables = {kind: cnn[cnn["input"] == kind] for kind in INPUTS}
-    return confusions(11, tables, "of the test images right", "no CNN came to its end")
+    tables = {f"CNN of {NAMES[kind]}": cnn[cnn["input"] == kind] for kind in INPUTS}
+    return confusions(4.2, tables, "of the test images right", "no CNN came to its end")
 
 
 def _draw_arms(panel: Axes, epochs: pd.DataFrame, column: str, across: Callable[[pd.DataFrame], pd.Series]) -> None:
@@ -62,5 +64,8 @@ def _draw_arms(panel: Axes, epochs: pd.DataFrame, column: str, across: Callable[
     for (kind, architecture), arm in epochs.groupby(["input", "architecture"], observed=True, sort=False):
         for number, (_, rows) in enumerate(arm.groupby("seed")):
             look: dict[str, Any] = INPUTS[str(kind)] | {"linewidth": 1.3, "markersize": 4}
-            every, label = max(1, len(rows) // 8), None if number else f"{kind}, {architecture}"
+            every, label = (
+                max(1, len(rows) // 8),
+                None if number else f"{NAMES[str(kind)]}, {NAMES[str(architecture)]}",
+            )
             panel.plot(across(rows), rows[column], LINES[str(architecture)], label=label, markevery=every, **look)

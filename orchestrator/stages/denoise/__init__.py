@@ -15,7 +15,7 @@ from orchestrator.engine.records import Record
 from orchestrator.engine.settings import Scale, Section
 from orchestrator.engine.stage import Context, Picture, Stage, Table, Tables
 from orchestrator.engine.tables import SEED, schema
-from orchestrator.stages.architectures import refit_key
+from orchestrator.stages.architectures import described, refit_key
 from orchestrator.stages.columns import (
     LABEL,
     LEVEL,
@@ -188,12 +188,22 @@ class Denoise(Stage[Settings, Any]):
         from orchestrator.stages.denoise.measure import LEVELS_SHOWN, noise_levels, shown_images
 
         boot, classes = shown_images(context)
-        caption = "An image with more and more pixels set to zero, and what the model best makes of it."
-        yield Picture("denoise_boot", caption, figures.denoised_image, *boot)
-        yield Picture("denoise_classes", "The same for an image of every class.", figures.denoised_classes, *classes)
+        model = f"The search's best: {described(context.records('refit')[refit_key('best', context.seed)])}"
+        caption = (
+            "The paper's Figure 2: an image with more and more pixels set to zero, and what the search's best "
+            "makes of it; where it is the author's image, his errors stand below ours, of another model and other "
+            "noise."
+        )
+        yield Picture("denoise_boot", caption, figures.denoised_image, *boot, model)
+        caption = "The same for the first test image of every class."
+        yield Picture("denoise_classes", caption, figures.denoised_classes, *classes, model)
         caption = "The first test image of each class under more and more noise; MSE over these images."
         yield Picture("denoise_levels", caption, frames, noise_levels(context), rows=LEVELS_SHOWN)
-        caption = "How much nearer the clean images every model comes; bands are 95 % intervals."
+        caption = (
+            "How much nearer the clean images every model and filter comes, by level of each kind of noise, on a "
+            "scale of its own; below 0 it does harm. Bands are 95 % intervals over seeds and images; many are "
+            "narrower than the lines."
+        )
         yield Picture("denoise_gain", caption, figures.denoising_gain, tables["denoising"])
 
     def findings(self, tables: Tables) -> Iterator[str]:

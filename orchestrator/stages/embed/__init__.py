@@ -95,16 +95,22 @@ class Embed(Stage[Settings, Any]):
 
     def figures(self, context: Context[Settings], tables: Tables) -> Iterator[Picture]:
         from orchestrator.figures.interactive import plane
+        from orchestrator.figures.style import CLASS_COLOURS
         from orchestrator.stages.embed import figures
         from orchestrator.stages.embed.measure import to_be_moved
+        from trainables.images import flat_pixels
 
-        caption = "The test images, each class with its letter."
-        yield Picture("embed_planes", caption, figures.planes, tables["embedding_points"], tables["embeddings"])
-        caption = "The first of them to be looked at one by one, and what the decoder makes of the plane's points."
-        yield Picture(
-            "embed_plane", caption, plane, *to_be_moved(context, tables["embedding_points"], figures.SHADES)
+        variance = flat_pixels(context.data.test_images).var(axis=0).sum()
+        caption = (
+            "The test images in three planes, each class with its letter near its points' median. Distances count "
+            "in PCA's plane; in the others only what is near what."
         )
-        caption = "What the neighbours in the plane would take each class for."
+        points, embeddings = tables["embedding_points"], tables["embeddings"]
+        yield Picture("embed_planes", caption, figures.planes, points, embeddings, variance)
+        caption = "The first of them to be looked at one by one, and what the decoder makes of the plane's points."
+        moved = to_be_moved(context, points, CLASS_COLOURS)
+        yield Picture("embed_plane", caption, plane, *moved)
+        caption = "What their 5 nearest neighbours in the plane would take the test images for, by class."
         yield Picture("embed_confusion", caption, figures.confusions, tables["embedding_confusion"])
 
     def findings(self, tables: Tables) -> Iterator[str]:

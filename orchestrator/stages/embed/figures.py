@@ -1,47 +1,71 @@
 """The plane that images are laid out in (tables embeddings, embedding_points, embedding_confusion) as figures."""
 
+from typing import Any
+
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from numpy.typing import NDArray
 
 from orchestrator.figures import style
-from orchestrator.figures.style import COLOURS, drawing
+from orchestrator.figures.style import CLASS_COLOURS, SMALL, drawing
 from trainables.fashion_mnist import CLASS_NAMES
 
-SHADES = (*COLOURS, "#000000", "#F0E442", "#7F7F7F", "#8C510A")
-"""Okabe and Ito's colours, with grey and brown; every class has a letter in the middle of its points besides."""
 LETTERS = ("T", "Tr", "P", "D", "C", "Sa", "Sh", "Sn", "B", "A")
 TITLES = {"autoencoder": "autoencoder, latent size 2", "pca": "PCA", "tsne": "t-SNE"}
 
 
-@drawing(13, 5.4, len(TITLES), shared=False, empty="no point was laid out")
-def planes(axes: list[Axes], points: pd.DataFrame, embeddings: pd.DataFrame) -> None:
-    """Every method's plane with the classes' colours, and their letters at their medians."""
+@drawing(6.6, len(TITLES), shared=False, empty="no point was laid out")
+def planes(axes: list[Axes], points: pd.DataFrame, embeddings: pd.DataFrame, variance: float) -> None:
+    """Every method's plane with the classes' colours, and their letters near their medians.
+
+    One unit is as long in either direction; points lie in a mixed order, so that no class covers another.
+
+    Args:
+        axes: one for each method, and one for the classes' names.
+        points: the table embedding_points.
+        embeddings: the table of that name.
+        variance: of the images, the sum over their pixels, which PCA's axes have shares of.
+    """
     accuracy = embeddings.drop_duplicates("method").set_index("method")["knn_accuracy"]
-    for panel, (method, title) in zip(axes, TITLES.items(), strict=True):
-        plane = points[points["method"] == method]
-        classes = [plane[plane["label"] == label] for label in range(len(CLASS_NAMES))]
-        for rows, colour in zip(classes, SHADES, strict=True):
-            panel.scatter(rows["x"], rows["y"], s=3, color=colour, alpha=0.35, linewidths=0, rasterized=True)
-        for rows, colour, letter in zip(classes, SHADES, LETTERS, strict=True):
-            if len(rows):
-                box = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": colour, "alpha": 0.9}
-                x, y = rows[["x", "y"]].median()
-                panel.text(x, y, letter, bbox=box, fontsize=9, ha="center", va="center")
-        low, high = plane[["x", "y"]].quantile(0.001), plane[["x", "y"]].quantile(0.999)
-        low, high = low - (high - low) * 0.08, high + (high - low) * 0.08
-        panel.set(xlim=(low["x"], high["x"]), ylim=(low["y"], high["y"]), xlabel="first coordinate")
+    for panel, (method, title) in zip(axes, TITLES.items(), strict=False):
+        plane = points[points["method"] == method].sample(frac=1, random_state=0)
+        colours = [CLASS_COLOURS[label] for label in plane["label"]]
+        panel.scatter(plane["x"], plane["y"], s=2.5, c=colours, alpha=0.5, linewidths=0, rasterized=True)
+        panel.set_aspect("equal", adjustable="datalim")
+        medians = plane.groupby("label")[["x", "y"]].median()
+        box = {"boxstyle": "round,pad=0.15", "facecolor": "white", "alpha": 0.9}
+        span = float((plane[["x", "y"]].max() - plane[["x", "y"]].min()).max())
+        for label, (x, y) in zip(medians.index, _apart(medians.to_numpy(), 0.085 * span), strict=True):
+            edge = {"bbox": box | {"edgecolor": CLASS_COLOURS[label]}}
+            panel.text(x, y, LETTERS[label], fontsize=SMALL, ha="center", va="center", **edge)
+        panel.grid(visible=False)
         panel.set_title(f"{title}\n5-NN accuracy in the plane {accuracy[method]:.3f}")
-    axes[0].set_ylabel("second coordinate")
+        if method == "pca":
+            for axis, column, which in ((panel.xaxis, "x", "first"), (panel.yaxis, "y", "second")):
+                share = plane[column].var(ddof=0) / variance
+                axis.set_label_text(f"{which} component, {100 * share:.0f} % of the variance")
+        else:
+            panel.set(xticks=[], yticks=[], xlabel="arbitrary units")
     handles = [
         Line2D([], [], marker="o", color=colour, linestyle="none", label=f"{letter}  {name}")
-        for colour, letter, name in zip(SHADES, LETTERS, CLASS_NAMES, strict=True)
+        for colour, letter, name in zip(CLASS_COLOURS, LETTERS, CLASS_NAMES, strict=True)
     ]
-    axes[0].figure.legend(handles=handles, loc="outside lower center", ncols=5)
+    axes[-1].legend(handles=handles, loc="center", fontsize=9, title="class")
+
+
+def _apart(places: NDArray[Any], least: float) -> NDArray[Any]:
+    """Places of shape (n, 2), moved until each is about so far from the next."""
+    for _ in range(200):
+        away = places[:, None] - places
+        distance = np.maximum(np.hypot(*away.T).T, 1e-9)
+        places = places + (away * (np.maximum(least - distance, 0) / distance / 2)[..., None]).sum(axis=1)
+    return places
 
 
 def confusions(confusion: pd.DataFrame) -> Figure:
     """What each class's points have around them in each plane (table embedding_confusion)."""
     tables = {title: confusion[confusion["method"] == method] for method, title in TITLES.items()}
-    return style.confusions(15, tables, "right", "no point was laid out")
+    return style.confusions(7, tables, "of the test images right", "no point was laid out")

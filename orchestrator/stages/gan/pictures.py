@@ -17,42 +17,62 @@ from trainables.images import Images, flat_pixels
 
 MOST_SHOWN = 8
 """Epochs in a figure of samples."""
+NUM_DRAWN = 10
+"""Real images beside them, at most."""
 
 
 def pictures(context: Context[Settings], tables: Tables) -> Iterator[Picture]:
     """The stage's figures."""
     best = best_of(context.own_records, Gan.metric)
-    drawn = {which: _drawn(context, record) for which, record in best.items()}
-    for (arm, loss), images in drawn.items():
-        name = f"{arm}, {loss.replace('_', '-')}"
+    games = [(f"{arm}_{loss}", _words(record), _drawn(context, record)) for (arm, loss), record in best.items()]
+    held_out = context.data.train_images[-NUM_DRAWN:] / 255
+    for which, words, images in games:
         shown = sorted({round(number) for number in np.linspace(1, len(images), min(len(images), MOST_SHOWN))})
-        some, names = images[[number - 1 for number in shown]], [f"epoch {number}" for number in shown]
-        caption = f"{name}, best seed: the same random vectors as the epochs go by."
-        title = f"{name}: images of the same random vectors after some epochs"
-        yield Picture(f"gan_samples_{arm}_{loss}", caption, image_grid, some, names, [], title)
-        titles = [f"{name}, epoch {number}" for number in range(1, len(images) + 1)]
-        yield Picture(f"gan_animation_{arm}_{loss}", f"{name}: the same, every epoch.", animation, images, titles)
-    if drawn:
-        told = {f"{arm}, {loss.replace('_', '-')}": list(_by_epoch(images)) for (arm, loss), images in drawn.items()}
-        yield Picture("gan_drawn", "The same random vectors, epoch by epoch.", frames, told)
+        rows = np.concatenate([held_out[None, : images.shape[1]], images[[number - 1 for number in shown]]])
+        names = ["real", *(f"epoch {number}" for number in shown)]
+        caption = f"{words}, the best seed: images of the same random vectors as the epochs go by, below real ones."
+        title = f"{words}\nimages of the same random vectors as the epochs go by; on top held-out real ones"
+        yield Picture(f"gan_samples_{which}", caption, image_grid, rows, names, [], title)
+        titles = [f"{words}, epoch {number}" for number in range(1, len(images) + 1)]
+        caption = f"{words}, the best seed: images of the same random vectors, every epoch."
+        yield Picture(f"gan_animation_{which}", caption, animation, images, titles)
+    if games:
+        caption = "Images of the same random vectors, epoch by epoch, of each GAN's best seed."
+        yield Picture("gan_drawn", caption, frames, {words: list(_by_epoch(images)) for _, words, images in games})
     epochs = tables["gan_epochs"]
-    caption = "Distance from held-out training images by epoch; it compares within this run only."
+    caption = (
+        "Distance of generated images from held-out training images by epoch, in the features of this run's "
+        "classifier: it compares within this run only. The floor is that of as many training images from the test "
+        "images."
+    )
     yield Picture("gan_distance", caption, figures.distance, epochs, tables["gans"]["floor_distance"].iloc[0])
     caption = "The same, mean over seeds; to be read off."
     value, label = "val_frechet_distance", "Frechet distance"
     yield Picture("gan_curves", caption, curves, epochs, ["arm", "loss"], value, label, logarithmic=True)
-    caption = "What the discriminator makes of real and of generated images."
+    caption = "What the discriminator makes of real and of generated images, mean of an epoch; every seed a line."
     yield Picture("gan_probabilities", caption, figures.probabilities, epochs)
-    caption = "Why minimax saturates: the gradient's size against d, measured and in theory."
+    low, high = epochs["d_fake"].min(), epochs["d_fake"].max()
+    caption = (
+        "How large the generator's gradient in the logit is: minimax saturates where d nears 0, non-saturating "
+        f"where it nears 1. Lines: in theory, at a given d. Marks: epochs of this run, whose d was {low:.2f} to "
+        f"{high:.2f}; d is the discriminator's step's and the gradient the generator's, after it, hence marks "
+        "beside the lines."
+    )
     yield Picture("gan_gradients", caption, figures.gradients, epochs)
-    caption = "How much of the generator's gradient is left as the epochs go by."
+    caption = "Norm of the generator's gradient in its weights as the epochs go by, on a logarithmic scale."
     yield Picture("gan_weight_gradients", caption, figures.weight_gradients, epochs)
-    for (arm, loss), images in drawn.items():
-        name = f"{arm}, {loss.replace('_', '-')}"
+    for which, words, images in games:
         pairs = np.stack([images[-1], _nearest(images[-1], context.data.train_images)])
-        caption = f"{name}: are images copied from the training images?"
-        title = f"{name}: generated images and the training images nearest in pixels"
-        yield Picture(f"gan_neighbours_{arm}_{loss}", caption, image_grid, pairs, ["generated", "nearest"], [], title)
+        caption = f"{words}, the best seed: are images copied from the training images?"
+        title = f"{words}\ngenerated images, and the training images nearest to them in pixels"
+        yield Picture(
+            f"gan_neighbours_{which}", caption, image_grid, pairs, ["generated", "nearest\nreal"], [], title
+        )
+
+
+def _words(record: Record[ScoredGan]) -> str:
+    """Which GAN a training is of."""
+    return f"{record.config.gan.loss.replace('_', '-')} GAN, {figures.ARMS[record.config.arm]}, seed {record.seed}"
 
 
 def _drawn(context: Context[Settings], record: Record[ScoredGan]) -> Pixels:

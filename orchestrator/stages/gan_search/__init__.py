@@ -126,7 +126,10 @@ class Tuning(Stage[GanSearch, ScoredGan]):
     def figures(self, context: Context[GanSearch], tables: Tables) -> Iterator[Picture]:
         from orchestrator.stages.gan import figures
 
-        caption = "Losses of the trials: the paper would have tuned on these two."
+        caption = (
+            "Losses of the trials in their last epoch, dark where the images are near: the paper would have tuned "
+            "on these two."
+        )
         yield Picture("gan_trial_losses", caption, figures.trial_losses, tables["gan_trials"])
 
     def findings(self, tables: Tables) -> Iterator[str]:

@@ -160,14 +160,19 @@ class Kfold(Stage[Settings, Fold]):
         first = f"order == {own.orders[0]!r} and seed == {context.seed}"
         for name in own.models:
             epochs = tables["fold_epochs"].query(f"{first} and model == {name!r}")
-            caption = f"Learning curves of {name}'s folds; hollow marks are the author's values after 20 epochs."
+            caption = (
+                f"Learning curves of the folds of {name}. The strip has the end values of the paper's Figure 1, "
+                "after 20 epochs, of its author's model, whose folds went on from one another."
+            )
             picture = "kfold_epochs" if name == own.models[0] else f"kfold_epochs_{name}"
-            yield Picture(picture, caption, figures.fold_curves, epochs)
-        caption = f"Error of each fold's model on the test images, {own.models[0]}."
-        yield Picture(
-            "kfold_test", caption, figures.fold_test, folds.query(f"{first} and model == {own.models[0]!r}")
+            yield Picture(picture, caption, figures.fold_curves, epochs, name)
+        name = own.models[0]
+        caption = f"Error of each fold's model on the test images, {name}."
+        yield Picture("kfold_test", caption, figures.fold_test, folds.query(f"{first} and model == {name!r}"), name)
+        caption = (
+            "The folds of each model, those of the first also in another order of the images: how much they differ "
+            "by what they validate on, and, where there are more seeds, by chance alone."
         )
-        caption = "The folds of each model, those of the first in another order and from other seeds."
         yield Picture("kfold_orders", caption, figures.fold_orders, folds)
         named = tables["fold_epochs"].query("order == 'sequential'")
         named = named.assign(name=named["model"].astype(str) + ", fold " + named["fold"].astype(str))

@@ -9,35 +9,37 @@ from numpy.typing import NDArray
 from orchestrator.engine.records import Record
 from orchestrator.engine.stage import Context, Picture
 from orchestrator.figures.images import image_grid
-from orchestrator.stages.architectures import restored
+from orchestrator.figures.style import MODELS
+from orchestrator.stages.architectures import described, restored
 from orchestrator.stages.measures import Pixels
 from orchestrator.stages.refit import figures
 from trainables.autoencoder import Autoencoder, decode, encode, reconstruct
 from trainables.fashion_mnist import CLASS_NAMES
-from trainables.images import IMAGE_SIZE
+from trainables.images import IMAGE_SIZE, unit_pixels
 
 NUM_SHOWN = 16
 """Test images that interpolations go between."""
-CAPTIONS = {
-    "best": "best: originals over reconstructions, the best and the worst image of each class.",
-    "paper_table1": "paper_table1: the same for the paper's architecture.",
-    "two_dim": "two_dim: the same for a latent vector of two numbers.",
-}
+SHOWN = ("best", "paper_table1", "two_dim")
+"""Models whose reconstructions are drawn."""
 
 
 def pictures(context: Context[Any], trained: Mapping[str, Record[Any]]) -> Iterator[Picture]:
     """The stage's figures, of models by their names."""
     images, labels = context.data.test_images, context.data.test_labels
-    records = {name: trained[name] for name in CAPTIONS if name in trained}
+    records = {name: trained[name] for name in SHOWN if name in trained}
     models = {name: restored(record.config, context.weights(record)) for name, record in records.items()}
     for name, model in models.items():
-        arguments = (images, reconstruct(model, images), labels, CLASS_NAMES)
-        yield Picture(f"refit_{name}", CAPTIONS[name], figures.reconstructions, *arguments)
+        caption = f"{name}: of each class the test image with the least and with the greatest error."
+        title = f"{MODELS[name]}: {described(records[name])}"
+        title = title[0].upper() + title[1:]
+        arguments = (images, reconstruct(model, images), labels, CLASS_NAMES, title)
+        yield Picture(f"refit_{name}", caption, figures.reconstructions, *arguments)
     if "best" in models:
-        yield from _of_decoder(models["best"], context.data, context.seed)
+        title = f"The search's best: {described(records['best'])}\n"
+        yield from _of_decoder(models["best"], context.data, context.seed, title)
 
 
-def _of_decoder(model: Autoencoder, data: Any, seed: int) -> Iterator[Picture]:
+def _of_decoder(model: Autoencoder, data: Any, seed: int, which: str) -> Iterator[Picture]:
     latent = encode(model, data.train_images)
     of_test = encode(model, data.test_images[:NUM_SHOWN])
     size = latent.shape[1]
@@ -52,10 +54,8 @@ def _of_decoder(model: Autoencoder, data: Any, seed: int) -> Iterator[Picture]:
     for number in range(size):
         walks[number, :, number] = np.quantile(latent[:, number], levels)
     rows, columns = [f"z{number}" for number in range(1, size + 1)], [f"{level:.2f}" for level in levels]
-    caption, title = (
-        "best: what each number of the latent vector does.",
-        "Test image 0, one latent number changed at a time",
-    )
+    caption = "best: what each number of the latent vector does to a reconstruction."
+    title = f"{which}test image 0 ({CLASS_NAMES[data.test_labels[0]]}), one latent number changed at a time"
     across = "quantile of that number over the training images"
     yield Picture("refit_traversals", caption, image_grid, decoded(walks), rows, columns, title, horizontal=across)
 
@@ -65,17 +65,23 @@ def _of_decoder(model: Autoencoder, data: Any, seed: int) -> Iterator[Picture]:
     between = (1 - steps[:, None]) * first + steps[:, None] * second
     classes = [CLASS_NAMES[label] for label in data.test_labels[:NUM_SHOWN]]
     rows = [f"{one} \N{RIGHTWARDS ARROW} {other}" for one, other in zip(classes[0::2], classes[1::2], strict=True)]
-    columns, across = [f"{step:.2f}" for step in steps], "share of the second image"
-    caption = "best: from one image to another through the latent space."
-    title = "Between pairs of test images, on the straight line between their latent vectors"
-    yield Picture(
-        "refit_interpolations", caption, image_grid, decoded(between), rows, columns, title, horizontal=across
-    )
+    columns = ["one", *(f"{step:.2f}" for step in steps), "other"]
+    caption = "best: from one test image to another through the latent space, the images themselves at the ends."
+    title, across = f"{which}on the straight line between two latent vectors", "share of the other image's vector"
+    real = unit_pixels(data.test_images[: 2 * len(first)]).reshape(-1, 2, 1, IMAGE_SIZE, IMAGE_SIZE)
+    shown = np.concatenate([real[:, 0], decoded(between), real[:, 1]], axis=1)
+    yield Picture("refit_interpolations", caption, image_grid, shown, rows, columns, title, horizontal=across)
 
     # Samples: from the Gaussian that fits the training images' latent vectors, and from the one that was hoped for.
     draws = np.random.default_rng(seed)
     fitted = draws.multivariate_normal(latent.mean(axis=0), np.atleast_2d(np.cov(latent.T)), (4, 10))
     standard = draws.standard_normal((4, 10, size))
-    rows, caption = ["fitted"] * 4 + ["N(0, I)"] * 4, "best: images decoded from random latent vectors."
-    title = "Decoded from random vectors: of the Gaussian that fits the training images, and of N(0, I)"
-    yield Picture("refit_samples", caption, image_grid, decoded(np.concatenate([fitted, standard])), rows, [], title)
+    rows = ["real", *["fitted"] * 4, *["N(0, I)"] * 4]
+    caption = (
+        "best: images decoded from random latent vectors, of the Gaussian that fits those of the training images, "
+        "and of the one that was hoped for; on top test images."
+    )
+    title = f"{which}decoded from random vectors: fitted Gaussian, and N(0, I)"
+    real = unit_pixels(data.test_images[:10])[None]
+    shown = np.concatenate([real, decoded(np.concatenate([fitted, standard]))])
+    yield Picture("refit_samples", caption, image_grid, shown, rows, [], title)

@@ -143,12 +143,22 @@ class Search(Stage[Settings, AutoencoderSettings]):
         from orchestrator.stages.search import figures
 
         trials, shares, epochs = tables["trials"], tables["importances"], tables["trial_epochs"]
-        caption = "Validation error of each trial, and the best so far."
+        caption = "Validation error of each trial after its last epoch, and the best so far."
         yield Picture("search_history", caption, figures.optimisation_history, trials)
-        caption = "How much of the trials' spread each parameter explains (fANOVA): a hint, from one study."
-        yield Picture("search_importances", caption, figures.importances, shares)
-        yield Picture("search_parallel", "The trials by parameter.", figures.parallel_coordinates, trials)
-        yield Picture("search_epochs", "Learning curves of all trials.", figures.trial_curves, epochs)
+        num_complete = int((trials["state"] == "complete").sum())
+        caption = (
+            "How much of the trials' spread each parameter explains (fANOVA): a hint, from one study, and none "
+            "where it has few trials."
+        )
+        yield Picture("search_importances", caption, figures.importances, shares, num_complete)
+        caption = (
+            "The trials by parameter, each a line, dark where the error is low. Where the thick line meets an "
+            "axis's end, the best lies on the search space's bound."
+        )
+        space = context.own.space.model_dump()
+        yield Picture("search_parallel", caption, figures.parallel_coordinates, trials, space)
+        caption = "Learning curves of all trials; which is best goes by the validation error after the last epoch."
+        yield Picture("search_epochs", caption, figures.trial_curves, epochs)
         named = epochs.assign(name="trial " + epochs["trial"].astype(str))
         caption, label = "The same, to be read off: validation error by epoch.", "validation MSE"
         yield Picture("search_curves", caption, curves, named, ["name"], "val_mse", label, logarithmic=True)

@@ -132,7 +132,10 @@ class Studies(Stage[Settings, Tried]):
 
         trials = tables["study_trials"]
         yield Picture("studies_history", "Best validation error so far, study by study.", figures.history, trials)
-        caption = "Validation error by latent size, all studies together; the line is what none of them beats."
+        caption = (
+            "Validation error by latent size of the trials of all studies; on the staircase are those that no "
+            "other beats in both."
+        )
         yield Picture("studies_front", caption, figures.front, trials)
 
     def findings(self, tables: Tables) -> Iterator[str]:

@@ -3,30 +3,46 @@
 import pandas as pd
 from matplotlib.axes import Axes
 
-from orchestrator.figures.style import COLOURS, MSE, describe, drawing
+from orchestrator.figures.style import COLOURS, MSE, describe, drawing, legend_below
 
-LINES = {"search": ("0.2", "-"), "tpe": (COLOURS[0], "-"), "random": (COLOURS[1], "--"), "latent": (COLOURS[2], ":")}
-"""Colour and dashes by the first word of a study's name."""
+LINES = {
+    "search": ("the search", COLOURS[6], "-"),
+    "tpe": ("TPE from other seeds", COLOURS[0], "-"),
+    "random": ("at random", COLOURS[1], "--"),
+    "latent": ("TPE, Table 1's latent size", COLOURS[2], ":"),
+}
+"""Name, colour and dashes by the first word of a study's name."""
 NO_TRIAL = "no trial came to its end"
 
 
-@drawing(8, 4.4, rows="state == 'complete'", empty=NO_TRIAL)
+@drawing(4.2, rows="state == 'complete'", empty=NO_TRIAL)
 def history(axes: Axes, trials: pd.DataFrame) -> None:
-    """Least error so far of every study, by trial."""
+    """Least error so far of every study, by trial; studies of a kind look alike."""
+    named = set()
     for study, rows in trials.astype({"study": str}).sort_values("trial", kind="stable").groupby("study", sort=False):
-        colour, line = LINES[str(study).split("-")[0]]
-        axes.step(rows["trial"], rows["val_mse"].cummin(), line, where="post", color=colour, label=study)
+        name, colour, line = LINES[str(study).split("-")[0]]
+        label = None if name in named else name
+        named.add(name)
+        axes.step(rows["trial"], rows["val_mse"].cummin(), line, where="post", color=colour, label=label)
     title = "The search repeated: best so far"
     describe(axes, counts=True, xlabel="trial", ylabel=f"validation {MSE}", title=title, yscale="log")
-    axes.legend(ncols=2)
+    legend_below(axes, 4)
 
 
-@drawing(7, 4.4, rows="state == 'complete'", empty=NO_TRIAL)
+@drawing(4, rows="state == 'complete'", empty=NO_TRIAL)
 def front(axes: Axes, trials: pd.DataFrame) -> None:
     """Error by latent size of all trials, and the front of those that no other beats in both."""
     axes.plot(trials["params_latent_dim"], trials["val_mse"], "o", color="0.6", markersize=4, label="trial")
     best = trials[trials["on_front"]].sort_values("params_latent_dim")
-    axes.plot(best["params_latent_dim"], best["val_mse"], "-o", color=COLOURS[1], label="beaten by none")
-    title = "What a latent number is worth"
-    describe(axes, counts=True, xlabel="latent numbers", ylabel=f"validation {MSE}", title=title, yscale="log")
+    sizes, errors = best["params_latent_dim"], best["val_mse"]
+    axes.plot(sizes, errors, "-o", drawstyle="steps-post", color=COLOURS[1], label="beaten by none")
+    title = "Searches: what a latent number is worth"
+    describe(
+        axes,
+        counts=True,
+        xlabel="numbers in the latent vector",
+        ylabel=f"validation {MSE}",
+        title=title,
+        yscale="log",
+    )
     axes.legend()
