@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 from orchestrator.engine.records import Record
 from orchestrator.engine.stage import Context, Picture
 from orchestrator.figures.images import image_grid
-from orchestrator.stages.architectures import restored
 from orchestrator.stages.measures import Pixels
 from orchestrator.stages.refit import figures
 from trainables.autoencoder import Autoencoder, decode, encode, reconstruct
 from trainables.fashion_mnist import CLASS_NAMES
 from trainables.images import IMAGE_SIZE
+from trainables.models import restored
 
 NUM_SHOWN = 16
 """Test images that interpolations go between."""
@@ -29,7 +29,7 @@ def pictures(context: Context[Any], trained: Mapping[str, Record[Any]]) -> Itera
     """The stage's figures, of models by their names."""
     images, labels = context.data.test_images, context.data.test_labels
     records = {name: trained[name] for name in CAPTIONS if name in trained}
-    models = {name: restored(record.config, context.weights(record)) for name, record in records.items()}
+    models = {name: restored(Autoencoder, it.config, context.weights(it)) for name, it in records.items()}
     for name, model in models.items():
         arguments = (images, reconstruct(model, images), labels, CLASS_NAMES)
         yield Picture(f"refit_{name}", CAPTIONS[name], figures.reconstructions, *arguments)
