@@ -4,12 +4,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from orchestrator.comparison import runs
     from orchestrator.engine.results import pooled
     from orchestrator.results import Run
 
 __version__ = "0.2.0"
-__all__ = ["Run", "__version__", "pooled"]
-_HOMES = {"Run": "orchestrator.results", "pooled": "orchestrator.engine.results"}
+__all__ = ["Run", "__version__", "pooled", "runs"]
+_HOMES = {"Run": "orchestrator.results", "pooled": "orchestrator.engine.results", "runs": "orchestrator.comparison"}
 
 
 def __getattr__(name: str) -> Any:

@@ -174,7 +174,7 @@ class RunSettings(Section):
     runs_dir: str = "runs"
     """Where run folders live: a local folder or an s3:// address."""
     config: LocalPath | None = None
-    """YAML file of settings; flags on the command line win over it."""
+    """YAML file of settings, or a run's manifest.json, to repeat it; flags on the command line win over it."""
     address: str = "auto"
     """Ray cluster: auto (a running one, or one of our own), local (always our own), or host:port."""
     force: tuple[str, ...] = ()
