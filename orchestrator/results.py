@@ -13,9 +13,11 @@ from pydantic import ValidationError
 
 from orchestrator.engine import results
 from orchestrator.engine.folder import Damaged, Folder
+from orchestrator.engine.records import Records
 from orchestrator.engine.results import NO_TABLE, check_table
-from orchestrator.engine.settings import UserError
+from orchestrator.engine.settings import Tracker, UserError
 from orchestrator.engine.tables import described
+from orchestrator.engine.tracking import Tracking
 from orchestrator.settings_file import similar
 
 if TYPE_CHECKING:
@@ -118,6 +120,23 @@ class Run(results.Run):
             return restored(kind, settings.model_validate(told["settings"]), weights)
         except (ValueError, TypeError, KeyError, RecursionError, ValidationError, SafetensorError, RuntimeError):
             raise Damaged(f"{self.location}/models/{name} is no model of this program, or is damaged") from None
+
+    def track(self, *trackers: Tracker, to: str | Path = "tracking") -> None:
+        """Tell trackers ("tensorboard", "mlflow", "wandb") of the run's trainings; files go into the folder `to`.
+
+        With `--track` a run tells them while it trains. UserError where a package is missing, or a server.
+        """
+        manifest = self.manifest()
+        if manifest is None:
+            raise UserError(f"{self.location} has no run: is the name right?")
+        tracking = Tracking(trackers, manifest.name, str(Path(to).absolute()), self.say)
+        with tracking.open():
+            for stage, entry in manifest.stages.items():
+                for address in entry.records:
+                    told = self.read_json(Records(self, stage).name(address))
+                    name = f"{stage}/{told['key']}"
+                    tracking.started(name, told["config"] | {"seed": told["seed"]})
+                    tracking.ended(name, told["epochs"], failed=told["state"] == "failed")
 
     def card(self, name: str) -> str:
         """A model's card, as Markdown: what it is, trained on what, how good, how to load it, its limits."""

@@ -26,6 +26,7 @@ from orchestrator.engine.stage import Model, Picture, Table, Tables
 from orchestrator.engine.study import Study
 from orchestrator.engine.tables import STAGES, as_parquet
 from orchestrator.engine.tally import Tally
+from orchestrator.engine.tracking import Tracking
 from orchestrator.engine.worker import Job
 
 _ENTERING = threading.Lock()
@@ -40,10 +41,16 @@ class StageRun:
     """
 
     def __init__(
-        self, name: str, book: Book, manifest: Manifest, progress: Progress, when_trained: Callable[[StageRun], None]
+        self,
+        name: str,
+        book: Book,
+        manifest: Manifest,
+        progress: Progress,
+        when_trained: Callable[[StageRun], None],
+        tracking: Tracking | None = None,
     ) -> None:
         self.name, self._book, self._manifest, self._progress = name, book, manifest, progress
-        self._when_trained = when_trained
+        self._when_trained, self._tracking = when_trained, tracking or Tracking()
         self.stage, self.context, self.records = book.stages[name], book.context(name), book.records(name)
         self.resources, self.own = book.settings.resources, self.stage.own(book.settings)
         self.study = Study((), lambda trial: None, lambda trial: trial)
@@ -94,6 +101,9 @@ class StageRun:
         """Take the first waiting trial, for a worker to train."""
         trial = self.study.ask()
         self._tally.start(trial)
+        self._tracking.started(
+            f"{self.name}/{trial.key}", {**trial.config.model_dump(mode="json"), "seed": trial.seed}
+        )
         self._progress.show(self.name, self.standing())
         weak, begun = self.stage.stops_weak_trials(self.own), trial.address in self._checkpointed
         return Job(self.stage, trial, self._inputs, self.resources.stuck_seconds, self._modules, weak, begun)
@@ -104,6 +114,7 @@ class StageRun:
             for line in said:  # Tune tells the last news twice
                 self._progress.say(f"{self.name}: {line}")
             self._progress.show(self.name, self.standing())
+            self._tracking.reported(f"{self.name}/{key}", self._tally.rows[key])
 
     def lost(self, key: str, why: str = "", node: str = "", *, forgiven: bool = False) -> None:
         """A running trial's worker was lost: it waits again, unless that happened too often on the same node.
@@ -177,6 +188,7 @@ class StageRun:
         self._tally.end(record.key)
         self._tally.recorded(record)
         self.study.tell(record)
+        self._tracking.ended(f"{self.name}/{record.key}", record.epochs, failed=record.state == "failed")
         value = record.epochs[-1].get(self.stage.metric) if record.epochs else None
         self._progress.trained(self.name, record.key, record.state, value, record.error, self.standing())
         if not self.study.num_missing:
@@ -274,7 +286,7 @@ class StageRun:
 
 def told(settings: RunSettings) -> dict[str, Any]:
     """What a command was told, as the manifest keeps it."""
-    return settings.model_dump(mode="json", exclude={"force", "config", "strict"})
+    return settings.model_dump(mode="json", exclude={"force", "config", "strict", "track"})
 
 
 def write_stages(book: Book, manifest: Manifest) -> None:
