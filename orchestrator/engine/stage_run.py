@@ -8,13 +8,13 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
 from orchestrator.engine.book import Book
 from orchestrator.engine.drawing import drawn
-from orchestrator.engine.folder import digest
+from orchestrator.engine.folder import Damaged, beginning, digest
 from orchestrator.engine.imports import import_all
 from orchestrator.engine.manifest import Manifest, StageState, State
 from orchestrator.engine.progress import Progress, Standing, duration
@@ -66,6 +66,8 @@ class StageRun:
         """By trial and node."""
         self._checkpointed: set[str] = set()
         """Addresses of trials that an earlier worker may have left a checkpoint of."""
+        self._written = manifest.stages[name].files if name in manifest.stages else {}
+        """What the stage wrote before, by name with the SHA-256."""
         self._files: dict[str, str] = {}
         self._captions: dict[str, str] = {}
         self._warnings: list[str] = []
@@ -178,6 +180,7 @@ class StageRun:
             parts=tuple(ending for ending, _ in parts),
             digest=digest_of(rows, parts),
             made=made_with or Made(),
+            ended=datetime.now(UTC).isoformat(),
             world=trial.world,
             address=trial.address,
         )
@@ -239,7 +242,7 @@ class StageRun:
                     self._write(f"models/{part.name}.safetensors", self.context.weights(part.record))
                     self._write(f"models/{part.name}.json", described.encode())
                 else:
-                    self._write(part.name, part.content)
+                    self._write(part.name, part.content, grows=part.grows)
             missing = self.stage.schemas.keys() - tables.keys()
             assert not missing, f"the stage gave no table {', '.join(missing)}"
         except Exception as error:
@@ -256,10 +259,22 @@ class StageRun:
             raise error
         self.enter("failed", "".join(traceback.format_exception(error)))
 
-    def _write(self, name: str, content: bytes) -> None:
+    def _write(self, name: str, content: bytes, *, grows: bool = False) -> None:
         check_own(name)
-        self._book.run.write(name, content)
-        self._files[name] = digest(content)
+        self._files[name] = beginning(content) if grows else digest(content)
+        if not (grows and self._has_grown(name, content)):
+            self._book.run.write(name, content)
+
+    def _has_grown(self, name: str, content: bytes) -> bool:
+        """Whether the file that is there is this content with additions; other additions are not lost either."""
+        with suppress(FileNotFoundError, IsADirectoryError, Damaged):
+            run, before = self._book.run, self._written.get(name, "")
+            there = run.read(name)
+            if there.startswith(content):
+                return True
+            if "+" in before and run.as_written({name: before}) and beginning(there) != before:
+                run.set_aside(name, "has additions to what is written anew")
+        return False
 
     def _draw(self, tables: Tables) -> None:
         """Write the figures; one that fails is a warning, and the next command draws it again."""

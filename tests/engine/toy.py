@@ -83,7 +83,7 @@ def begun(
     """A stage that has begun in a run folder, and its records by key, which are there once all is trained."""
     records: dict[str, Record[Any]] = {}
     of_stage = book(suite(stage), folder, resources=(resources or Resources()).model_dump())
-    manifest = Manifest(name="toy")
+    manifest = of_stage.run.manifest() or Manifest(name="toy")
     of_stage.run.write_manifest(manifest)
     stage_run = StageRun(
         stage.name,
