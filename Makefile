@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: run test test-all test-cluster check format bench clean
+.PHONY: run test test-all test-cluster check format docs bench clean
 
 run: .venv/installed
 	$(BIN)/python -m orchestrator.run all $(ARGS)
@@ -27,6 +27,10 @@ check: .venv/installed
 format: .venv/installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# The page of all tables and their columns, from the schemas.
+docs: .venv/installed
+	$(BIN)/python -m orchestrator.dictionary > docs/tables.md
 
 bench: .venv/installed
 	$(BIN)/python -m benchmarks.training_speed

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from orchestrator.engine import results
 from orchestrator.engine.folder import Damaged, Folder
+from orchestrator.engine.manifest import Manifest
 from orchestrator.engine.records import Records
 from orchestrator.engine.results import NO_TABLE, check_table
 from orchestrator.engine.settings import Tracker, UserError
@@ -126,9 +127,7 @@ class Run(results.Run):
 
         With `--track` a run tells them while it trains. UserError where a package is missing, or a server.
         """
-        manifest = self.manifest()
-        if manifest is None:
-            raise UserError(f"{self.location} has no run: is the name right?")
+        manifest = self._manifest()
         tracking = Tracking(trackers, manifest.name, str(Path(to).absolute()), self.say)
         with tracking.open():
             for stage, entry in manifest.stages.items():
@@ -137,6 +136,27 @@ class Run(results.Run):
                     name = f"{stage}/{told['key']}"
                     tracking.started(name, told["config"] | {"seed": told["seed"]})
                     tracking.ended(name, told["epochs"], failed=told["state"] == "failed")
+
+    def crate(self) -> Path:
+        """Write ro-crate-metadata.json into the run folder, which is an RO-Crate then; where it lies.
+
+        Raises:
+            UserError: there is no run, or the package rocrate is missing.
+        """
+        from orchestrator.crate import NAME, crate
+
+        try:
+            self.write(NAME, crate(self._manifest()))
+        except ModuleNotFoundError as error:
+            extra = "pip install 'fashion-mnist-orchestrator[rocrate]'"
+            raise UserError(f"the package {error.name} is not installed ({extra})") from None
+        return Path(self.path(NAME))
+
+    def _manifest(self) -> Manifest:
+        manifest = self.manifest()
+        if manifest is None:
+            raise UserError(f"{self.location} has no run: is the name right?")
+        return manifest
 
     def card(self, name: str) -> str:
         """A model's card, as Markdown: what it is, trained on what, how good, how to load it, its limits."""

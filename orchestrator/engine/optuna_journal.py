@@ -25,6 +25,7 @@ def finished_study(
     attributes: Mapping[str, Any],
 ) -> optuna.Study:
     """A study that minimised a metric, of its trials' records with their parameters."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(study_name=name, direction="minimize")
     _describe(study, [metric], attributes)
     for number, (record, params) in enumerate(told):

@@ -13,9 +13,10 @@ from torch import nn
 
 import orchestrator
 from orchestrator import Run
-from orchestrator.engine.folder import Damaged
+from orchestrator.engine.folder import Damaged, digest
 from orchestrator.engine.settings import UserError
 from tests.command import REPOSITORY, Smoke
+from tests.orchestrator.copies import copy_of
 from tests.orchestrator.test_tables import TABLES, made_up_rows, written
 from trainables.autoencoder import Autoencoder
 from trainables.autoencoder_settings import AutoencoderSettings
@@ -149,3 +150,28 @@ def test_a_model_is_exported_with_its_card_and_another_ending_is_refused(smoke: 
     else:
         assert run.export("best", tmp_path / "best.onnx").stat().st_size > 1000
     assert not list(tmp_path.glob("*.pkl"))
+
+
+@pytest.mark.skipif(importlib.util.find_spec("rocrate") is None, reason="the extra rocrate is not installed")
+def test_a_run_folder_becomes_a_crate_of_its_files_and_of_what_made_them(smoke: Smoke, tmp_path: Path) -> None:
+    from rocrate.rocrate import ROCrate
+
+    run = Run(copy_of(smoke, tmp_path).location)
+    assert run.crate() == tmp_path / "smoke" / "ro-crate-metadata.json"
+    crate, manifest = ROCrate(str(tmp_path / "smoke")), run.manifest()
+    assert manifest is not None
+    for name, entry in manifest.stages.items():
+        action = crate.get(f"#{name}")
+        assert action["startTime"] == entry.started
+        assert action["instrument"]["version"] == (entry.made.commit or entry.made.sources)
+        assert {file.id for file in action["result"]} == entry.files.keys()
+        for file in action["result"]:
+            assert file["sha256"] == (None if file.id.endswith(".journal") else entry.files[file.id])
+    assert crate.get("report.html")["sha256"] == digest(run.read("report.html"))
+    assert crate.get("figures/kfold_test.png")["description"] == manifest.stages["kfold"].captions["kfold_test"]
+
+
+def test_a_folder_without_a_run_is_no_crate_and_has_nothing_to_track(run: Run) -> None:
+    for asked in (run.crate, lambda: run.track("tensorboard")):
+        with pytest.raises(UserError, match="has no run: is the name right"):
+            asked()
