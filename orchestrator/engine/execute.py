@@ -110,7 +110,7 @@ def execute(plan: Plan) -> Manifest:
         progress = stack.enter_context(Progress())
         # among what is safe to delete, in which no link is followed
         files = folder.path("ray/tracking") if folder.is_local else os.path.join(gettempdir(), settings.run_name)
-        tracking = Tracking(settings.track, settings.run_name, files, progress.say)
+        book.tracking = Tracking(settings.track, settings.run_name, files, progress.say)
         folder.say = progress.say
         for stage in plan.selected:
             if stage not in plan.to_do:
@@ -118,12 +118,12 @@ def execute(plan: Plan) -> Manifest:
 
         def connected_and_published() -> Cluster:
             cluster = connected(stack, book, progress)
-            stack.enter_context(tracking.open())
+            stack.enter_context(book.tracking.open())
             stack.enter_context(published(scheduler.runs, settings.run_name))
             stack.enter_context(watched(cluster, scheduler.is_training, progress.say))
             return cluster
 
-        scheduler = Scheduler(plan, manifest, progress, connected_and_published, tracking)
+        scheduler = Scheduler(plan, manifest, progress, connected_and_published)
         scheduler.run()
         write_report(book, manifest)
     return manifest

@@ -228,6 +228,19 @@ class Folder:
         except (FileNotFoundError, IsADirectoryError, Damaged):
             return None
 
+    def has_grown(self, name: str, content: bytes, before: str) -> bool:
+        """Whether a file is this content, with additions or none.
+
+        What was added to another content, whose `beginning` was `before`, is set aside: it is to be overwritten.
+        """
+        with contextlib.suppress(FileNotFoundError, Damaged):
+            there = self.read(name)
+            if there.startswith(content):
+                return True
+            if "+" in before and _is(there, before) and beginning(there) != before:
+                self.set_aside(name, "has additions to what is written anew")
+        return False
+
     def each(self, look: Callable[[Item], Found], items: Iterable[Item]) -> Iterable[Found]:
         """What is found by looking at each, in order; many at once where a look is a request."""
         return self.files.each(look, items)

@@ -16,7 +16,6 @@ from orchestrator.engine.phases import turns
 from orchestrator.engine.plan import Plan
 from orchestrator.engine.progress import Progress
 from orchestrator.engine.stage_run import StageRun
-from orchestrator.engine.tracking import Tracking
 
 WAIT_SECONDS = 0.5
 """How often a wait for a stage's tables looks whether the run is halted."""
@@ -28,16 +27,9 @@ class Scheduler:
     The manifest gets an entry for each of them. `connect` is called once, where something is to be trained.
     """
 
-    def __init__(
-        self,
-        plan: Plan,
-        manifest: Manifest,
-        progress: Progress,
-        connect: Callable[[], Cluster],
-        tracking: Tracking | None = None,
-    ) -> None:
+    def __init__(self, plan: Plan, manifest: Manifest, progress: Progress, connect: Callable[[], Cluster]) -> None:
         self._plan, self._book, self._manifest = plan, plan.book, manifest
-        self._progress, self._connect, self._tracking = progress, connect, tracking
+        self._progress, self._connect = progress, connect
         self._to_do = [stage.name for stage in plan.to_do]
         self._needs = {name: [n for n in self._book.needs(name) if n in self._to_do] for name in self._to_do}
         self._turns = turns(self._needs, {stage.name for stage in plan.to_do if stage.shared})
@@ -171,9 +163,7 @@ class Scheduler:
             self._begin(name)
 
     def _begin(self, name: str) -> None:
-        stage_run = self.runs[name] = StageRun(
-            name, self._book, self._manifest, self._progress, self._finish, self._tracking
-        )
+        stage_run = self.runs[name] = StageRun(name, self._book, self._manifest, self._progress, self._finish)
         failed = [need for need in self._book.needs(name) if self._manifest.stages[need].state != "done"]
         lacking = ", ".join(filter(None, (self._book.lacking(need, name) for need in failed)))
         if lacking:

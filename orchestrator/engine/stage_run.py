@@ -8,13 +8,13 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 from orchestrator.engine.book import Book
 from orchestrator.engine.drawing import drawn
-from orchestrator.engine.folder import Damaged, beginning, digest
+from orchestrator.engine.folder import beginning, digest
 from orchestrator.engine.imports import import_all
 from orchestrator.engine.manifest import Manifest, StageState, State
 from orchestrator.engine.progress import Progress, Standing, duration
@@ -26,7 +26,6 @@ from orchestrator.engine.stage import Model, Picture, Table, Tables
 from orchestrator.engine.study import Study
 from orchestrator.engine.tables import STAGES, as_parquet
 from orchestrator.engine.tally import Tally
-from orchestrator.engine.tracking import Tracking
 from orchestrator.engine.worker import Job
 
 _ENTERING = threading.Lock()
@@ -41,16 +40,10 @@ class StageRun:
     """
 
     def __init__(
-        self,
-        name: str,
-        book: Book,
-        manifest: Manifest,
-        progress: Progress,
-        when_trained: Callable[[StageRun], None],
-        tracking: Tracking | None = None,
+        self, name: str, book: Book, manifest: Manifest, progress: Progress, when_trained: Callable[[StageRun], None]
     ) -> None:
         self.name, self._book, self._manifest, self._progress = name, book, manifest, progress
-        self._when_trained, self._tracking = when_trained, tracking or Tracking()
+        self._when_trained = when_trained
         self.stage, self.context, self.records = book.stages[name], book.context(name), book.records(name)
         self.resources, self.own = book.settings.resources, self.stage.own(book.settings)
         self.study = Study((), lambda trial: None, lambda trial: trial)
@@ -103,9 +96,8 @@ class StageRun:
         """Take the first waiting trial, for a worker to train."""
         trial = self.study.ask()
         self._tally.start(trial)
-        self._tracking.started(
-            f"{self.name}/{trial.key}", {**trial.config.model_dump(mode="json"), "seed": trial.seed}
-        )
+        config = trial.config.model_dump(mode="json") | {"seed": trial.seed}
+        self._book.tracking.started(f"{self.name}/{trial.key}", config)
         self._progress.show(self.name, self.standing())
         weak, begun = self.stage.stops_weak_trials(self.own), trial.address in self._checkpointed
         return Job(self.stage, trial, self._inputs, self.resources.stuck_seconds, self._modules, weak, begun)
@@ -116,7 +108,7 @@ class StageRun:
             for line in said:  # Tune tells the last news twice
                 self._progress.say(f"{self.name}: {line}")
             self._progress.show(self.name, self.standing())
-            self._tracking.reported(f"{self.name}/{key}", self._tally.rows[key])
+            self._book.tracking.reported(f"{self.name}/{key}", self._tally.rows[key])
 
     def lost(self, key: str, why: str = "", node: str = "", *, forgiven: bool = False) -> None:
         """A running trial's worker was lost: it waits again, unless that happened too often on the same node.
@@ -191,7 +183,7 @@ class StageRun:
         self._tally.end(record.key)
         self._tally.recorded(record)
         self.study.tell(record)
-        self._tracking.ended(f"{self.name}/{record.key}", record.epochs, failed=record.state == "failed")
+        self._book.tracking.ended(f"{self.name}/{record.key}", record.epochs, failed=record.state == "failed")
         value = record.epochs[-1].get(self.stage.metric) if record.epochs else None
         self._progress.trained(self.name, record.key, record.state, value, record.error, self.standing())
         if not self.study.num_missing:
@@ -262,19 +254,8 @@ class StageRun:
     def _write(self, name: str, content: bytes, *, grows: bool = False) -> None:
         check_own(name)
         self._files[name] = beginning(content) if grows else digest(content)
-        if not (grows and self._has_grown(name, content)):
+        if not (grows and self._book.run.has_grown(name, content, self._written.get(name, ""))):
             self._book.run.write(name, content)
-
-    def _has_grown(self, name: str, content: bytes) -> bool:
-        """Whether the file that is there is this content with additions; other additions are not lost either."""
-        with suppress(FileNotFoundError, IsADirectoryError, Damaged):
-            run, before = self._book.run, self._written.get(name, "")
-            there = run.read(name)
-            if there.startswith(content):
-                return True
-            if "+" in before and run.as_written({name: before}) and beginning(there) != before:
-                run.set_aside(name, "has additions to what is written anew")
-        return False
 
     def _draw(self, tables: Tables) -> None:
         """Write the figures; one that fails is a warning, and the next command draws it again."""

@@ -83,6 +83,7 @@ def begun(
     """A stage that has begun in a run folder, and its records by key, which are there once all is trained."""
     records: dict[str, Record[Any]] = {}
     of_stage = book(suite(stage), folder, resources=(resources or Resources()).model_dump())
+    of_stage.tracking = tracking or of_stage.tracking
     manifest = of_stage.run.manifest() or Manifest(name="toy")
     of_stage.run.write_manifest(manifest)
     stage_run = StageRun(
@@ -91,7 +92,6 @@ def begun(
         manifest,
         progress or Progress(Console(file=io.StringIO())),
         when_trained=lambda it: records.update(it.study.records),
-        tracking=tracking,
     )
     stage_run.begin(anew=False)
     stage_run.prepare()
