@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: run test test-all test-cluster test-web check format bench publish clean
+.PHONY: run test test-all test-cluster test-web check format docs bench publish clean
 
 run: .venv/installed
 	$(BIN)/python -m orchestrator.run all $(ARGS)
@@ -32,6 +32,10 @@ format: .venv/developing
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# The page of all tables and their columns, from the schemas.
+docs: .venv/installed
+	$(BIN)/python -m orchestrator.dictionary > docs/tables.md
+
 bench: .venv/installed
 	$(BIN)/python -m benchmarks.training_speed
 
@@ -54,7 +58,7 @@ INSTALL = $(BIN)/uv pip install --python $(BIN)/python --constraint constraints.
 
 # And what tests and checks need beside that.
 .venv/developing: .venv/installed
-	$(INSTALL) ".[dev]"
+	$(INSTALL) ".[dev,export,mlflow,rocrate,wandb]"
 	@touch $@
 
 clean:

@@ -1,5 +1,24 @@
 """Runs a FashionMNIST study on Ray; `Run("runs/laptop").table("folds")` is the DataFrame of one of its tables."""
 
-from orchestrator.engine.results import Run, pooled
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["Run", "pooled"]
+if TYPE_CHECKING:
+    from orchestrator.comparison import runs
+    from orchestrator.engine.results import pooled
+    from orchestrator.results import Run
+
+__version__ = "0.2.0"
+__all__ = ["Run", "__version__", "pooled", "runs"]
+_HOMES = {"Run": "orchestrator.results", "pooled": "orchestrator.engine.results", "runs": "orchestrator.comparison"}
+
+
+def __getattr__(name: str) -> Any:
+    """What this package offers, imported when it is first asked for."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError, create_model
 
 from orchestrator.engine.settings import RunSettings, UserError, merged
 from orchestrator.engine.suite import Suite
-from orchestrator.settings_file import read_settings, similar
+from orchestrator.settings_file import read_manifest, read_settings, similar
 
 HELP = """Run the paper's experiments; everything finished is kept, and the same command goes on where it stopped.
 
@@ -20,21 +20,26 @@ same tables and models, times aside. None of these starts anything. doctor conne
 whether every node can do its part. report writes the page anew from what there is; clean removes records of trainings
 that nothing uses any more."""
 WORDS = """all, or names of stages (what they need is brought in), also after plan, status or doctor; or report, or
-clean; or compare and two runs."""
+clean; or compare and two runs, or more for a table of them (a word like runs.html makes it a page)."""
 
 
 def parse(arguments: list[str], suite: Suite) -> tuple[RunSettings, tuple[str, ...]]:
-    """Settings from the preset, then the YAML file, then the flags; and the words that are no flags.
+    """Settings from the preset, then the YAML file or a run's manifest, then the flags; and the words.
 
     UserError for an unknown setting, a value out of range, or a file that is not YAML; SystemExit after --help.
     """
     preset, path = _early("--preset", arguments), _early("--config", arguments)
+    manifest = None if path is None else read_manifest(path)
+    if manifest is not None:
+        if preset not in {None, made_with := str(manifest.get("preset"))}:
+            raise UserError(f"--preset {preset}: the manifest {path} is of the preset {made_with}; leave one out")
+        preset = made_with
     preset = next(iter(suite.presets)) if preset is None else preset
     if preset not in suite.presets:
         raise UserError(f"--preset: {preset!r} is none of {', '.join(suite.presets)}")
     default = suite.preset(preset).model_dump()
     if path is not None:
-        default = merged(default, read_settings(path, default))
+        default = merged(default, read_settings(path, default) if manifest is None else manifest)
     words = (tyro.conf.Positional[tuple[str, ...]], Field(("all",), description=WORDS))
     kind: Any = create_model("CommandLine", __base__=suite.settings, __doc__=HELP, stages=words)
     try:

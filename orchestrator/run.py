@@ -10,8 +10,8 @@ import sys
 from typing import TextIO
 
 from orchestrator.command_line import parse, stage_names
+from orchestrator.comparison import compare
 from orchestrator.engine.book import Book
-from orchestrator.engine.compare import print_differences
 from orchestrator.engine.doctor import print_examination
 from orchestrator.engine.execute import clean, report, run
 from orchestrator.engine.plan import print_plan, print_status
@@ -62,7 +62,7 @@ def _status(arguments: list[str]) -> int:
     try:
         settings, words = parse(arguments, suite())
         if words[:1] == ("compare",):
-            return print_differences(settings.runs_dir, words[1:])
+            return compare(settings.runs_dir, words[1:])
         command, words = (words[0], words[1:]) if words and words[0] in COMMANDS else ("run", words)
         names = stage_names(suite(), settings, words, COMMANDS)
         folder = Run(f"{settings.runs_dir.rstrip('/')}/{settings.run_name}")

@@ -3,6 +3,8 @@
 YAML itself would take 0100 for 64, 1:30 for 90, no for false and a name's second value for its only one.
 """
 
+import contextlib
+import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,7 +16,7 @@ import yaml
 
 from orchestrator.engine.settings import UserError
 
-LONGEST_BYTES, MOST_VALUES = 1_000_000, 10_000
+LARGEST_MANIFEST, LONGEST_BYTES, MOST_VALUES = 2**26, 1_000_000, 10_000
 """What no file of settings is longer than; a few lines of aliases may stand for millions of values."""
 PLAIN = {f"tag:yaml.org,2002:{kind}" for kind in ("str", "seq", "map")}
 
@@ -37,6 +39,15 @@ def read_settings(path: str, known: Mapping[str, Any]) -> dict[str, Any]:
         return _Reader(path).section(root, known)
     except RecursionError:
         raise UserError(f"{where}: it is nested without end") from None
+
+
+def read_manifest(path: str) -> dict[str, Any] | None:
+    """The settings that a run's manifest.json keeps, preset and name among them; None of another file."""
+    with contextlib.suppress(OSError, ValueError, RecursionError), open(os.path.expanduser(path), "rb") as file:
+        content = json.loads(file.read(LARGEST_MANIFEST))
+        if isinstance(content, dict) and "schema_version" in content and isinstance(content.get("settings"), dict):
+            return dict(content["settings"])
+    return None
 
 
 def similar(name: str, known: Iterable[str]) -> str:

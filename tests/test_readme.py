@@ -1,7 +1,12 @@
-"""README's tree of files is the tree that there is."""
+"""README's tree of files is the tree that there is; who cites this program cites this version of it."""
 
 import re
+import tomllib
 from pathlib import Path
+
+import yaml
+
+import orchestrator
 
 REPOSITORY = Path(__file__).parents[1]
 NAME = r"[\w.-]+(?:/|\.\w+)"
@@ -51,3 +56,22 @@ def test_every_module_stands_in_the_tree_or_its_folder_does_as_a_whole() -> None
         folder = f"{module.parent}/"
         whole = folder in named and (path.name == "__init__.py" or folder not in in_parts)
         assert str(module) in named or whole, module
+
+
+def test_citation_and_changelog_are_of_this_version_and_the_paper_that_it_judges() -> None:
+    citation = yaml.safe_load((REPOSITORY / "CITATION.cff").read_text())
+    assert citation["version"] == orchestrator.__version__
+    assert f"## {orchestrator.__version__}, " in (REPOSITORY / "CHANGELOG.md").read_text()
+    paper, dataset = citation["references"]
+    assert (paper["title"], paper["authors"][0]["family-names"]) == (
+        "Homework 1: Unsupervised Deep Learning",
+        "Freitas",
+    )
+    assert dataset["year"] == 2017
+
+
+def test_both_packages_say_that_they_are_typed() -> None:
+    data = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    for package in ("orchestrator", "trainables"):
+        assert "py.typed" in data[package]
+        assert (REPOSITORY / package / "py.typed").is_file()

@@ -13,7 +13,7 @@ from torch.nn import functional
 from trainables.autoencoder_settings import ENCODED_SIZE, AutoencoderSettings
 from trainables.batch_last import run_layers
 from trainables.epoch import Epoch, State
-from trainables.images import NUM_PIXELS, Images, as_pixels, as_tensor, unit_pixels
+from trainables.images import IMAGE_SHAPE, NUM_PIXELS, Images, as_pixels, as_tensor, check_inputs, unit_pixels
 from trainables.loop import Device, evaluated, passes
 from trainables.optimizers import Descent
 from trainables.splits import Index, Split
@@ -30,6 +30,7 @@ class Autoencoder(nn.Module):
 
     def __init__(self, settings: AutoencoderSettings) -> None:
         super().__init__()
+        self.input_shape = IMAGE_SHAPE
         f1, f2, f3 = settings.filters
         k, pad = settings.kernel_size, (settings.kernel_size - 1) // 2
         hidden, encoded = settings.neurons, f3 * ENCODED_SIZE**2
@@ -54,6 +55,7 @@ class Autoencoder(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Reconstruct images, shape (batch, 1, 28, 28) in [0, 1], to the same shape and range."""
+        check_inputs(self, images, *self.input_shape)
         return run_layers(self.decoder, run_layers(self.encoder, images))
 
     def logits(self, images: Tensor) -> Tensor:

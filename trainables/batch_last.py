@@ -13,8 +13,11 @@ from torch.nn import functional
 
 
 def run_layers(layers: nn.Sequential, inputs: Tensor) -> Tensor:
-    """What `layers` gives for inputs whose first axis is the batch, with gradients; by `batch_last` on a CPU."""
-    if inputs.device.type == "cpu":
+    """What `layers` gives for inputs whose first axis is the batch, with gradients; by `batch_last` on a CPU.
+
+    torch.export is shown the modules themselves: other programs have kernels of their own for them.
+    """
+    if inputs.device.type == "cpu" and not torch.compiler.is_exporting():
         return batch_last(layers, inputs.movedim(0, -1).contiguous()).movedim(-1, 0)
     return cast(Tensor, layers(inputs))
 

@@ -14,7 +14,7 @@ from torch.nn import functional
 from trainables.batch_last import run_layers
 from trainables.classifier_settings import ClassifierSettings
 from trainables.epoch import Epoch, State
-from trainables.images import IMAGE_SIZE, as_pixels, as_tensor
+from trainables.images import IMAGE_SHAPE, IMAGE_SIZE, as_pixels, as_tensor, check_inputs
 from trainables.loop import Device, evaluated, passes
 from trainables.optimizers import Descent
 
@@ -33,12 +33,14 @@ class Classifier(nn.Module):
     def __init__(self, settings: ClassifierSettings) -> None:
         super().__init__()
         self.settings = settings
+        self.input_shape = IMAGE_SHAPE if settings.input == "raw" else (settings.num_features,)
         self.body = nn.Sequential(*_body(settings))
         """Gives the feature vector, that the last layer tells the classes from."""
         self.head = nn.Linear(_widths(settings)[-1], NUM_CLASSES)
 
     def features(self, inputs: Tensor) -> Tensor:
         """Feature vectors, shape (batch, 128) for a CNN."""
+        check_inputs(self, inputs, *self.input_shape)
         convolves = self.settings.architecture == "cnn"
         if convolves and self.settings.input == "raw":
             return run_layers(self.body, inputs)

@@ -11,6 +11,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from trainables.batch_norm import BatchNorm, held_statistics
 from trainables.gan_settings import GanRecipe, Loss
+from trainables.images import check_inputs
 
 Convolution = nn.Conv2d | nn.ConvTranspose2d
 
@@ -26,6 +27,7 @@ class Generator(nn.Module):
 
     def __init__(self, settings: GanRecipe) -> None:
         super().__init__()
+        self.input_shape = (settings.latent_dim,)
         f1, f2, f3 = settings.generator_filters
         paper = settings.architecture == "paper"
         first, further = ((3, 2, 0), (3, 2, 0)) if paper else ((7, 1, 0), (4, 2, 1))  # kernel, stride, padding
@@ -41,6 +43,7 @@ class Generator(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         """Images, shape (batch, 1, 28, 28), of random vectors, shape (batch, latent_dim)."""
+        check_inputs(self, z, *self.input_shape)
         images: Tensor = self.layers(z[:, :, None, None])
         return images
 

@@ -9,11 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 IMAGE_SIZE = 28
 """Height and width of every image."""
 NUM_PIXELS = IMAGE_SIZE * IMAGE_SIZE
+IMAGE_SHAPE = (1, IMAGE_SIZE, IMAGE_SIZE)
+"""Of an image as models see it: channels, rows, columns."""
 Images = NDArray[np.uint8]
 """Images of shape (n, 28, 28), from 0 (background) to 255."""
 
@@ -51,3 +53,12 @@ def as_pixels(images: Tensor) -> Tensor:
         return as_rows(images).view(-1, 1, IMAGE_SIZE, IMAGE_SIZE)
     columns = images.reshape(-1, NUM_PIXELS).t().contiguous().float().div_(255)
     return columns.view(1, IMAGE_SIZE, IMAGE_SIZE, -1).permute(3, 0, 1, 2)
+
+
+def check_inputs(network: nn.Module, inputs: Tensor, *shape: int) -> None:
+    """See that a network is given floats of this shape, the batch aside; else ValueError."""
+    if inputs.shape[1:] != shape or not inputs.is_floating_point():
+        wanted, got = ("(" + ", ".join(map(str, it)) + ")" for it in (("batch", *shape), tuple(inputs.shape)))
+        raise ValueError(
+            f"{type(network).__name__} takes floats of shape {wanted}, got {inputs.dtype} of shape {got}"
+        )

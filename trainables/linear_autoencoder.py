@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from trainables.autoencoder_settings import LinearSettings
 from trainables.epoch import Epoch, State
-from trainables.images import NUM_PIXELS, as_rows, as_tensor
+from trainables.images import NUM_PIXELS, as_rows, as_tensor, check_inputs
 from trainables.loop import Device, passes
 from trainables.optimizers import Descent
 from trainables.splits import Split
@@ -26,14 +26,16 @@ class LinearAutoencoder(nn.Module):
     Source: Baldi and Hornik 1989; Kunin et al. 2019, "Loss Landscapes of Regularized Linear Autoencoders".
     """
 
-    def __init__(self, latent_dim: int) -> None:
+    def __init__(self, settings: LinearSettings) -> None:
         super().__init__()
-        self.encoder = nn.Linear(NUM_PIXELS, latent_dim, bias=False)
-        self.decoder = nn.Linear(latent_dim, NUM_PIXELS, bias=False)
+        self.input_shape = (NUM_PIXELS,)
+        self.encoder = nn.Linear(NUM_PIXELS, settings.latent_dim, bias=False)
+        self.decoder = nn.Linear(settings.latent_dim, NUM_PIXELS, bias=False)
         self.mean = nn.Buffer(torch.zeros(NUM_PIXELS))
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Reconstruct pixels, shape (batch, 784), to the same shape."""
+        check_inputs(self, pixels, *self.input_shape)
         decoded: Tensor = self.decoder(self.encoder(pixels - self.mean))
         return self.mean + decoded
 
@@ -49,7 +51,7 @@ def train_linear_autoencoder(
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = LinearAutoencoder(settings.latent_dim).to(device)
+        model = LinearAutoencoder(settings).to(device)
     images, train = as_tensor(split.images).to(device), torch.from_numpy(split.train).to(device)
     sums = [images[part].view(-1, NUM_PIXELS).float().sum(0) for part in train.split(1000)]
     model.mean.copy_(torch.stack(sums).sum(0) / (255 * len(train)))

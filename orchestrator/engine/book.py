@@ -13,6 +13,7 @@ from orchestrator.engine.settings import RunSettings
 from orchestrator.engine.stage import Context
 from orchestrator.engine.study import Study
 from orchestrator.engine.suite import Suite
+from orchestrator.engine.tracking import Tracking
 
 
 class Book:
@@ -28,6 +29,8 @@ class Book:
         self.fingerprints = suite.fingerprints(settings)
         self.slots = 0
         """Trainings that can run at once, once Ray is connected."""
+        self.tracking = Tracking()
+        """What is told of trainings while they run."""
         self._studies: dict[str, Study] = {}
         self._loading = threading.Lock()
 

@@ -23,17 +23,21 @@ OF_THE_MACHINE = {"started", "slots", *MADE_WITH}
 def print_differences(runs_dir: str, names: Sequence[str]) -> int:
     """Print what differs between two runs, by name or folder; 1 where anything does, else 0."""
     if len(names) != 2:
-        raise UserError("compare takes two names of runs, or their folders")
-    try:
-        places = [folder_of_runs(name) if "/" in name else f"{runs_dir.rstrip('/')}/{name}" for name in names]
-    except ValueError as error:
-        raise UserError(f"compare: {error}") from None
-    one, other = map(Run, places)
+        raise UserError("compare takes two names of runs, or their folders; or more of them, for a table")
+    one, other = map(Run, places(runs_dir, names))
     lines = list(differences(one, other))
     lines += _made_with(one, other) if lines else ()
     equal = f"{one.location} and {other.location} are equal, times aside"
     print("\n".join(shown(line)[:MOST_LETTERS] for line in lines) or equal)
     return 1 if lines else 0
+
+
+def places(runs_dir: str, names: Sequence[str]) -> list[str]:
+    """Folders of runs that are given by name or folder."""
+    try:
+        return [folder_of_runs(name) if "/" in name else f"{runs_dir.rstrip('/')}/{name}" for name in names]
+    except ValueError as error:
+        raise UserError(f"compare: {error}") from None
 
 
 def differences(one: Run, other: Run) -> Iterator[str]:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable
 from contextlib import ExitStack
+from tempfile import gettempdir
 
 from threadpoolctl import threadpool_limits
 
@@ -22,6 +23,7 @@ from orchestrator.engine.scheduler import Scheduler
 from orchestrator.engine.settings import UserError
 from orchestrator.engine.shown import shown
 from orchestrator.engine.stage_run import told, write_stages
+from orchestrator.engine.tracking import Tracking
 from orchestrator.engine.waiting import watched
 
 
@@ -106,6 +108,9 @@ def execute(plan: Plan) -> Manifest:
     with ExitStack() as stack:
         stack.enter_context(threadpool_limits(1))  # how many threads a sum is split among shows in its last digits
         progress = stack.enter_context(Progress())
+        # among what is safe to delete, in which no link is followed
+        files = folder.path("ray/tracking") if folder.is_local else os.path.join(gettempdir(), settings.run_name)
+        book.tracking = Tracking(settings.track, settings.run_name, files, progress.say)
         folder.say = progress.say
         for stage in plan.selected:
             if stage not in plan.to_do:
@@ -113,6 +118,7 @@ def execute(plan: Plan) -> Manifest:
 
         def connected_and_published() -> Cluster:
             cluster = connected(stack, book, progress)
+            stack.enter_context(book.tracking.open())
             stack.enter_context(published(scheduler.runs, settings.run_name))
             stack.enter_context(watched(cluster, scheduler.is_training, progress.say))
             return cluster

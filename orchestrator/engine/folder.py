@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import sys
 import time
@@ -36,6 +37,16 @@ class Unusable(UserError):
 def digest(content: bytes) -> str:
     """SHA-256 of a file's content, in hexadecimal."""
     return hashlib.sha256(content).hexdigest()
+
+
+def beginning(content: bytes) -> str:
+    """The same of a file that others may add to: the digest of what it begins with, and how long that is."""
+    return f"{digest(content)}+{len(content)}"
+
+
+def _is(content: bytes, expected: str) -> bool:
+    sealed, _, size = expected.partition("+")
+    return digest(content[: int(size)] if re.fullmatch("[0-9]{1,10}", size) else content) == sealed
 
 
 def is_sound(name: str) -> bool:
@@ -197,6 +208,8 @@ class Folder:
         name, expected = file
         try:
             with self.reading(name):
+                if "+" in expected:
+                    return not _is(self.files.read(_sound(name), _most(name)), expected)
                 return self.files.digest(_sound(name), _most(name)) != expected
         except (FileNotFoundError, IsADirectoryError, Damaged):
             return True
@@ -211,9 +224,22 @@ class Folder:
         try:
             with self.reading(name):
                 content = self.files.read(_sound(name), _most(name))
-            return content if digest(content) == expected else None
+            return content if _is(content, expected) else None
         except (FileNotFoundError, IsADirectoryError, Damaged):
             return None
+
+    def has_grown(self, name: str, content: bytes, before: str) -> bool:
+        """Whether a file is this content, with additions or none.
+
+        What was added to another content, whose `beginning` was `before`, is set aside: it is to be overwritten.
+        """
+        with contextlib.suppress(FileNotFoundError, Damaged):
+            there = self.read(name)
+            if there.startswith(content):
+                return True
+            if "+" in before and _is(there, before) and beginning(there) != before:
+                self.set_aside(name, "has additions to what is written anew")
+        return False
 
     def each(self, look: Callable[[Item], Found], items: Iterable[Item]) -> Iterable[Found]:
         """What is found by looking at each, in order; many at once where a look is a request."""

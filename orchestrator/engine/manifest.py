@@ -35,7 +35,8 @@ class StageState(BaseModel):
     records: tuple[str, ...] = ()
     """Addresses of the records that it was made of."""
     files: dict[str, str] = {}
-    """What it wrote: tables, figures, models, by name, with their SHA-256."""
+    """What it wrote: tables, figures, models, by name, with their SHA-256; with "+" and a number of bytes where it is
+    of so many at the beginning, and others may add to the file."""
     captions: dict[str, str] = {}
     """Of its figures, by name, in the report's order."""
     warnings: tuple[str, ...] = ()

@@ -9,6 +9,7 @@ import math
 import pickle
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Any, Generic, Literal, Self, TypeVar
@@ -96,6 +97,8 @@ class Record(Generic[Config]):
     """Hash of its outcome, metrics and files: trainings with the same digest went the same, bit for bit."""
     made: Made = field(default_factory=Made)
     """What it was done with."""
+    ended: str = ""
+    """When: ISO 8601, UTC."""
     world: Mapping[str, Any] = field(default_factory=dict)
     """The trial's."""
     address: str = ""
@@ -168,6 +171,8 @@ class Records:
                 typed = {"config": trial.config, "parts": parts, "made": Made.model_validate(content["made"])}
                 record = Record(**content | typed | {"address": trial.address})
                 _RECORD.validate_python(vars(record))
+                if record.ended and datetime.fromisoformat(record.ended).tzinfo is None:
+                    raise ValueError("no time")
                 if metric and record.state != "failed" and metric not in record.epochs[-1]:
                     raise ValueError(f"no {metric}")
                 return record

@@ -5,7 +5,7 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInf
 LARGEST, MOST = 2**32, 100_000
 """No number of the settings is larger, and none that counts what a run does; what a finger slipped on is refused."""
 Model = TypeVar("Model", bound=BaseModel)
+Tracker = Literal["tensorboard", "mlflow", "wandb"]
 
 
 class UserError(Exception):
@@ -179,7 +180,7 @@ class RunSettings(Section):
     runs_dir: str = "runs"
     """Where run folders live: a local folder or an s3:// address."""
     config: LocalPath | None = None
-    """YAML file of settings; flags on the command line win over it."""
+    """YAML file of settings, or a run's manifest.json, to repeat it; flags on the command line win over it."""
     address: str = "auto"
     """Ray cluster: auto (a running one, or one of our own), local (always our own), or host:port."""
     force: tuple[str, ...] = ()
@@ -187,6 +188,9 @@ class RunSettings(Section):
     strict: bool = False
     """Refuse to go on, or to report, where results were made by other code, packages or devices than each other, or
     than are here."""
+    track: Annotated[tuple[Tracker, ...], Aside()] = ()
+    """What is shown each training as it runs: tensorboard (event files in the run folder), mlflow, wandb (Weights &
+    Biases); the latter two find their servers by their own variables."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
     """Decides every random number of the run."""
     resources: Resources = Resources()

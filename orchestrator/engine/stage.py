@@ -72,6 +72,8 @@ class File:
 
     name: str
     content: bytes
+    grows: bool = False
+    """Whether other programs may add to its end: that is no damage, and is kept while the content is the same."""
 
 
 class Picture:
@@ -207,6 +209,11 @@ class Context(Generic[Own]):
     def seed(self) -> int:
         """The run's, which its stages count theirs from."""
         return int(self._book.settings.seed)
+
+    @property
+    def preset(self) -> str:
+        """The run's."""
+        return str(self._book.settings.preset)
 
     @property
     def run_name(self) -> str:

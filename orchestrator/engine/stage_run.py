@@ -14,7 +14,7 @@ from typing import Any
 
 from orchestrator.engine.book import Book
 from orchestrator.engine.drawing import drawn
-from orchestrator.engine.folder import digest
+from orchestrator.engine.folder import beginning, digest
 from orchestrator.engine.imports import import_all
 from orchestrator.engine.manifest import Manifest, StageState, State
 from orchestrator.engine.progress import Progress, Standing, duration
@@ -59,6 +59,8 @@ class StageRun:
         """By trial and node."""
         self._checkpointed: set[str] = set()
         """Addresses of trials that an earlier worker may have left a checkpoint of."""
+        self._written = manifest.stages[name].files if name in manifest.stages else {}
+        """What the stage wrote before, by name with the SHA-256."""
         self._files: dict[str, str] = {}
         self._captions: dict[str, str] = {}
         self._warnings: list[str] = []
@@ -94,6 +96,8 @@ class StageRun:
         """Take the first waiting trial, for a worker to train."""
         trial = self.study.ask()
         self._tally.start(trial)
+        config = trial.config.model_dump(mode="json") | {"seed": trial.seed}
+        self._book.tracking.started(f"{self.name}/{trial.key}", config)
         self._progress.show(self.name, self.standing())
         weak, begun = self.stage.stops_weak_trials(self.own), trial.address in self._checkpointed
         return Job(self.stage, trial, self._inputs, self.resources.stuck_seconds, self._modules, weak, begun)
@@ -104,6 +108,7 @@ class StageRun:
             for line in said:  # Tune tells the last news twice
                 self._progress.say(f"{self.name}: {line}")
             self._progress.show(self.name, self.standing())
+            self._book.tracking.reported(f"{self.name}/{key}", self._tally.rows[key])
 
     def lost(self, key: str, why: str = "", node: str = "", *, forgiven: bool = False) -> None:
         """A running trial's worker was lost: it waits again, unless that happened too often on the same node.
@@ -167,6 +172,7 @@ class StageRun:
             parts=tuple(ending for ending, _ in parts),
             digest=digest_of(rows, parts),
             made=made_with or Made(),
+            ended=datetime.now(UTC).isoformat(),
             world=trial.world,
             address=trial.address,
         )
@@ -177,6 +183,7 @@ class StageRun:
         self._tally.end(record.key)
         self._tally.recorded(record)
         self.study.tell(record)
+        self._book.tracking.ended(f"{self.name}/{record.key}", record.epochs, failed=record.state == "failed")
         value = record.epochs[-1].get(self.stage.metric) if record.epochs else None
         self._progress.trained(self.name, record.key, record.state, value, record.error, self.standing())
         if not self.study.num_missing:
@@ -227,7 +234,7 @@ class StageRun:
                     self._write(f"models/{part.name}.safetensors", self.context.weights(part.record))
                     self._write(f"models/{part.name}.json", described.encode())
                 else:
-                    self._write(part.name, part.content)
+                    self._write(part.name, part.content, grows=part.grows)
             missing = self.stage.schemas.keys() - tables.keys()
             assert not missing, f"the stage gave no table {', '.join(missing)}"
         except Exception as error:
@@ -244,10 +251,11 @@ class StageRun:
             raise error
         self.enter("failed", "".join(traceback.format_exception(error)))
 
-    def _write(self, name: str, content: bytes) -> None:
+    def _write(self, name: str, content: bytes, *, grows: bool = False) -> None:
         check_own(name)
-        self._book.run.write(name, content)
-        self._files[name] = digest(content)
+        self._files[name] = beginning(content) if grows else digest(content)
+        if not (grows and self._book.run.has_grown(name, content, self._written.get(name, ""))):
+            self._book.run.write(name, content)
 
     def _draw(self, tables: Tables) -> None:
         """Write the figures; one that fails is a warning, and the next command draws it again."""
@@ -276,7 +284,7 @@ class StageRun:
 
 def told(settings: RunSettings) -> dict[str, Any]:
     """What a command was told, as the manifest keeps it."""
-    return settings.model_dump(mode="json", exclude={"force", "config", "strict"})
+    return settings.model_dump(mode="json", exclude={"force", "config", "strict", "track"})
 
 
 def write_stages(book: Book, manifest: Manifest) -> None:

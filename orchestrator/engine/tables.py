@@ -53,6 +53,21 @@ STAGES = schema(
 """The table stages, which the engine itself writes."""
 
 
+def described(schema: pa.Schema) -> list[dict[str, str]]:
+    """Of each column its name, type, unit and description, in words."""
+    kinds = {CATEGORY: "category", TEXT: "text", INT: "integer", FLOAT: "float", BOOL: "boolean"}
+    told = [(field, field.metadata or {}) for field in schema]
+    return [
+        {
+            "column": field.name,
+            "type": kinds.get(field.type, "time"),
+            "unit": metadata.get(b"unit", b"").decode(),
+            "description": metadata.get(b"description", b"").decode(),
+        }
+        for field, metadata in told
+    ]
+
+
 def to_arrow(schema: pa.Schema, rows: Rows, attributes: Mapping[str, Any]) -> pa.Table:
     """Rows as a table, with `attributes` in its schema metadata and as pandas' `df.attrs`.
 

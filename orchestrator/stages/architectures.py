@@ -70,17 +70,6 @@ def model_row(record: Record[AutoencoderSettings], *metrics: str, **columns: Any
     return training_row(record, *metrics, **params, num_parameters=record.config.num_parameters, **columns)
 
 
-def restored(settings: AutoencoderSettings, weights: bytes) -> Autoencoder:
-    """A trained model, in evaluation mode on the CPU, from its weights as safetensors."""
-    from safetensors.torch import load
-
-    from trainables.autoencoder import Autoencoder
-
-    model = Autoencoder(settings)
-    model.load_state_dict(load(weights))
-    return model.eval()
-
-
 def refit_key(name: str, seed: int) -> str:
     """Name of the training of one of refit's models from a seed."""
     return f"{name}-seed-{seed}"
@@ -88,8 +77,11 @@ def refit_key(name: str, seed: int) -> str:
 
 def final_model(context: Context[Any], name: str, seed: int) -> Autoencoder:
     """One of refit's models, of the training from a seed, in evaluation mode on the CPU."""
+    from trainables.autoencoder import Autoencoder
+    from trainables.models import restored
+
     record = context.records("refit")[refit_key(name, seed)]
-    return restored(record.config, context.weights(record, "refit"))
+    return restored(Autoencoder, record.config, context.weights(record, "refit"))
 
 
 def described(record: Record[AutoencoderSettings]) -> str:

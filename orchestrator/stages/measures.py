@@ -8,6 +8,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from orchestrator.engine.records import Record
+from orchestrator.engine.stage import Context
 from orchestrator.engine.tables import Row
 
 Pixels = NDArray[np.floating[Any]]
@@ -54,3 +55,9 @@ def epoch_rows(schema: pa.Schema, told: Iterable[tuple[Record[Any], dict[str, An
     for record, which in told:
         rows += record.of_epochs(*(name for name in schema.names if name not in which), **which)
     return rows
+
+
+def study_attributes(context: Context[Any], records: Sequence[Record[Any]]) -> dict[str, Any]:
+    """What optuna-dashboard shows of a study beside its trials."""
+    commits = dict.fromkeys(record.made.commit for record in records if record.made.commit)
+    return {"preset": context.preset, "seed": context.seed, "commit": ", ".join(commits)}

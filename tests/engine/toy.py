@@ -17,6 +17,7 @@ from orchestrator.engine.stage import Context, File, Model, Stage, Table
 from orchestrator.engine.stage_run import StageRun
 from orchestrator.engine.study import Suggested
 from orchestrator.engine.suite import Suite
+from orchestrator.engine.tracking import Tracking
 from tests.command import NO_IMAGES
 
 
@@ -73,12 +74,17 @@ def book(of: Suite, folder: Path, *, set_aside: bool = True, **changes: Any) -> 
 
 
 def begun(
-    folder: Path, stage: Stage[Any, Any], resources: Resources | None = None, progress: Progress | None = None
+    folder: Path,
+    stage: Stage[Any, Any],
+    resources: Resources | None = None,
+    progress: Progress | None = None,
+    tracking: Tracking | None = None,
 ) -> tuple[StageRun, dict[str, Record[Any]]]:
     """A stage that has begun in a run folder, and its records by key, which are there once all is trained."""
     records: dict[str, Record[Any]] = {}
     of_stage = book(suite(stage), folder, resources=(resources or Resources()).model_dump())
-    manifest = Manifest(name="toy")
+    of_stage.tracking = tracking or of_stage.tracking
+    manifest = of_stage.run.manifest() or Manifest(name="toy")
     of_stage.run.write_manifest(manifest)
     stage_run = StageRun(
         stage.name,

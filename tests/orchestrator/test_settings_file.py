@@ -6,6 +6,9 @@ from typing import Any
 import pytest
 
 from orchestrator.command_line import parse
+from orchestrator.engine.book import Book
+from orchestrator.engine.execute import described
+from orchestrator.engine.results import Run
 from orchestrator.engine.settings import UserError
 from orchestrator.paper import suite
 from orchestrator.run import main
@@ -217,3 +220,43 @@ def test_flag_that_cannot_be_meant_is_refused(arguments: list[str], said: str) -
     with pytest.raises(UserError) as caught:
         parse(arguments, suite())
     assert said in str(caught.value)
+
+
+FLAGS = [
+    "--preset",
+    "smoke",
+    "--seed",
+    "7",
+    "--kfold.epochs",
+    "3",
+    "--search.space.learning-rate",
+    "0.0003",
+    "0.0123",
+    "--gan.search.trials",
+    "5",
+]
+
+
+def test_a_run_is_repeated_from_its_manifest_and_flags_win(tmp_path: Path) -> None:
+    settings, _ = parse([*FLAGS, "--gan.tuned.minimax.ema-decay", "0.9", "--runs-dir", str(tmp_path)], suite())
+    run = Run(tmp_path / "smoke")
+    run.write_manifest(described(None, Book(suite(), settings, run, set_aside=False)))
+    config = ["--config", run.path("manifest.json")]
+    again, _ = parse(config, suite())
+    assert again.model_dump() == settings.model_dump() | {"config": Path(config[1])}
+    assert suite().fingerprints(again) == suite().fingerprints(settings)
+    other, _ = parse([*config, "--seed", "8", "--preset", "smoke", "--name", "other"], suite())
+    assert other.model_dump() == again.model_dump() | {"seed": 8, "name": "other"}
+    assert suite().fingerprints(other) != suite().fingerprints(settings)
+
+
+def test_a_manifest_of_another_preset_or_of_settings_that_are_unknown_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.json"
+    path.write_text('{"schema_version": 4, "settings": {"preset": "smoke", "kfold": {"epoch": 3}}}')
+    for flags, said in ((["--preset", "paper"], "is of the preset smoke; leave one out"), ([], "kfold.epoch: ")):
+        with pytest.raises(UserError, match=said) as caught:
+            parse(["--config", str(path), *flags], suite())
+        assert len(str(caught.value).splitlines()) == 1
+    path.write_text('{"schema_version": 4, "settings": {"seed": 1}}')
+    with pytest.raises(UserError, match="preset"):
+        parse(["--config", str(path)], suite())

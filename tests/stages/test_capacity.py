@@ -41,7 +41,10 @@ def record(of: Book, key: str, config: Reconstructor, weights: dict[str, Any], s
 
 def linear_weights(*pixels: int) -> dict[str, Any]:
     """A linear autoencoder that decodes to these pixels, as many as there are latent numbers."""
-    weights = {name: 0 * tensor for name, tensor in LinearAutoencoder(len(pixels)).state_dict().items()}
+    weights = {
+        name: 0 * tensor
+        for name, tensor in LinearAutoencoder(LinearSettings(latent_dim=len(pixels))).state_dict().items()
+    }
     for number, pixel in enumerate(pixels):
         weights["decoder.weight"][pixel, number] = -2.0
     return weights
@@ -176,7 +179,7 @@ def test_noise_that_passes_is_what_noise_changes_in_the_output_over_what_went_in
 def test_a_linear_identity_lets_all_noise_through(tmp_path: Path) -> None:
     of = book(tmp_path, grey(120, 30), denoise={"zeroed": (0.4,), "gaussian": (0.25,)})
     whole = Reconstructor(method="linear_overcomplete", model=LinearSettings(latent_dim=784))
-    weights = LinearAutoencoder(784).state_dict()
+    weights = LinearAutoencoder(LinearSettings(latent_dim=784)).state_dict()
     for name in ("encoder.weight", "decoder.weight"):
         weights[name][:] = 2 * torch.eye(784) if name == "encoder.weight" else torch.eye(784) / 2
     rows = given(of, "capacity", [record(of, "whole", whole, weights)])["identity"]

@@ -3,6 +3,9 @@
 from pathlib import Path
 
 import numpy as np
+import optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 
 from orchestrator.engine.records import Record
 from orchestrator.engine.stage import Worker
@@ -79,7 +82,8 @@ def test_trials_are_rows_with_what_they_were_told_and_their_distance_from_valida
         means = {name: n + value for value, name in enumerate(("d_loss", "g_loss", "d_real", "d_fake"))}
         rows = [{"epoch": 1, "val_frechet_distance": 10.0 + n, "class_entropy": 20.0 + n, "seconds": 4.0} | means]
         records.append(Record(trial.key, trial.config, trial.seed, "complete", rows))
-    table = given(made, "gan_search", records)["gan_trials"]
+    parts = given(made, "gan_search", records)
+    table = parts["gan_trials"]
     assert table["trial"].tolist() == [0, 1, 2, 3]
     assert table["loss"].tolist() == ["minimax", "non_saturating"] * 2
     assert table["val_frechet_distance"].tolist() == [10.0, 11.0, 12.0, 13.0]
@@ -90,6 +94,14 @@ def test_trials_are_rows_with_what_they_were_told_and_their_distance_from_valida
     for row, record in zip(table.to_dict("records"), records, strict=True):
         for name in ("learning_rate", "beta1", "batch_size", "r1_penalty"):
             assert row[f"params_{name}"] == getattr(record.config.gan, name)
+    path = tmp_path / "optuna-gan.journal"
+    path.write_bytes(parts[path.name].content)
+    for first, loss in enumerate(("minimax", "non_saturating")):
+        storage = JournalStorage(JournalFileBackend(str(path)))
+        study = optuna.load_study(study_name=f"{made.settings.run_name}-{loss}", storage=storage)
+        assert study.metric_names == ["val_frechet_distance"]
+        assert [trial.value for trial in study.trials] == [10.0 + first, 12.0 + first]
+        assert study.trials[1].params["beta1"] == records[first + 2].config.gan.beta1
 
 
 def test_the_training_image_beside_a_generated_one_is_the_nearest_in_pixels() -> None:

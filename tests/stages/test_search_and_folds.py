@@ -1,6 +1,7 @@
 """search, kfold and refit: which trial is the best, which images train and measure, and what the tables say of it."""
 
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +137,10 @@ def test_the_journal_is_of_a_study_that_minimises_with_the_trials_as_they_were(
         "COMPLETE",
     ]
     assert study.trials[1].intermediate_values == {1: 0.10, 2: 0.25}
+    assert study.metric_names == ["val_mse"]
+    assert study.user_attrs == {"preset": "smoke", "seed": 5, "commit": ""}
+    for trial, (_, curve) in zip(study.trials, CURVES, strict=True):
+        assert trial.duration == timedelta(seconds=1.5 if len(curve) == 1 else 4.0)
     model = searched.study("search").trials[1].config
     assert study.trials[1].params["filters2"] == model.filters[1]
     assert study.trials[1].params["learning_rate"] == model.learning_rate

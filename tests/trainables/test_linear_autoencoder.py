@@ -42,14 +42,14 @@ def test_the_linear_autoencoder_finds_pca_s_error_and_subspace(latent_dim: int) 
 
 
 def test_it_is_linear_and_has_the_number_of_parameters_that_its_settings_say() -> None:
-    model = LinearAutoencoder(5)
+    model = LinearAutoencoder(LinearSettings(latent_dim=5))
     assert LinearSettings(latent_dim=5).num_parameters == sum(p.numel() for p in model.parameters())
     x, y = torch.rand(3, 784), torch.rand(3, 784)
     torch.testing.assert_close(model((x + y) / 2), (model(x) + model(y)) / 2)
 
 
 def test_error_has_the_known_value_for_a_model_that_answers_the_same_to_all() -> None:
-    model = LinearAutoencoder(2)
+    model = LinearAutoencoder(LinearSettings(latent_dim=2))
     with torch.no_grad():
         model.decoder.weight.zero_()
         model.mean.fill_(0.5)
@@ -58,7 +58,10 @@ def test_error_has_the_known_value_for_a_model_that_answers_the_same_to_all() ->
 
 
 def test_reconstructions_are_the_model_s_and_keep_their_shape() -> None:
-    model, pixels = LinearAutoencoder(3), np.random.default_rng(0).uniform(-1, 2, (5, 28, 28))
+    model, pixels = (
+        LinearAutoencoder(LinearSettings(latent_dim=3)),
+        np.random.default_rng(0).uniform(-1, 2, (5, 28, 28)),
+    )
     expected = model(torch.from_numpy(pixels.reshape(5, -1)).float()).detach().numpy()
     np.testing.assert_array_equal(reconstruct_linear(model, pixels), expected.reshape(5, 28, 28))
 

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load
-from safetensors.torch import load as load_tensors
 from scipy.linalg import subspace_angles
 from sklearn.decomposition import PCA
 from sklearn.neighbors import KNeighborsClassifier
@@ -15,14 +14,14 @@ from sklearn.neighbors import KNeighborsClassifier
 from orchestrator.engine.records import Record
 from orchestrator.engine.stage import Context
 from orchestrator.engine.tables import Row
-from orchestrator.stages.architectures import restored
 from orchestrator.stages.capacity import Capacity
 from orchestrator.stages.capacity.models import Reconstructor, Settings
 from orchestrator.stages.measures import mse, training_row
-from trainables.autoencoder import encode, reconstruct_pixels
+from trainables.autoencoder import Autoencoder, encode, reconstruct_pixels
 from trainables.autoencoder_settings import AutoencoderSettings, LinearSettings
 from trainables.images import NUM_PIXELS, Images, flat_pixels, unit_pixels
 from trainables.linear_autoencoder import LinearAutoencoder, reconstruct_linear
+from trainables.models import restored
 from trainables.noise import Noise, add_noise
 
 
@@ -74,7 +73,7 @@ def model_row(
     if record.last and method in {"linear_autoencoder", "linear_untuned"}:
         angle = largest_angle(load(context.weights(record))["decoder.weight"], pca)
     if record.last and method in {"autoencoder", "cross_entropy"} and isinstance(model, AutoencoderSettings):
-        trained = restored(model, context.weights(record))
+        trained = restored(Autoencoder, model, context.weights(record))
         accuracy = code_accuracy(
             context, *(encode(trained, part) for part in (context.data.train_images, context.data.test_images))
         )
@@ -101,11 +100,9 @@ def identity_rows(
     """How near the identity a model is, on clean test images and on noisy ones."""
     method, settings, images = record.config.method, record.config.model, context.data.test_images
     if isinstance(settings, LinearSettings):
-        linear = LinearAutoencoder(settings.latent_dim)
-        linear.load_state_dict(load_tensors(context.weights(record)))
-        output = partial(reconstruct_linear, linear)
+        output = partial(reconstruct_linear, restored(LinearAutoencoder, settings, context.weights(record)))
     else:
-        output = partial(reconstruct_pixels, restored(settings, context.weights(record)))
+        output = partial(reconstruct_pixels, restored(Autoencoder, settings, context.weights(record)))
     clean = unit_pixels(images)
     of_clean = output(clean)
     same = {"method": method, "latent_dim": settings.latent_dim, "seed": record.seed}

@@ -13,13 +13,14 @@ from torch import Tensor
 from orchestrator.engine.records import Arrays, Trial
 from orchestrator.engine.stage import Context, Worker
 from orchestrator.stages.gan import ScoredGan, scoring_record
-from trainables.classifier import build
+from trainables.classifier import Classifier
 from trainables.classifier_settings import ClassifierSettings
 from trainables.epoch import Epoch
 from trainables.gan_scores import NUM_COMPONENTS, Extractor, Scores, Vectors
 from trainables.gan_training import Measure, generate, random_vectors, train_gan
 from trainables.images import Images, as_tensor, flat_pixels
 from trainables.loop import Device
+from trainables.models import restored
 
 NUM_SHOWN = 10
 """Fixed random vectors whose images are kept after every epoch."""
@@ -45,9 +46,8 @@ def scoring_inputs(context: Context[Any], *, val: Images, test: Images | None = 
 
 def scoring_extractor(settings: ClassifierSettings, arrays: Arrays, device: Device = "cpu") -> Extractor:
     """What gives images their vectors, from the arrays that a training is given."""
-    classifier = build(settings, seed=0)
-    classifier.load_state_dict(weights_of("classifier", arrays))
-    return Extractor(classifier.eval().to(device), torch.from_numpy(arrays["components"]).to(device))
+    classifier = restored(Classifier, settings, weights_of("classifier", arrays)).to(device)
+    return Extractor(classifier, torch.from_numpy(arrays["components"]).to(device))
 
 
 def real_vectors(arrays: Arrays, device: Device = "cpu") -> Vectors | None:

@@ -1,6 +1,7 @@
 """gan_search: each GAN tuned on one number, the Frechet distance from validation images (`--gan.search.on`).
 
-Reads classify's classifier of raw images. Writes the table gan_trials and a figure.
+Reads classify's classifier of raw images. Writes the table gan_trials, a figure, and optuna-gan.journal
+with a study for each loss.
 
 The paper calls the tuning of GANs impossible, since two losses pull against each other. Neither is looked at here: a
 trial's generator is trained on the first five sixths of the training images, and its distance from the rest, in the
@@ -15,13 +16,13 @@ from typing import Any, ClassVar
 from numpy.typing import NDArray
 
 from orchestrator.engine.records import Record, Trial
-from orchestrator.engine.stage import Context, Picture, Stage, Table, Tables, Worker
+from orchestrator.engine.stage import Context, File, Picture, Stage, Table, Tables, Worker
 from orchestrator.engine.study import Suggested
 from orchestrator.engine.tables import STATE, TRIAL, schema
 from orchestrator.stages.columns import ARM, CLASS_ENTROPY, GAN_MEANS, LOSS, TRIAL_OUTCOME, integer, real
 from orchestrator.stages.gan import TUNED, ScoredGan, best_of, scored_trial, scoring_key, scoring_record
 from orchestrator.stages.gan.settings import GanSearch, Settings
-from orchestrator.stages.measures import training_row
+from orchestrator.stages.measures import study_attributes, training_row
 from orchestrator.stages.sections import Data
 from trainables.epoch import Epoch
 from trainables.gan_settings import VERSION, GanSettings
@@ -76,17 +77,9 @@ class Tuning(Stage[GanSearch, ScoredGan]):
 
     def trials(self, context: Context[GanSearch]) -> Suggested:
         """As each loss's sampler suggests them, the losses by turns."""
-        from optuna.distributions import CategoricalDistribution, FloatDistribution
-
         from orchestrator.engine.suggestions import OptunaSuggestions, tpe
 
-        own, common = context.own, context.section(Settings)
-        space = {
-            "learning_rate": FloatDistribution(*own.learning_rate, log=True),
-            "beta1": FloatDistribution(*own.beta1),
-            "batch_size": CategoricalDistribution(own.batch_sizes),
-            "r1_penalty": CategoricalDistribution(own.r1_penalties),
-        }
+        own, common, space = context.own, context.section(Settings), _space(context.own)
         first = {name: value for name, value in FIRST.items() if _holds(space[name], value)}
         studies = [
             OptunaSuggestions(space, tpe(own.trials // 2, context.seed), self.metric, [first]) for _ in common.losses
@@ -120,8 +113,16 @@ class Tuning(Stage[GanSearch, ScoredGan]):
         images = data.train_images[hold_out_last(data.train_images).train]
         return trained(trial, images, worker, image_scores(trial, worker))
 
-    def results(self, context: Context[GanSearch], records: Sequence[Record[ScoredGan]]) -> Iterator[Table]:
+    def results(self, context: Context[GanSearch], records: Sequence[Record[ScoredGan]]) -> Iterator[Table | File]:
+        from orchestrator.engine.optuna_journal import finished_study, journal
+
         yield Table("gan_trials", [_row(number, record) for number, record in enumerate(records)])
+        studies, space, attributes = [], _space(context.own), study_attributes(context, records)
+        for loss in context.section(Settings).losses:
+            gans = [(record, record.config.gan) for record in records if record.config.gan.loss == loss]
+            params = [(record, gan.model_dump(include=TUNED)) for record, gan in gans]
+            studies.append(finished_study(f"{context.run_name}-{loss}", space, self.metric, params, attributes))
+        yield File("optuna-gan.journal", journal(studies), grows=True)
 
     def figures(self, context: Context[GanSearch], tables: Tables) -> Iterator[Picture]:
         from orchestrator.stages.gan import figures
@@ -163,6 +164,17 @@ class Tuning(Stage[GanSearch, ScoredGan]):
         if not without:
             return None
         return f"no trial of {', '.join(without)} came to its end; the table gan_trials has their errors"
+
+
+def _space(own: GanSearch) -> dict[str, Any]:
+    from optuna.distributions import CategoricalDistribution, FloatDistribution
+
+    return {
+        "learning_rate": FloatDistribution(*own.learning_rate, log=True),
+        "beta1": FloatDistribution(*own.beta1),
+        "batch_size": CategoricalDistribution(own.batch_sizes),
+        "r1_penalty": CategoricalDistribution(own.r1_penalties),
+    }
 
 
 def _holds(distribution: Any, value: Any) -> bool:

@@ -22,7 +22,6 @@ from orchestrator.stages.architectures import (
     model_row,
     plane_model,
     refit_key,
-    restored,
     table1,
     training_cost,
 )
@@ -105,6 +104,8 @@ class Refit(Stage[FinalModels, AutoencoderSettings]):
 
     def results(self, context: Context[FinalModels], records: Trained) -> Iterator[Table | Model]:
         from orchestrator.stages.refit.layers import layer_table
+        from trainables.autoencoder import Autoencoder
+        from trainables.models import restored
 
         metrics = ("train_mse", "train_mse_evaluated", "test_mse")
         told = [(record, {"model": name_of(record.key), "noise": record.config.noise}) for record in records]
@@ -112,7 +113,7 @@ class Refit(Stage[FinalModels, AutoencoderSettings]):
         layers = []
         for name, record in first_models(context, records).items():
             yield model_file(name, record, "trainables.autoencoder.Autoencoder", record.config, "test_mse")
-            model = restored(record.config, context.weights(record))
+            model = restored(Autoencoder, record.config, context.weights(record))
             layers += [{"model": name} | row for row in layer_table(model)]
         yield Table("layers", layers)
 

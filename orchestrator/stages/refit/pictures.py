@@ -10,12 +10,13 @@ from orchestrator.engine.records import Record
 from orchestrator.engine.stage import Context, Picture
 from orchestrator.figures.images import image_grid
 from orchestrator.figures.style import MODELS
-from orchestrator.stages.architectures import described, restored
+from orchestrator.stages.architectures import described
 from orchestrator.stages.measures import Pixels
 from orchestrator.stages.refit import figures
 from trainables.autoencoder import Autoencoder, decode, encode, reconstruct
 from trainables.fashion_mnist import CLASS_NAMES
 from trainables.images import IMAGE_SIZE, unit_pixels
+from trainables.models import restored
 
 NUM_SHOWN = 16
 """Test images that interpolations go between."""
@@ -27,7 +28,7 @@ def pictures(context: Context[Any], trained: Mapping[str, Record[Any]]) -> Itera
     """The stage's figures, of models by their names."""
     images, labels = context.data.test_images, context.data.test_labels
     records = {name: trained[name] for name in SHOWN if name in trained}
-    models = {name: restored(record.config, context.weights(record)) for name, record in records.items()}
+    models = {name: restored(Autoencoder, it.config, context.weights(it)) for name, it in records.items()}
     for name, model in models.items():
         caption = f"{name}: of each class the test image with the least and with the greatest error."
         title = f"{MODELS[name]}: {described(records[name])}"

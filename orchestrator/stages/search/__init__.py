@@ -14,9 +14,9 @@ from orchestrator.engine.settings import Scale, Section
 from orchestrator.engine.stage import Context, File, Picture, Stage, Table, Tables, Worker
 from orchestrator.engine.study import Suggested
 from orchestrator.engine.tables import EPOCH, SECONDS, STATE, TRIAL, schema
-from orchestrator.stages.architectures import Trained, model_row, training_cost
+from orchestrator.stages.architectures import Trained, model_row, param_values, training_cost
 from orchestrator.stages.columns import PARAMS, TRAIN_MSE, TRIAL_OUTCOME, category, mse, real
-from orchestrator.stages.measures import epoch_rows
+from orchestrator.stages.measures import epoch_rows, study_attributes
 from orchestrator.stages.sections import Autoencoders, Data
 from trainables.autoencoder_settings import VERSION, AutoencoderSettings
 from trainables.epoch import Epoch
@@ -127,15 +127,18 @@ class Search(Stage[Settings, AutoencoderSettings]):
         return train_autoencoder(trial.config, split, device=worker.device, seed=trial.seed, resume=worker.resume)
 
     def results(self, context: Context[Settings], records: Trained) -> Iterator[Table | File]:
-        from orchestrator.stages.search.study import finished_study, importances, journal
+        from orchestrator.engine.optuna_journal import finished_study, journal
+        from orchestrator.stages.search.study import distributions, importances
 
         reached = [record.epochs[-1]["val_mse"] if record.epochs else None for record in records]
         rows = [model_row(record, trial=n, val_mse=reached[n]) for n, record in enumerate(records)]
         yield Table("trials", rows)
         told = [(record, {"trial": n}) for n, record in enumerate(records)]
         yield Table("trial_epochs", epoch_rows(self.schemas["trial_epochs"], told))
-        study = finished_study(context.run_name, context.own.space, records)
-        yield File("optuna.journal", journal(study))
+        params = [(record, param_values(record.config)) for record in records]
+        space = distributions(context.own.space)
+        study = finished_study(context.run_name, space, self.metric, params, study_attributes(context, records))
+        yield File("optuna.journal", journal([study]), grows=True)
         yield Table("importances", importances(study, context.seed))
 
     def figures(self, context: Context[Settings], tables: Tables) -> Iterator[Picture]:

@@ -1,19 +1,14 @@
-"""The search in Optuna's terms: its space, and the finished study with its journal and its importances."""
+"""The search in Optuna's terms: its space, and what the finished study says of each parameter."""
 
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
-from orchestrator.stages.architectures import Trained, param_values
 from orchestrator.stages.search import Space
 from trainables.autoencoder_settings import AutoencoderSettings
-
-STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 
 
 def distributions(space: Space) -> dict[str, BaseDistribution]:
@@ -31,37 +26,6 @@ def model_of(params: Mapping[str, Any], **common: Any) -> AutoencoderSettings:
     filters = tuple(params[f"filters{number}"] for number in (1, 2, 3))
     rest = {name: value for name, value in params.items() if not name.startswith("filters")}
     return AutoencoderSettings.model_validate({"filters": filters, **rest, **common})
-
-
-def finished_study(name: str, space: Space, records: Trained) -> optuna.Study:
-    """The study as Optuna would hold it."""
-    study = optuna.create_study(study_name=name, direction="minimize")
-    for record in records:
-        failed = record.state == "failed"
-        study.add_trial(
-            optuna.create_trial(
-                state=STATES[record.state],
-                params=param_values(record.config),
-                distributions=distributions(space),
-                value=None if failed else record.epochs[-1]["val_mse"],
-                intermediate_values={int(epoch["epoch"]): epoch["val_mse"] for epoch in record.epochs},
-                user_attrs={"seconds": record.seconds} | ({"error": record.error} if failed else {}),
-            )
-        )
-    return study
-
-
-def journal(study: optuna.Study) -> bytes:
-    """The study as the journal file that optuna-dashboard opens."""
-    from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend
-
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "optuna.journal")
-        storage = JournalStorage(JournalFileBackend(str(path)))
-        copy = optuna.create_study(study_name=study.study_name, direction="minimize", storage=storage)
-        copy.add_trials(study.trials)
-        return path.read_bytes()
 
 
 def importances(study: optuna.Study, seed: int) -> list[dict[str, Any]]:
