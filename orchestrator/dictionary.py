@@ -11,7 +11,10 @@ HEAD = """# Tables
 Every table of a run, by the stage that writes it, with its columns. Made of the schemas by `make docs`. The files are
 `tables/NAME.parquet`; each column says the same there, and `Run("runs/laptop").describe("folds")` shows it."""
 WRITERS = {stage.name: stage.schemas for stage in EXPERIMENTS}
-WRITERS |= {"the report": {"claims": CLAIMS, "anchors": ANCHORS, "key_numbers": KEY_NUMBERS}, "every stage": {"stages": STAGES}}
+WRITERS |= {
+    "the report": {"claims": CLAIMS, "anchors": ANCHORS, "key_numbers": KEY_NUMBERS},
+    "every stage": {"stages": STAGES},
+}
 
 
 def lines() -> Iterator[str]:
