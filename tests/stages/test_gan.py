@@ -133,11 +133,11 @@ def test_each_study_begins_with_the_recipe_that_was_found_by_hand(tmp_path: Path
     first, second, third = played(book_with_a_classifier(tmp_path), {}, 3)
     assert {first.loss, second.loss} == {"minimax", "non_saturating"}
     for gan in (first, second):
-        assert (gan.learning_rate, gan.beta1, gan.batch_size, gan.r1_penalty) == (2.9e-3, 0.016, 64, 0)
+        assert (gan.learning_rate, gan.beta1, gan.batch_size, gan.r1_penalty) == (3e-3, 0.1, 64, 0.2)
     assert third.learning_rate != 3e-3
     search = {"learning_rate": (1e-4, 1e-3), "batch_sizes": (32, 128)}
     narrow, _ = played(book_with_a_classifier(tmp_path / "narrow", search=search), {}, 2)
-    assert (narrow.beta1, narrow.batch_size) == (0.016, 64)
+    assert (narrow.beta1, narrow.r1_penalty) == (0.1, 0.2)
     assert narrow.learning_rate < 1e-3
     assert narrow.batch_size in {32, 128}
 
