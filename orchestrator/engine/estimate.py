@@ -42,14 +42,15 @@ class Work:
 
 def work_of(plan: Plan, machine: Machine) -> dict[str, Work]:
     """What is to be done of each of a plan's stages, at the pace of this machine."""
-    found, usual = _paces(plan, machine), GPU_PACE if machine.gpus else 1.0
+    found = _paces(plan, machine)
+    usual = median(found.values() or [GPU_PACE if machine.gpus else 1.0])
     work = {}
     for stage in plan.to_do:
         study, missing = plan.book.study(stage.name), plan.num_missing(stage)
         known = study.trials if stage.name in plan.anew else study.waiting
         cost = sum(trial.cost for trial in known) * missing / len(known) if known else 0.0
-        pace = found.get(stage.name) or median(found.values() or [usual])
-        work[stage.name] = Work(cost * pace, stage.own_seconds(plan.book.context(stage.name)), max(1, study.at_once))
+        own = stage.own_seconds(plan.book.context(stage.name)) * (1.0 if machine.gpus else usual)
+        work[stage.name] = Work(cost * found.get(stage.name, usual), own, max(1, study.at_once))
     return work
 
 

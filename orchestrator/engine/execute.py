@@ -78,10 +78,10 @@ def _tell_end(book: Book, failed: bool) -> None:
 
 def report(book: Book, names: Iterable[str]) -> int:
     """Write the report anew, of what there is."""
+    if not book.run.exists("manifest.json"):
+        raise UserError(f"{book.run.location}: there is no run yet to report on: {program()} all makes one")
     with locked(book.run):
-        manifest = book.manifest()
-        if manifest is None:
-            raise UserError(f"{book.run.location}: there is no run yet to report on: {program()} all makes one")
+        manifest = book.manifest() or described(None, book)
         _tell_mixture(book, manifest)
         manifest.report_of = ""
         write_report(book, manifest)
