@@ -4,14 +4,13 @@ import contextlib
 import io
 import re
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import tyro
 from pydantic import Field, ValidationError, create_model
 
 from orchestrator.engine.settings import RunSettings, UserError, merged
 from orchestrator.engine.suite import Suite
-from orchestrator.engine.typed import program
 from orchestrator.help import COMMANDS
 from orchestrator.settings_file import read_settings, similar
 
@@ -46,18 +45,12 @@ def parse(
 ) -> tuple[RunSettings, tuple[str, ...]]:
     """Settings from the preset, then the YAML file, then the flags; and the words that are no flags.
 
-    UserError for an unknown setting, a value out of range, or a file that is not YAML; SystemExit after
-    --tyro-print-completion.
+    UserError for an unknown setting, a value out of range, or a file that is not YAML.
     """
     default = default or defaults(arguments, suite)
-    prog = program()
-    words: Any = tuple[str, ...]
-    if any(argument.startswith("--tyro-") for argument in arguments):  # completion is of fmo: python is no one's own
-        known: Any = Literal["all", *(stage.name for stage in suite.stages), *COMMANDS]  # type: ignore[misc]
-        prog, words = "fmo", tuple[known, ...]
-    typed: Any = (tyro.conf.Positional[words], Field(()))
-    kind: Any = create_model("CommandLine", __base__=suite.settings, stages=typed)
-    parsed = _tyro(arguments, kind, kind.model_validate(default.model_dump()), prog)
+    words: Any = (tyro.conf.Positional[tuple[str, ...]], Field(()))
+    kind: Any = create_model("CommandLine", __base__=suite.settings, stages=words)
+    parsed = _tyro(arguments, kind, kind.model_validate(default.model_dump()))
     for before, argument in zip(["", *arguments], arguments, strict=False):
         if not argument or re.fullmatch(r"--[\w.-]+=", argument):
             raise UserError(f"{argument.rstrip('=') or before}: nothing is given after it")
@@ -102,12 +95,12 @@ def _first_error(error: ValidationError) -> str:
     return f"{where}: {rule}" + ("" if told else f" (got {got[:100]})") if where else rule
 
 
-def _tyro(arguments: list[str], kind: Any, default: Any, prog: str) -> Any:
+def _tyro(arguments: list[str], kind: Any, default: Any) -> Any:
     """tyro parses; its boxed errors become one line."""
     boxed = io.StringIO()
     try:
         with contextlib.redirect_stderr(boxed):
-            return tyro.cli(kind, args=arguments, default=default, prog=prog)
+            return tyro.cli(kind, args=arguments, default=default, prog="fmo")
     except SystemExit as stop:
         if stop.code in (0, None):
             raise

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import tyro
-from pydantic import create_model
+from pydantic import BaseModel, create_model
 
 from orchestrator.engine.provenance import versions
 from orchestrator.engine.settings import RunSettings
@@ -63,9 +63,15 @@ EXAMPLES = {
 
 
 def asked(arguments: list[str], suite: Suite, settings: RunSettings) -> bool:
-    """Print the help, or the version, that arguments ask for; whether they do. Nothing at all asks for help."""
+    """Print the help that arguments ask for, the version, or bash's completion; whether they ask for any.
+
+    Nothing at all asks for help.
+    """
     if "--version" in arguments:
         print("fmo", versions(("fashion-mnist-orchestrator",))["fashion-mnist-orchestrator"])
+    elif "--show-completion" in arguments:
+        words = ["all", *(stage.name for stage in suite.stages), *COMMANDS, *_flags(settings)]
+        print(f"complete -o default -W '{' '.join(words)}' fmo")
     elif "--help-all" in arguments:
         _settings_help(suite.settings, settings, program(), "Every setting, with its default for this preset.")
     elif not arguments or arguments[0] == "help" or {"--help", "-h"}.intersection(arguments):
@@ -130,6 +136,14 @@ def _about(stage: Stage[Any, Any]) -> str:
 def _settings_help(kind: type[Any], default: Any, name: str, about: str) -> None:
     with contextlib.suppress(SystemExit):
         tyro.cli(kind, args=["--help"], default=default, prog=name, description=about)
+
+
+def _flags(settings: BaseModel, prefix: str = "--") -> Iterator[str]:
+    for name, value in settings:
+        if isinstance(value, BaseModel):
+            yield from _flags(value, f"{prefix}{name.replace('_', '-')}.")
+        else:
+            yield f"{prefix}{name.replace('_', '-')}"
 
 
 def _width() -> int:

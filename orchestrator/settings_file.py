@@ -69,12 +69,10 @@ class _Reader:
     def section(self, node: yaml.MappingNode, known: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         """A section's settings, by name with underscores."""
         told = {}
+        if not prefix and any(getattr(name, "value", "") == "schema_version" for name, _ in node.value):
+            raise UserError(f"{self._path} is a run's manifest; a file of settings has lines like 'seed: 2'")
         for raw_key, value in self._pairs(node, prefix):
             key = raw_key.replace("-", "_")
-            if not prefix and key == "schema_version":
-                raise UserError(
-                    f"{self._path} is a run's manifest, no file of settings, which are lines like 'seed: 2'"
-                )
             if key not in known or (not prefix and key in {"config", "preset"}):
                 rule = "is given on the command line only" if key in known else f"is unknown{similar(key, known)}"
                 raise UserError(f"{self._path}: the setting {prefix}{raw_key} {rule}")

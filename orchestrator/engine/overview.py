@@ -79,7 +79,8 @@ def print_status(book: Book, names: Iterable[str]) -> int:
         if study.num_trials and (state != "done" or note):
             note = f"{len(study.records)} of {study.num_trials} trainings recorded  {note}"
         print(shown(f"{name:<13} {state:<12} {seconds}  {note}".rstrip()))
-    print(_total(plan.manifest))
+    if plan.manifest.stages:
+        print(_total(plan.manifest))
     for line in mixture_of(book, plan.manifest):
         print(shown(line))
     unused = sum(name.endswith(".json") for name in unused_files(book, plan.manifest))
