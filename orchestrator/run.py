@@ -66,11 +66,12 @@ def _status(arguments: list[str]) -> int:
         if asked(arguments, suite(), default):
             return 0
         settings, words = parse(arguments, suite(), default)
-        if not words:
-            raise UserError(f"no stage is named: {program()} all {shlex.join(arguments)} does all of them")
         if words[:1] == ("compare",):
             return print_differences(settings.runs_dir, words[1:])
-        command, words = (words[0], words[1:]) if words[0] in COMMANDS else ("run", words)
+        command, words = (words[0], words[1:]) if words and words[0] in COMMANDS else ("run", words)
+        if command == "run" and not words:
+            flags = shlex.join(it for it in arguments if it != "run")
+            raise UserError(f"no stage is named: {program()} all {flags} does all of them")
         names = stage_names(suite(), settings, words)
         folder = Run(f"{settings.runs_dir.rstrip('/')}/{settings.run_name}")
         return COMMANDS[command](Book(suite(), settings, folder, set_aside=command not in LOOKING), names)

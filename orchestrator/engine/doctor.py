@@ -216,6 +216,7 @@ def print_examination(book: Book, names: Collection[str]) -> int:
     """Print what every node has, and how many rounds each stage's trainings take."""
     run = book.run
     run.check_space(book.settings.resources.free_gigabytes * 1e9)
+    book.data  # noqa: B018  (what cannot be had is told of)
     with ExitStack() as stack:
         progress = stack.enter_context(Progress())
         cluster = _connected(stack, book, progress)
@@ -238,5 +239,5 @@ def print_examination(book: Book, names: Collection[str]) -> int:
     print(f"run folder {run.location}: every node reads and writes it{space}\n")
     for line in rounds:
         print(line)
-    print(f"\nall is well; next: {program()} all")
+    print(f"\nthe data are there, and all is well; next: {program()} all")
     return 0

@@ -59,7 +59,7 @@ def run(book: Book, names: Iterable[str]) -> int:
         print(shown(f"{name} {entry.state}: {entry.why}"))
     states = Counter(record.state for name in entries for record in book.study(name).records.values())
     trained = missing - sum(book.study(stage.name).num_missing for stage in plan.to_do)
-    print(f"{duration(time.monotonic() - begun)}: {trained} trainings done, {states['failed']} of them failed")
+    print(f"{duration(time.monotonic() - begun)}: {trained} trainings done; failed ones: {states['failed']}")
     _tell_end(book, bool(unfinished))
     return 1 if unfinished else 0
 

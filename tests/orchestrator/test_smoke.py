@@ -258,7 +258,7 @@ def test_ray_says_nothing_on_the_terminal_but_the_dashboards_address_is_there(sm
 def test_a_run_ends_with_what_it_took_what_it_found_and_what_is_next(smoke: Smoke) -> None:
     first, *found, where, following = smoke.finished.out.splitlines()
     number = sum(len(smoke.run.list(f"records/{stage.name}", ".json")) for stage in STAGES)
-    assert re.fullmatch(rf"\d+ (s|min): {number} trainings done, 0 of them failed", first)
+    assert re.fullmatch(rf"\d+ (s|min): {number} trainings done; failed ones: 0", first)
     models = smoke.run.table("models").set_index("model")["test_mse"]
     assert found[0].startswith(f"test MSE: {models['best']:.4f} the search's best, {models['paper_table1']:.4f} ")
     folds = smoke.run.table("folds").query("model == 'paper_table1'")["val_mse"]
