@@ -2,6 +2,8 @@
 
 import contextlib
 import inspect
+import io
+import os
 import shutil
 import sys
 import textwrap
@@ -134,8 +136,11 @@ def _about(stage: Stage[Any, Any]) -> str:
 
 
 def _settings_help(kind: type[Any], default: Any, name: str, about: str) -> None:
-    with contextlib.suppress(SystemExit):
+    plain = io.StringIO()  # tyro knows no NO_COLOR, and has no colours for what is no terminal
+    out = plain if os.environ.get("NO_COLOR") else sys.stdout
+    with contextlib.suppress(SystemExit), contextlib.redirect_stdout(out):
         tyro.cli(kind, args=["--help"], default=default, prog=name, description=about)
+    print(plain.getvalue(), end="")
 
 
 def _flags(settings: BaseModel, prefix: str = "--") -> Iterator[str]:

@@ -1,6 +1,8 @@
 """What can be typed is told, quickly; commands that are printed can be typed as they stand; shells complete them."""
 
+import contextlib
 import os
+import pty
 import subprocess
 import sys
 import tomllib
@@ -88,6 +90,21 @@ def test_help_all_has_every_setting_with_the_defaults_of_the_preset(capsys: pyte
     for flag in lines_of(suite().preset("paper")):
         assert flag in out.replace(",", " "), flag
     assert "(default: 20)" in out
+
+
+@pytest.mark.parametrize("no_color", ["", "1"])
+def test_help_in_a_terminal_has_no_colours_where_none_are_wanted(no_color: str) -> None:
+    terminal, end = pty.openpty()
+    command = [sys.executable, "-m", "orchestrator.run", "kfold", "--help"]
+    environment, out = os.environ | {"NO_COLOR": no_color, "TERM": "xterm"}, b""
+    with subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=end):
+        os.close(end)
+        with contextlib.suppress(OSError):  # at its end
+            while part := os.read(terminal, 10_000):
+                out += part
+    os.close(terminal)
+    assert b"--kfold.epochs" in out
+    assert (b"\x1b[" in out) == (not no_color)
 
 
 def test_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
