@@ -78,7 +78,7 @@ class Job:
 
     def _epochs(self, data: Any, so_far: Checkpoint, worker: Worker) -> Iterator[tuple[Any, str | None]]:
         started, log = time.perf_counter(), self._log if worker.rank == 0 else lambda line: None
-        log(f"begins after epoch {len(so_far.rows)} of {self.trial.epochs}, on the {worker.device}")
+        log(f"begins: epochs {len(so_far.rows) + 1} to {self.trial.epochs}, on the {worker.device}")
         for epoch in self.stage.train(self.trial, data, replace(worker, resume=so_far.state)):
             self.watch()
             so_far.rows.append({"epoch": epoch.number, **epoch.metrics, "seconds": time.perf_counter() - started})

@@ -273,8 +273,8 @@ def test_logs_of_workers_say_which_training_they_are_at_and_the_terminal_does_no
     logs = (smoke.runs_dir / "smoke" / "ray" / "logs").rglob("worker-*.out")
     said = "".join(log.read_text(errors="replace") for log in logs)
     value = smoke.run.table("trials").set_index("trial")["val_mse"][0]
-    assert "search trial-000: begins after epoch 0 of 2, on the cpu" in said
-    assert f"search trial-000: epoch 2 of 2, val_mse {value:.5f}" in said
+    assert "\nsearch trial-000: begins: epochs 1 to 2, on the cpu" in said
+    assert f"\nsearch trial-000: epoch 2 of 2, val_mse {value:.5f}" in said
     assert "gan paper-minimax-seed-1: epoch 2 of 2, val_frechet_distance" in said
     assert "epoch 2 of 2" not in smoke.finished.err
 
