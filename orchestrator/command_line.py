@@ -3,7 +3,7 @@
 import contextlib
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import tyro
@@ -11,23 +11,20 @@ from pydantic import Field, ValidationError, create_model
 
 from orchestrator.engine.settings import RunSettings, UserError, merged
 from orchestrator.engine.suite import Suite
+from orchestrator.help import COMMANDS
 from orchestrator.settings_file import read_manifest, read_settings, similar
 
-HELP = """Run the paper's experiments; everything finished is kept, and the same command goes on where it stopped.
+KINDS = {
+    "int_parsing": "a whole number is wanted",
+    "int_from_float": "a whole number is wanted",
+    "float_parsing": "a number is wanted",
+    "bool_parsing": "true or false is wanted",
+}
+"""What pydantic's types of errors are in plain words."""
 
-plan prints what would run and about how long; status prints what is done; compare A B tells whether two runs have the
-same tables and models, times aside. None of these starts anything. doctor connects to Ray, or starts it, and tells
-whether every node can do its part. report writes the page anew from what there is; clean removes records of trainings
-that nothing uses any more."""
-WORDS = """all, or names of stages (what they need is brought in), also after plan, status or doctor; or report, or
-clean; or compare and two runs, or more for a table of them (a word like runs.html makes it a page)."""
 
-
-def parse(arguments: list[str], suite: Suite) -> tuple[RunSettings, tuple[str, ...]]:
-    """Settings from the preset, then the YAML file or a run's manifest, then the flags; and the words.
-
-    UserError for an unknown setting, a value out of range, or a file that is not YAML; SystemExit after --help.
-    """
+def defaults(arguments: list[str], suite: Suite) -> RunSettings:
+    """Settings from the preset and the YAML file, or a run's manifest, that arguments name; without the flags."""
     preset, path = _early("--preset", arguments), _early("--config", arguments)
     manifest = None if path is None else read_manifest(path)
     if manifest is not None:
@@ -36,26 +33,37 @@ def parse(arguments: list[str], suite: Suite) -> tuple[RunSettings, tuple[str, .
         preset = made_with
     preset = next(iter(suite.presets)) if preset is None else preset
     if preset not in suite.presets:
-        raise UserError(f"--preset: {preset!r} is none of {', '.join(suite.presets)}")
-    default = suite.preset(preset).model_dump()
-    if path is not None:
-        default = merged(default, read_settings(path, default) if manifest is None else manifest)
-    words = (tyro.conf.Positional[tuple[str, ...]], Field(("all",), description=WORDS))
-    kind: Any = create_model("CommandLine", __base__=suite.settings, __doc__=HELP, stages=words)
+        hint = similar(preset, suite.presets)
+        raise UserError(f"--preset: {preset!r} is none of {', '.join(suite.presets)}{hint}")
+    settings = suite.preset(preset)
+    if path is None:
+        return settings
+    known = settings.model_dump()
     try:
-        command_line = kind.model_validate(default)
+        told = read_settings(path, known) if manifest is None else manifest
+        return suite.settings.model_validate(merged(known, told))
     except ValidationError as error:
         raise UserError(f"{path}: {_first_error(error)}") from None
-    parsed = _tyro(arguments, kind, command_line)
+
+
+def parse(
+    arguments: list[str], suite: Suite, default: RunSettings | None = None
+) -> tuple[RunSettings, tuple[str, ...]]:
+    """Settings from the preset, then the YAML file, then the flags; and the words that are no flags.
+
+    UserError for an unknown setting, a value out of range, or a file that is not YAML.
+    """
+    default = default or defaults(arguments, suite)
+    words: Any = (tyro.conf.Positional[tuple[str, ...]], Field(()))
+    kind: Any = create_model("CommandLine", __base__=suite.settings, stages=words)
+    parsed = _tyro(arguments, kind, kind.model_validate(default.model_dump()))
     for before, argument in zip(["", *arguments], arguments, strict=False):
         if not argument or re.fullmatch(r"--[\w.-]+=", argument):
             raise UserError(f"{argument.rstrip('=') or before}: nothing is given after it")
     return suite.settings.model_validate(parsed.model_dump(exclude={"stages"})), parsed.stages
 
 
-def stage_names(
-    suite: Suite, settings: RunSettings, words: Sequence[str], commands: Iterable[str]
-) -> tuple[str, ...]:
+def stage_names(suite: Suite, settings: RunSettings, words: Sequence[str]) -> tuple[str, ...]:
     """The stages that words name, and those to be forced; UserError where a run with these settings has not such."""
     known = [stage.name for stage in suite.wanted(settings)]
     flags = {stage.name: stage.flag for stage in suite.stages if stage.name not in known}
@@ -63,7 +71,9 @@ def stage_names(
         if name in flags:
             raise UserError(f"{name} is not among the stages of this run: {flags[name]} brings it in")
         if name not in {"all", *known}:
-            hint = similar(name, ["all", *known, *commands])
+            hint = similar(name, ["all", *known, *COMMANDS])
+            if set(name.split(",")) <= {"all", *known}:
+                hint = f"; stages are separated by spaces: {name.replace(',', ' ')}"
             raise UserError(f"{name!r} is no stage{hint}; there are: all, {', '.join(known)}")
     return (*(known if not words or "all" in words else words), *settings.force)
 
@@ -85,7 +95,7 @@ def _first_error(error: ValidationError) -> str:
     """The first of a validation's errors as one line: the setting, the rule, the value."""
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
-    rule = str(first["msg"]).removeprefix("Value error, ")
+    rule = KINDS.get(first["type"]) or str(first["msg"]).removeprefix("Value error, ")
     got = "nothing" if first["input"] is None else str(first["input"])
     told = first["type"] in {"value_error", "missing"}
     return f"{where}: {rule}" + ("" if told else f" (got {got[:100]})") if where else rule
@@ -96,14 +106,14 @@ def _tyro(arguments: list[str], kind: Any, default: Any) -> Any:
     boxed = io.StringIO()
     try:
         with contextlib.redirect_stderr(boxed):
-            return tyro.cli(kind, args=arguments, default=default, prog="python -m orchestrator.run")
+            return tyro.cli(kind, args=arguments, default=default, prog="fmo")
     except SystemExit as stop:
         if stop.code in (0, None):
             raise
-    raise UserError(_one_line(boxed.getvalue()))
+    raise UserError(_one_line(boxed.getvalue(), arguments, default))
 
 
-def _one_line(boxed: str) -> str:
+def _one_line(boxed: str, arguments: list[str], default: Any) -> str:
     """tyro's error box as one line: title, frame and pydantic's advice away; the frame is ASCII on some terminals.
 
     Written against the boxes of the version that constraints.txt names; with another one, test_config.py tells.
@@ -122,4 +132,39 @@ def _one_line(boxed: str) -> str:
         names = [name for name in (section, field) if name and name not in {"CommandLine", "stages"}]
         flag = f"--{'.'.join(names)}".replace("_", "-")
         return f"{flag}: {own_words}" if own_words else f"{flag}: {words} (got {value})"
-    return f"{message}; did you mean {meant[1]}?" if meant else f"{message} (see --help)"
+    return _in_plain_words(message, arguments, default) or (
+        f"{message}; did you mean {meant[1]}?" if meant else f"{message} (see --help)"
+    )
+
+
+def _in_plain_words(message: str, arguments: list[str], default: Any) -> str:
+    """What tyro says of a flag's value, with the mend; empty where it is of something else."""
+    found = re.match(r"(?:Error parsing|.*for argument) '?(--[\w.-]+)", message)
+    given = [part for it in arguments for part in it.split("=", 1)]
+    if found:
+        flag = found[1]
+        values = given[given.index(flag) + 1 :][:1] if flag in given else []
+        if values and "," in values[0] and isinstance(_value(flag, default), tuple):
+            return f"{flag}: values are separated by spaces: {flag} {' '.join(values[0].replace(',', ' ').split())}"
+        if number := re.search(r"(invalid literal for int|could not convert string to float).*?('.*?')", message):
+            kind = "whole number" if "int" in number[1] and "float" not in number[1] else "number"
+            return f"{flag}: a {kind} is wanted, not {number[2]}"
+        if choice := re.match(r"invalid choice '(.*?)' for .* one of \((.*?),?\)", message):
+            known = [name.strip(" '") for name in choice[2].split(",")]
+            return f"{flag}: {choice[1]!r} is none of {', '.join(known)}{similar(choice[1], known)}"
+        if wanted := re.match(r"Missing value for .* Expected (\d+) values", message):
+            return f"{flag}: {'a value is' if wanted[1] == '1' else f'{wanted[1]} values are'} wanted after it"
+    elif (unknown := re.match(r"Unrecognized options: ([^-\s][^,]*)$", message)) and unknown[1] in given:
+        before = given[given.index(unknown[1]) - 1]
+        if isinstance(_value(before, default), bool):
+            section, dot, name = before.removeprefix("--").rpartition(".")
+            return f"{before}: takes no value: it means yes as it is, and --{section}{dot}no-{name} no"
+        return f"{unknown[1]!r} stands apart: stages and commands stand together, before the settings"
+    return ""
+
+
+def _value(flag: str, default: Any) -> Any:
+    """A setting's value by its flag; None where there is no such."""
+    for name in flag.removeprefix("--").replace("-", "_").split("."):
+        default = getattr(default, name, None)
+    return default

@@ -5,7 +5,7 @@ A package of yours adds an experiment by an entry point (docs/extending.md).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Literal
@@ -69,7 +69,9 @@ class PaperSettings(RunSettings):
 @cache
 def suite() -> Suite:
     """The paper's experiments, and those that installed packages add."""
-    return Suite((*STAGES, *_added()), PaperSettings, PRESETS, "paper", _data_checksum, _load_data, _report, MODULES)
+    return Suite(
+        (*STAGES, *_added()), PaperSettings, PRESETS, "paper", _data_checksum, _load_data, _report, _summary, MODULES
+    )
 
 
 def _added() -> list[Stage[Any, Any]]:
@@ -99,6 +101,12 @@ def _load_data(settings: PaperSettings) -> Any:
         return settings.data.selected(load(settings.data_dir))
     except DataError as error:
         raise UserError(str(error)) from None
+
+
+def _summary(run: Run) -> Iterable[str]:
+    from orchestrator.report.summary import lines
+
+    return lines(run)
 
 
 def _report(suite: Suite, run: Run, manifest: Manifest, mixture: Sequence[str]) -> Mapping[str, bytes]:

@@ -1,4 +1,4 @@
-"""The command line: `python -m orchestrator.run [STAGE ...]`, and the commands beside that."""
+"""The command line: `fmo STAGE ...` or `python -m orchestrator.run STAGE ...`, and the commands beside that."""
 
 import io
 import os
@@ -7,17 +7,19 @@ import select
 import shlex
 import signal
 import sys
-from typing import TextIO
+from typing import NoReturn, TextIO
 
-from orchestrator.command_line import parse, stage_names
+from orchestrator.command_line import defaults, parse, stage_names
 from orchestrator.comparison import compare
 from orchestrator.engine.book import Book
 from orchestrator.engine.doctor import print_examination
 from orchestrator.engine.execute import clean, report, run
-from orchestrator.engine.plan import print_plan, print_status
+from orchestrator.engine.overview import print_plan, print_status
 from orchestrator.engine.results import Run
 from orchestrator.engine.settings import UserError
 from orchestrator.engine.shown import shown
+from orchestrator.engine.typed import program
+from orchestrator.help import asked
 from orchestrator.paper import suite
 
 COMMANDS = {
@@ -60,19 +62,25 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _status(arguments: list[str]) -> int:
     try:
-        settings, words = parse(arguments, suite())
+        default = defaults(arguments, suite())
+        if asked(arguments, suite(), default):
+            return 0
+        settings, words = parse(arguments, suite(), default)
         if words[:1] == ("compare",):
             return compare(settings.runs_dir, words[1:])
         command, words = (words[0], words[1:]) if words and words[0] in COMMANDS else ("run", words)
-        names = stage_names(suite(), settings, words, COMMANDS)
+        if command == "run" and not words:
+            flags = shlex.join(it for it in arguments if it != "run")
+            raise UserError(f"no stage is named: {program()} all {flags} does all of them")
+        names = stage_names(suite(), settings, words)
         folder = Run(f"{settings.runs_dir.rstrip('/')}/{settings.run_name}")
         return COMMANDS[command](Book(suite(), settings, folder, set_aside=command not in LOOKING), names)
     except UserError as error:
         print(f"error: {shown(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        command_line = shlex.join(["python", "-m", "orchestrator.run", *arguments])
-        print(f"\ninterrupted; what was finished is kept. To go on: {command_line}", file=sys.stderr)
+        again = f"{program()} {shlex.join(arguments)}"
+        print(f"\ninterrupted; what was finished is kept. To go on: {again}", file=sys.stderr)
         return INTERRUPTED
 
 
@@ -91,7 +99,8 @@ def open_closed_streams() -> None:
             setattr(sys, name, open(number, mode))  # noqa: SIM115
 
 
-if __name__ == "__main__":
+def command() -> NoReturn:
+    """The program `fmo`, and `python -m orchestrator.run`."""
     open_closed_streams()
     status = main()
     if status == INTERRUPTED:  # without waiting for what threads still compute; every file is whole or not there
@@ -99,3 +108,7 @@ if __name__ == "__main__":
         sys.stderr.flush()
         os._exit(status)
     sys.exit(status)
+
+
+if __name__ == "__main__":
+    command()

@@ -80,6 +80,8 @@ class _Reader:
     def section(self, node: yaml.MappingNode, known: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         """A section's settings, by name with underscores."""
         told = {}
+        if not prefix and any(getattr(name, "value", "") == "schema_version" for name, _ in node.value):
+            raise UserError(f"{self._path} is a run's manifest; a file of settings has lines like 'seed: 2'")
         for raw_key, value in self._pairs(node, prefix):
             key = raw_key.replace("-", "_")
             if key not in known or (not prefix and key in {"config", "preset"}):

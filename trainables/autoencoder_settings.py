@@ -61,6 +61,12 @@ class AutoencoderSettings(BaseModel):
         return 2 * (convolutions + linear)
 
     @property
+    def num_activations(self) -> int:
+        """Numbers that the three convolutions make of an image."""
+        f1, f2, f3 = self.filters
+        return 14**2 * f1 + 7**2 * f2 + ENCODED_SIZE**2 * f3
+
+    @property
     def num_parameters(self) -> int:
         """Trainable numbers of the model with these sizes."""
         encoded, (f1, f2, f3) = self.filters[-1] * ENCODED_SIZE**2, self.filters

@@ -19,6 +19,7 @@ from orchestrator.engine.kuberay import kuberay_config
 from orchestrator.engine.machine import Machine, share_for, slots_for
 from orchestrator.engine.own_ray import RAYS, own_ray, reread_authentication
 from orchestrator.engine.settings import Resources, UserError
+from orchestrator.engine.typed import beside
 
 AUTOSCALER_FILE = Path("~/ray_bootstrap_config.yaml")
 """Where `ray up` leaves the cluster's configuration on its head, which is where jobs run."""
@@ -62,7 +63,7 @@ class Cluster:
     """CPU and GPU that the autoscaler adds up to, if there is one."""
     left_out: dict[str, list[Any]] = field(default_factory=dict)
     """Nodes on which nothing more is to run, each with what takes the trainings' place there."""
-    token: str = "ray get-auth-token"
+    token: str = ""
     """A command that prints what the dashboard asks for."""
     logs: Path | None = None
     """Where the processes of a Ray of our own write."""
@@ -128,7 +129,8 @@ def connect(
             context, folder = stack.enter_context(own_ray(log_file, resources.niceness, **arguments))
             token, logs = f"cat {folder}/token", folder / RAYS / "session_latest" / "logs"
         else:
-            context, token, logs = _joined(target, named, log_file, **arguments), "ray get-auth-token", None
+            context, logs = _joined(target, named, log_file, **arguments), None
+            token = f"{beside('ray')} get-auth-token"
             stack.callback(_shut_down)
         with contextlib.suppress(ValueError):  # a thread other than the main one has no signals to see to
             signal.signal(signal.SIGTERM, signal.default_int_handler)  # ray.init put a handler of its own

@@ -19,6 +19,7 @@ from orchestrator.engine.provenance import sources, versions
 from orchestrator.engine.results import Run
 from orchestrator.engine.settings import UserError
 from orchestrator.engine.stage import Stage
+from orchestrator.engine.typed import beside, program
 from orchestrator.engine.waiting import why_not
 from orchestrator.engine.worker import UNSEEN
 
@@ -199,7 +200,7 @@ def _connected(stack: ExitStack, book: Book, progress: Progress) -> Cluster:
         grows = (
             "the autoscaler starts some, which takes minutes" if any(cluster.grows_to.values()) else "one must join"
         )
-        progress.say(f"Ray: no machine is there yet that trains; {grows} (ray status: which)")
+        progress.say(f"Ray: no machine is there yet that trains; {grows} ({beside('ray')} status: which)")
     return cluster
 
 
@@ -215,6 +216,7 @@ def print_examination(book: Book, names: Collection[str]) -> int:
     """Print what every node has, and how many rounds each stage's trainings take."""
     run = book.run
     run.check_space(book.settings.resources.free_gigabytes * 1e9)
+    book.data  # noqa: B018  (what cannot be had is told of)
     with ExitStack() as stack:
         progress = stack.enter_context(Progress())
         cluster = _connected(stack, book, progress)
@@ -237,4 +239,5 @@ def print_examination(book: Book, names: Collection[str]) -> int:
     print(f"run folder {run.location}: every node reads and writes it{space}\n")
     for line in rounds:
         print(line)
+    print(f"\nthe data are there, and all is well; next: {program()} all")
     return 0

@@ -1,6 +1,8 @@
 """The commands that change a run folder: run, report, clean."""
 
 import os
+import time
+from collections import Counter
 from collections.abc import Iterable
 from contextlib import ExitStack
 from tempfile import gettempdir
@@ -11,12 +13,14 @@ from orchestrator.engine.address import check_address
 from orchestrator.engine.book import Book
 from orchestrator.engine.cluster import Cluster
 from orchestrator.engine.doctor import connected
+from orchestrator.engine.estimate import seconds_of, work_of
 from orchestrator.engine.folder import digest
 from orchestrator.engine.lock import locked
+from orchestrator.engine.machine import slots_for, this_machine
 from orchestrator.engine.manifest import Manifest
 from orchestrator.engine.metrics import published
 from orchestrator.engine.plan import Plan, damage, mixture_of, unused_files
-from orchestrator.engine.progress import Progress
+from orchestrator.engine.progress import Progress, duration
 from orchestrator.engine.records import hashed
 from orchestrator.engine.results import Run
 from orchestrator.engine.scheduler import Scheduler
@@ -24,6 +28,7 @@ from orchestrator.engine.settings import UserError
 from orchestrator.engine.shown import shown
 from orchestrator.engine.stage_run import told, write_stages
 from orchestrator.engine.tracking import Tracking
+from orchestrator.engine.typed import program
 from orchestrator.engine.waiting import watched
 
 
@@ -44,20 +49,39 @@ def run(book: Book, names: Iterable[str]) -> int:
             write_stages(book, manifest)
         if manifest and not plan.to_do:
             write_report(book, manifest)
-            print(f"everything is done: {folder.location}/report.html (--force STAGE does a stage again)")
+            print("everything is done (--force STAGE does a stage again)")
+            _tell_end(book, failed=False)
             return 0
+        begun, missing = time.monotonic(), sum(map(plan.num_missing, plan.to_do))
         manifest = execute(plan)
         _tell_mixture(book, manifest)
-    where, entries = folder.location, {stage.name: manifest.stages[stage.name] for stage in plan.selected}
-    failed = {name: entry for name, entry in entries.items() if entry.state != "done"}
-    for name, entry in failed.items():
+    entries = {stage.name: manifest.stages[stage.name] for stage in plan.selected}
+    unfinished = {name: entry for name, entry in entries.items() if entry.state != "done"}
+    for name, entry in unfinished.items():
         print(shown(f"{name} {entry.state}: {entry.why}"))
-    print(f"tables in {where}/tables, figures in {where}/figures; report: {where}/report.html")
-    return 1 if failed else 0
+    states = Counter(record.state for name in entries for record in book.study(name).records.values())
+    trained = missing - sum(book.study(stage.name).num_missing for stage in plan.to_do)
+    print(f"{duration(time.monotonic() - begun)}: {trained} trainings done; failed ones: {states['failed']}")
+    _tell_end(book, bool(unfinished))
+    return 1 if unfinished else 0
+
+
+def _tell_end(book: Book, failed: bool) -> None:
+    """What was found, where it lies, what to do next."""
+    where, settings, suite = book.run.location, book.settings, book.suite
+    for line in suite.summary(book.run):
+        print(shown(line))
+    print(f"report: {where}/report.html (for a browser); tables in {where}/tables, figures in {where}/figures")
+    if failed:
+        print("next: the same command again tries what failed, and keeps all else")
+    elif settings.preset != suite.full:
+        print(f"next: {program()} all --preset {suite.full}  ({suite.full}'s scale; plan says how long that takes)")
 
 
 def report(book: Book, names: Iterable[str]) -> int:
     """Write the report anew, of what there is."""
+    if not book.run.exists("manifest.json"):
+        raise UserError(f"{book.run.location}: there is no run yet to report on: {program()} all makes one")
     with locked(book.run):
         manifest = book.manifest() or described(None, book)
         _tell_mixture(book, manifest)
@@ -107,7 +131,10 @@ def execute(plan: Plan) -> Manifest:
     manifest = described(plan.manifest, book)
     with ExitStack() as stack:
         stack.enter_context(threadpool_limits(1))  # how many threads a sum is split among shows in its last digits
-        progress = stack.enter_context(Progress())
+        machine = this_machine()
+        work = work_of(plan, machine)
+        progress = stack.enter_context(Progress(work=work))
+        progress.seconds = seconds_of(plan, work, machine, slots_for([machine], settings.resources))
         # among what is safe to delete, in which no link is followed
         files = folder.path("ray/tracking") if folder.is_local else os.path.join(gettempdir(), settings.run_name)
         book.tracking = Tracking(settings.track, settings.run_name, files, progress.say)
@@ -119,6 +146,7 @@ def execute(plan: Plan) -> Manifest:
         def connected_and_published() -> Cluster:
             cluster = connected(stack, book, progress)
             stack.enter_context(book.tracking.open())
+            progress.seconds = seconds_of(plan, work, machine, cluster.slots)
             stack.enter_context(published(scheduler.runs, settings.run_name))
             stack.enter_context(watched(cluster, scheduler.is_training, progress.say))
             return cluster

@@ -1,7 +1,7 @@
 """What a run folder's manifest.json says: how far each stage is, what it was told and what it was made with."""
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -10,6 +10,7 @@ from orchestrator.engine.provenance import Made
 
 SCHEMA_VERSION = 4
 """Raised whenever a run folder of the version before could be misread."""
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 State = Literal["done", "failed", "running", "blocked"]
 
 
@@ -30,6 +31,8 @@ class StageState(BaseModel):
     """ISO 8601, UTC."""
     seconds: float = 0.0
     training_seconds: float = 0.0
+    pace: float = Field(default=0.0, ge=0, lt=1e6)
+    """Seconds that its trainings took for each that they were expected to take; 0 where that is not known."""
     slots: int = Field(default=0, ge=0, lt=2**31)
     error: str | None = None
     records: tuple[str, ...] = ()
@@ -41,6 +44,12 @@ class StageState(BaseModel):
     """Of its figures, by name, in the report's order."""
     warnings: tuple[str, ...] = ()
     """Figures that could not be drawn, and why: "figures/NAME: reason"."""
+
+    @property
+    def began(self) -> float:
+        """When it started, in seconds since 1970."""
+        started = datetime.fromisoformat(self.started)
+        return ((started if started.tzinfo else started.replace(tzinfo=UTC)) - EPOCH).total_seconds()
 
     @property
     def why(self) -> str:

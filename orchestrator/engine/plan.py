@@ -1,25 +1,14 @@
-"""Which stages a command has to do, and what that will take; starts nothing."""
+"""Which stages a command has to do; starts nothing."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from statistics import mean
 from typing import Any, Self
 
 from orchestrator.engine.book import Book
-from orchestrator.engine.lock import holder
-from orchestrator.engine.machine import Machine, slots_for, this_machine
 from orchestrator.engine.manifest import Manifest
-from orchestrator.engine.progress import duration
 from orchestrator.engine.provenance import made, mixture
 from orchestrator.engine.results import Run
-from orchestrator.engine.settings import RunSettings
-from orchestrator.engine.shown import shown
 from orchestrator.engine.stage import Stage
-
-SPEED = {"core": 1.0, "GPU share": 6.0}
-"""Of one slot, next to one core of docs/LOG.md's machine; the GPU's is a guess on the safe side."""
-STAGE_SECONDS = 8
-"""What a stage with trainings takes beside them: starting its workers, writing its tables."""
 
 
 @dataclass(frozen=True)
@@ -101,75 +90,3 @@ def mixture_of(book: Book, manifest: Manifest | None) -> list[str]:
         written[name] = [entry.made] if entry and is_done else []
     here = {name: made(book.suite.modules_of(stage)) for name, stage in book.stages.items()}
     return mixture({name: trained[name] + written[name] for name in book.stages}, trained, here)
-
-
-def _looked_at(book: Book, names: Iterable[str]) -> Plan:
-    """What there is to do, with the run folder left as it is."""
-    manifest = book.manifest()
-    return Plan.make(book, names, manifest, damage(book.run, manifest))
-
-
-def print_plan(book: Book, names: Iterable[str]) -> int:
-    """Print what a command would run, on what, and about how long."""
-    plan, settings = _looked_at(book, names), book.settings
-    machine = this_machine()
-    slots = slots_for([machine], settings.resources)
-    kind = "GPU share" if machine.gpus else "core"
-    print(f"run folder  {book.run.location}")
-    print(f"preset      {settings.preset}, seed {settings.seed}")
-    print(f"slots       {slots} trainings at once, one {kind} each ({_machine(settings, machine)})\n")
-    print(f"{'stage':<13} {'state':<10} {'trainings':>9} {'epochs':>7} {'images':>8} {'to train':>9}   about")
-    seconds, missing = 0.0, 0
-    for stage in plan.selected:
-        own_seconds, cells = 0.0, " " * 36
-        trials = book.study(stage.name).trials
-        if trials:
-            own_missing, epochs = plan.num_missing(stage), round(mean(trial.epochs for trial in trials))
-            num_trials, num_images = book.study(stage.name).num_trials, max(trial.num_images for trial in trials)
-            cells = f"{num_trials:>9} {epochs:>7} {num_images:>8} {own_missing:>9}"
-            if stage in plan.to_do:
-                rounds = -(-own_missing // slots)
-                own_seconds = STAGE_SECONDS + rounds * mean(trial.cost for trial in trials) / SPEED[kind]
-                seconds, missing = seconds + own_seconds, missing + own_missing
-        state = "to do" if stage in plan.to_do else "done"
-        print(f"{stage.name:<13} {state:<10} {cells}   {duration(own_seconds) if own_seconds else '-'}")
-    trainings = "1 training" if missing == 1 else f"{missing} trainings"
-    print(f"\nabout {duration(seconds)} in all, {trainings} to do; nothing was started")
-    return 0
-
-
-def _machine(settings: RunSettings, machine: Machine) -> str:
-    if settings.address not in {"auto", "local"}:
-        return f"estimated for this machine; what {settings.address} has is not asked"
-    return f"this machine: {machine.cpus:.0f} cores, {machine.gpus:.0f} GPUs"
-
-
-def print_status(book: Book, names: Iterable[str]) -> int:
-    """Print how far each stage is, and how many records nothing uses."""
-    plan = _looked_at(book, names)
-    if plan.manifest is None:
-        print(f"{book.run.location}: no run yet")
-        return 0
-    busy = holder(book.run)
-    if busy:
-        print(f"in use by {busy}")
-    print(f"{'stage':<13} {'state':<12} {'seconds':>8}")
-    for name in book.stages:
-        entry = plan.manifest.stages.get(name)
-        state, seconds, note = "missing", "", ""
-        if entry:
-            state = "unfinished" if entry.state == "running" and not busy else entry.state
-            seconds = f"{entry.seconds:.0f}"
-            note = entry.why or "; ".join(entry.warnings)
-        if entry and state == "done" and not book.was_done(name, plan.manifest):
-            note = "made with other settings"
-        study = book.study(name)
-        if study.num_trials and (state != "done" or note):
-            note = f"{len(study.records)} of {study.num_trials} trainings recorded  {note}"
-        print(shown(f"{name:<13} {state:<12} {seconds:>8}  {note}".rstrip()))
-    for line in mixture_of(book, plan.manifest):
-        print(shown(line))
-    unused = sum(name.endswith(".json") for name in unused_files(book, plan.manifest))
-    if unused:
-        print(f"{unused} records that nothing uses (clean removes them)")
-    return 0

@@ -206,6 +206,8 @@ def _train(job: Job, data: Any, folder: Folder, tell: Tell) -> None:
         if distributed.is_initialized():
             distributed.broadcast_object_list(found, src=0)  # what one sees of a network's disk another may not yet
         if found[0] is not None:
+            if worker.rank == 0:
+                tell((job.trial.key, {"rows": [], "said": ()}))  # until then it is queued
             _train_from(found[0], job, data, records, tell, worker)
     except Unusable as error:
         tell((job.trial.key, {"unusable": str(error)}))

@@ -171,6 +171,10 @@ class Stage(Generic[Own, Config]):
         """Arrays that all its trainings are given beside the data; computed once, and kept in the run folder."""
         return {}
 
+    def own_seconds(self, context: Context[Own]) -> float:
+        """About how long its inputs, tables and figures take on one core; no result is decided by it."""
+        return 2.0
+
     def train(self, trial: Trial[Config], data: Any, worker: Worker) -> Iterator[Any]:
         """One training, as a generator of epochs (trainables.epoch says what these are); runs in a worker."""
         raise NotImplementedError

@@ -14,6 +14,7 @@ from typing import Any
 
 from orchestrator.engine.book import Book
 from orchestrator.engine.drawing import drawn
+from orchestrator.engine.estimate import pace_of
 from orchestrator.engine.folder import beginning, digest
 from orchestrator.engine.imports import import_all
 from orchestrator.engine.manifest import Manifest, StageState, State
@@ -95,7 +96,7 @@ class StageRun:
     def start(self) -> Job:
         """Take the first waiting trial, for a worker to train."""
         trial = self.study.ask()
-        self._tally.start(trial)
+        self._tally.start(trial, queued=self.stage.shared)
         config = trial.config.model_dump(mode="json") | {"seed": trial.seed}
         self._book.tracking.started(f"{self.name}/{trial.key}", config)
         self._progress.show(self.name, self.standing())
@@ -107,8 +108,8 @@ class StageRun:
         if self._tally.report(key, rows):
             for line in said:  # Tune tells the last news twice
                 self._progress.say(f"{self.name}: {line}")
-            self._progress.show(self.name, self.standing())
             self._book.tracking.reported(f"{self.name}/{key}", self._tally.rows[key])
+        self._progress.show(self.name, self.standing())
 
     def lost(self, key: str, why: str = "", node: str = "", *, forgiven: bool = False) -> None:
         """A running trial's worker was lost: it waits again, unless that happened too often on the same node.
@@ -195,18 +196,21 @@ class StageRun:
 
     def enter(self, state: State, error: str | None = None) -> None:
         """Write how the stage is into the manifest and the table stages."""
+        trials, records = self.study.trials, self.study.records
+        trained = [(trial, records[trial.key]) for trial in trials if trial.key in records]
         entry = StageState(
             state=state,
             fingerprint=self._book.fingerprints[self.name],
             settings=told(self._book.settings),
             made=made(self._modules),
-            trained=distinct(it.made for it in self.study.records.values() if it.made != Made()),
+            trained=distinct(it.made for it in records.values() if it.made != Made()),
             started=self._started.isoformat(),
             seconds=time.monotonic() - self._clock,
-            training_seconds=sum(record.seconds for record in self.study.records.values()),
+            training_seconds=sum(record.seconds for record in records.values()),
+            pace=pace_of((it.cost, record.seconds * record.num_workers) for it, record in trained if record.last),
             slots=self._book.slots if self.stage.config else 0,
             error=error,
-            records=tuple(trial.address for trial in self.study.trials),
+            records=tuple(trial.address for trial in trials),
             files=self._files,
             captions=self._captions,
             warnings=tuple(self._warnings),

@@ -58,6 +58,11 @@ class Study:
         return self._source.num_trials
 
     @property
+    def at_once(self) -> int:
+        """Trials that can run at once, if there is room."""
+        return min(self._source.window, self.num_trials)
+
+    @property
     def num_missing(self) -> int:
         """Trials without a record."""
         return self.num_trials - len(self.records)

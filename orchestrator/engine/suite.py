@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -38,6 +38,8 @@ class Suite:
     epilogue: Callable[[Suite, Run, Manifest, Sequence[str]], Mapping[str, bytes]]
     """Makes files, by name, of all that a run has found, and of lines that say in which code, packages
     and devices its results differ: its report."""
+    summary: Callable[[Run], Iterable[str]] = lambda run: ()
+    """What a run has found, in a few lines for the end of a command."""
     modules: tuple[str, ...] = ()
     """Modules whose code decides results, beside the engine's and the stages' own."""
 

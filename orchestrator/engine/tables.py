@@ -37,7 +37,7 @@ STAGES = schema(
     column("stage", CATEGORY, "name of the stage"),
     column("state", CATEGORY, "done, failed, running or blocked (by a stage that it needs)"),
     column("started", pa.timestamp("us", tz="UTC"), "when it last started"),
-    column("seconds", FLOAT, "wall time, from its start to its tables", "s"),
+    column("seconds", FLOAT, "wall time from its start to its tables, waiting for slots included", "s"),
     column("training_seconds", FLOAT, "time that its trainings took, added up", "s"),
     column("slots", INT, "trainings that could run at once"),
     column("fingerprint", TEXT, "hash of all that decides its outcome"),

@@ -1,6 +1,5 @@
 """How far a stage's trainings are, counted as it is told of them, however many there are."""
 
-import time
 from collections import Counter
 from typing import Any, get_args
 
@@ -22,25 +21,24 @@ class Tally:
         self._states: Counter[Outcome] = Counter()
         self._best: float | None = None
         self._latest: float | None = None
-        self._num_epochs, self._trained = 0, 0.0
-        """Epochs of this session, and how many trainings these make, but for the first."""
-        self._first_epoch = 0.0  # when it was heard of
+        self._num_epochs = 0
+        """Epochs of this session."""
+        self._queued: set[str] = set()
+        """Trials that a group of workers will come to."""
 
-    def start(self, trial: Trial[Any]) -> None:
-        """A trial runs."""
+    def start(self, trial: Trial[Any], *, queued: bool = False) -> None:
+        """A trial runs, or is queued until it is heard of."""
         self.rows[trial.key], self._epochs[trial.key] = [], trial.epochs
+        if queued:
+            self._queued.add(trial.key)
 
     def report(self, key: str, rows: Rows) -> bool:
         """Take note of a running trial's epochs, of which some may be known; whether any is new."""
         known = self.rows[key]
+        self._queued.discard(key)
         new = rows if not known else [row for row in rows if row["epoch"] > known[-1]["epoch"]]
         if new:
-            number = len(new) if known else 1  # before a worker's first news of an epoch are those of a checkpoint
-            if self._num_epochs:
-                self._trained += number / self._epochs[key]
-            else:
-                self._first_epoch = time.monotonic()
-            self._num_epochs += number
+            self._num_epochs += len(new) if known else 1  # before a worker's first are those of a checkpoint
             self._begun += len(new) / self._epochs[key]
             known += new
             self._latest = new[-1].get(self._metric, self._latest)
@@ -49,6 +47,7 @@ class Tally:
     def end(self, key: str) -> None:
         """A trial runs no more."""
         self._begun -= len(self.rows.pop(key)) / self._epochs.pop(key)
+        self._queued.discard(key)
 
     def recorded(self, record: Record[Any]) -> None:
         """A trial is recorded."""
@@ -59,9 +58,8 @@ class Tally:
 
     def standing(self, num_trials: int) -> Standing:
         """How far that is, of so many trials."""
-        num_recorded, num_running = self._states.total(), len(self.rows)
+        num_recorded, num_running = self._states.total(), len(self.rows) - len(self._queued)
         done = num_recorded + self._begun
-        left, training_for = num_trials - done, time.monotonic() - self._first_epoch
         return Standing(
             trainings={"waiting": num_trials - num_recorded - num_running, "running": num_running}
             | {state: self._states[state] for state in get_args(Outcome)},
@@ -69,5 +67,4 @@ class Tally:
             num_epochs=self._num_epochs,
             latest=self._latest,
             best=self._best,
-            seconds_left=left * training_for / self._trained if self._trained > 0 and left > 0 else None,
         )

@@ -13,6 +13,7 @@ from orchestrator.engine.beat import every
 from orchestrator.engine.cluster import Cluster
 from orchestrator.engine.progress import duration
 from orchestrator.engine.settings import UserError
+from orchestrator.engine.typed import beside
 
 LOOK_SECONDS = 5
 SAY_SECONDS = 60
@@ -100,7 +101,8 @@ def why_not(cluster: Cluster) -> str:
         ("GPU", cluster.gpus_per_training) if cluster.gpus_per_training else ("CPU", cluster.cpus_per_training)
     )
     free, total = status.available_resources().get(kind, 0.0), status.total_resources().get(kind, 0.0)
-    return f"a training takes {share:g} {kind}, and of the cluster's {total:g} there are {free:g} free (ray status)"
+    there = f"of the cluster's {total:g} there are {free:g} free ({beside('ray')} status)"
+    return f"a training takes {share:g} {kind}, and {there}"
 
 
 def crashed(logs: Path) -> bool:

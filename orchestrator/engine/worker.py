@@ -1,5 +1,6 @@
 """What a worker does around a training, whoever runs it: watches it, tells of it, sees that its machine can do it."""
 
+import contextlib
 import faulthandler
 import functools
 import math
@@ -76,14 +77,22 @@ class Job:
             yield from self._epochs(data, so_far, worker)
 
     def _epochs(self, data: Any, so_far: Checkpoint, worker: Worker) -> Iterator[tuple[Any, str | None]]:
-        started = time.perf_counter()
+        started, log = time.perf_counter(), self._log if worker.rank == 0 else lambda line: None
+        log(f"begins: epochs {len(so_far.rows) + 1} to {self.trial.epochs}, on the {worker.device}")
         for epoch in self.stage.train(self.trial, data, replace(worker, resume=so_far.state)):
             self.watch()
             so_far.rows.append({"epoch": epoch.number, **epoch.metrics, "seconds": time.perf_counter() - started})
             so_far.arrays.update(epoch.arrays)
+            measured = [f", {name} {value:.5f}" for name, value in epoch.metrics.items() if name == self.stage.metric]
+            log(f"epoch {epoch.number} of {self.trial.epochs}{''.join(measured)}")
             wrong = [f"{name} is {value}" for name, value in epoch.metrics.items() if not math.isfinite(value)]
             yield epoch, f"diverged: {wrong[0]} after epoch {epoch.number}" if wrong else None
             started = time.perf_counter()
+
+    def _log(self, line: str) -> None:
+        """A line for the worker's own log, which Ray's dashboard shows."""
+        with contextlib.suppress(OSError):
+            print(f"{self.stage.name} {self.trial.key}: {line}", flush=True)
 
     def watch(self) -> None:
         """Unless called again in time, have a stuck process write where it is stuck into its log, and end."""

@@ -27,18 +27,8 @@ from orchestrator.engine.tables import STAGES, as_parquet
 from orchestrator.report import sections, words
 from orchestrator.report.key_numbers import key_numbers, sentences
 from orchestrator.report.schemas import ANCHORS, CLAIMS, KEY_NUMBERS
+from orchestrator.report.words import VERDICTS
 
-VERDICTS = {
-    "contradicted": "contradicted",
-    "partly": "partly supported",
-    "supported": "supported",
-    "inconclusive": "inconclusive",
-    "not_tested": "not tested",
-    "not_followed": "protocol not followed",
-    "partly_followed": "protocol partly followed",
-    "followed": "protocol followed",
-}
-"""In words, in the order in which the page has them."""
 ELSEWHERE = {"preset", "name", "runs_dir", "config", "address", "force", "strict", "data_dir"}
 """Settings that decide no result."""
 

@@ -1,14 +1,10 @@
 """Puts a finished run into the docs, and its main numbers and verdicts into README (`make publish`)."""
 
 import sys
-from collections import Counter
 from pathlib import Path
 
-import pandas as pd
-
-from orchestrator.claims import EVIDENCE
 from orchestrator.engine.results import Run
-from orchestrator.report import VERDICTS, words
+from orchestrator.report.summary import markdown
 
 DOCS, README = Path("docs/results"), Path("README.md")
 BEGIN, END = "<!-- made by `make publish` -->\n", "<!-- until here -->\n"
@@ -29,20 +25,7 @@ def publish(run: Run, docs: Path, readme: Path) -> None:
             (folder / name).write_bytes(content)
     text = readme.read_text()
     before, after = text.index(BEGIN) + len(BEGIN), text.index(END)
-    readme.write_text(text[:before] + summary(run) + text[after:])
-
-
-def summary(run: Run) -> str:
-    """The main numbers of a run as a table in Markdown, and how many statements have which verdict."""
-    numbers, claims = run.table("key_numbers"), run.table("claims")
-    rows = []
-    for row in numbers.dropna(subset=["ours"]).astype(object).where(pd.notna, None).to_dict("records"):
-        ours = words.interval(row["ours"], row["low"], row["high"])
-        rows.append(f"| {row['quantity']} | {row['paper'] or '–'} | {ours} | {int(row['n']):,} |")
-    counts = Counter(claims[claims["kind"].isin(EVIDENCE)]["verdict"])
-    told = ", ".join(f"{counts[verdict]} {said}" for verdict, said in VERDICTS.items() if counts[verdict])
-    head = ["| | the paper or its author (a) | here, with 95 % interval | of |", "| --- | --- | --- | --- |"]
-    return "\n".join([*head, *rows, "", f"Of what the paper measured, or gives as a cause: {told}.", ""])
+    readme.write_text(text[:before] + markdown(run) + text[after:])
 
 
 if __name__ == "__main__":

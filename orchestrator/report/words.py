@@ -20,6 +20,18 @@ WORDS = {
 WHOLE = {"num_train": "training images", "num_val": "validation images", "n": "n", "p_holm": "p (Holm)"}
 """Names of columns in words."""
 
+VERDICTS = {
+    "contradicted": "contradicted",
+    "partly": "partly supported",
+    "supported": "supported",
+    "inconclusive": "inconclusive",
+    "not_tested": "not tested",
+    "not_followed": "protocol not followed",
+    "partly_followed": "protocol partly followed",
+    "followed": "protocol followed",
+}
+"""In words, in the order in which the page has them."""
+
 
 def cell(value: Any) -> str:
     """A value of a table."""

@@ -54,8 +54,9 @@ def plane_model(context: Context[Any], epochs: int) -> AutoencoderSettings:
 def training_cost(model: AutoencoderSettings | LinearSettings, num_images: int) -> float:
     """About how many seconds a training takes on one core (docs/LOG.md); no result is decided by it."""
     if isinstance(model, LinearSettings):
-        return model.epochs * num_images * (2.5e-6 + 8e-8 * model.latent_dim)
-    return model.epochs * num_images * (35e-6 + 65e-12 * model.num_multiplications)
+        return model.epochs * num_images * (3.3e-6 + 1e-7 * model.latent_dim)
+    an_image = 18e-6 + 68e-12 * model.num_multiplications + 10e-9 * model.num_activations
+    return num_images * an_image * (1.05 * model.epochs + 0.45)  # images are looked at again at the end
 
 
 def param_values(model: AutoencoderSettings) -> dict[str, Any]:

@@ -69,6 +69,16 @@ def test_epochs_have_their_numbers_metrics_and_own_seconds_and_their_arrays_are_
     assert so_far.arrays["scale"].tolist() == [7.0]
 
 
+def test_worker_s_log_has_a_line_for_every_epoch(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    train(tmp_path, Checkpoint([{"epoch": 1, "loss": 4.0, "seconds": 9.0}], {"epoch": 1}))
+    assert capsys.readouterr().out.splitlines() == [
+        "toy only: begins: epochs 2 to 4, on the cpu",
+        "toy only: epoch 2 of 4, loss 3.00000",
+        "toy only: epoch 3 of 4, loss 2.00000",
+        "toy only: epoch 4 of 4, loss 1.00000",
+    ]
+
+
 def test_a_training_goes_on_from_its_checkpoint_to_which_its_epochs_are_added(tmp_path: Path) -> None:
     before: Rows = [{"epoch": 1, "loss": 4.0, "seconds": 9.0}, {"epoch": 2, "loss": 3.0, "seconds": 9.0}]
     records = Records(Run(tmp_path), "toy")

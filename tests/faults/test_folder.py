@@ -44,7 +44,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_disk_below_the_stated_margin_is_refused(small_disk: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--preset", "smoke", "--runs-dir", str(small_disk)]) == 2
+    assert main(["all", "--preset", "smoke", "--runs-dir", str(small_disk)]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "smoke has 0.05 GB left and needs 1; mend that, and give the same command again" in line
     assert [path.name for path in (small_disk / "smoke").iterdir()] == ["lock"]
@@ -135,7 +135,7 @@ def test_second_run_on_a_folder_is_refused_and_a_killed_run_s_lock_is_none(
     assert main(["status", *arguments[1:]]) == 0, "looking is allowed"
     assert f"in use by process {holder.pid} on " in capsys.readouterr().out
     (tmp_path / "smoke" / "manifest.json").unlink()
-    assert main([*arguments, "--name", "other"]) == 0
+    assert main(["clean", *arguments[1:], "--name", "other"]) == 0
     (tmp_path / "smoke" / "tables").mkdir()
     (tmp_path / "smoke" / "tables" / ".writing-abc").touch()
     holder.kill()

@@ -48,7 +48,8 @@ def test_experiment_of_another_package_gets_all_that_the_paper_s_have(
         assert done.returncode == 0, done.stderr
         return done.stdout + done.stderr
 
-    assert "--how-many.epochs" in run("--help")
+    assert re.search(r"^  how_many ", run("--help"), flags=re.MULTILINE)
+    assert "--how-many.epochs" in run("how_many", "--help")
     assert re.search(r"^how_many +to do +2 +\d+ +2000 +2 ", run("plan", "how_many"), flags=re.MULTILINE)
     assert "how_many: images-500 complete" in run("how_many")
 

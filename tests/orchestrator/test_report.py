@@ -15,6 +15,7 @@ from orchestrator.engine.provenance import made
 from orchestrator.engine.results import Run
 from orchestrator.engine.settings import Section, changed
 from orchestrator.engine.stage import Stage
+from orchestrator.engine.stage_run import told
 from orchestrator.paper import suite
 from orchestrator.run import main
 from tests.command import Smoke
@@ -154,11 +155,22 @@ def test_a_record_says_what_it_was_done_with(smoke: Smoke) -> None:
     assert {"data", "inputs", "version"} == set(content["world"])
 
 
-def test_report_of_an_empty_folder_is_a_page_and_nothing_is_done_yet(
+def test_report_where_no_run_was_is_refused_and_makes_no_folder(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    assert main(["report", "--preset", "smoke", "--runs-dir", str(tmp_path)]) == 0
+    assert main(["report", "--preset", "smoke", "--runs-dir", str(tmp_path / "runs")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "runs/smoke: there is no run yet to report on: " in line
+    assert line.endswith(" all makes one")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_report_of_a_run_that_has_done_nothing_yet_is_a_page(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     run = Run(tmp_path / "smoke")
+    run.write_manifest(Manifest(name="smoke", preset="smoke", settings=told(suite().preset("smoke"))))
+    assert main(["report", "--preset", "smoke", "--runs-dir", str(tmp_path)]) == 0
     page = run.read("report.html").decode()
     assert "Reduced scale" in page
     assert "3,000 training and 500 test images" in page

@@ -72,7 +72,7 @@ def test_setting_is_what_was_typed(tmp_path: Path, name: str, typed: str, meant:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("seed: 1:30", "seed: Input should be a valid integer, unable to parse string as an integer (got 1:30)"),
+        ("seed: 1:30", "seed: a whole number is wanted (got 1:30)"),
         ("seed: 0x10", "(got 0x10)"),
         ("seed: yes", "(got yes)"),
         ("seed: true", "(got true)"),

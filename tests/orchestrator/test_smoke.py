@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -259,10 +260,47 @@ def test_optuna_opens_the_journal_with_every_trial_and_its_value(smoke: Smoke) -
 def test_ray_says_nothing_on_the_terminal_but_the_dashboards_address_is_there(smoke: Smoke) -> None:
     lines = smoke.finished.err.splitlines()
     assert any("dashboard http://127.0.0.1:" in line for line in lines)
-    ours = tuple(f"{name}: " for name in ("Ray", *(stage.name for stage in STAGES)))
-    assert not [line for line in lines if not line.startswith(ours)]
-    assert len(smoke.finished.out.splitlines()) == 1
+    ours = "|".join(("Ray", "all", *(stage.name for stage in STAGES)))
+    assert not [line for line in lines if not re.match(rf"\d\d:\d\d:\d\d ({ours}): ", line)]
     assert (smoke.runs_dir / "smoke" / "ray" / "driver.log").stat().st_size
+
+
+def test_a_run_ends_with_what_it_took_what_it_found_and_what_is_next(smoke: Smoke) -> None:
+    first, *found, where, following = smoke.finished.out.splitlines()
+    number = sum(len(smoke.run.list(f"records/{stage.name}", ".json")) for stage in STAGES)
+    assert re.fullmatch(rf"\d+ (s|min): {number} trainings done; failed ones: 0", first)
+    models = smoke.run.table("models").set_index("model")["test_mse"]
+    assert found[0].startswith(f"test MSE: {models['best']:.4f} the search's best, {models['paper_table1']:.4f} ")
+    folds = smoke.run.table("folds").query("model == 'paper_table1'")["val_mse"]
+    assert f"3 folds, paper_table1: validation MSE {folds.mean():.4f}, SD {folds.std():.4f}" in found
+    assert "inconclusive" in found[-2]
+    assert re.match(r"what the paper did: \d+ followed", found[-1])
+    assert where.startswith(f"report: {smoke.run.location}/report.html")
+    assert following.startswith(f"next: {sys.executable} -m orchestrator.run all --preset paper")
+
+
+def test_logs_of_workers_say_which_training_they_are_at_and_the_terminal_does_not(smoke: Smoke) -> None:
+    logs = (smoke.runs_dir / "smoke" / "ray" / "logs").rglob("worker-*.out")
+    said = "".join(log.read_text(errors="replace") for log in logs)
+    value = smoke.run.table("trials").set_index("trial")["val_mse"][0]
+    assert "\nsearch trial-000: begins: epochs 1 to 2, on the cpu" in said
+    assert f"\nsearch trial-000: epoch 2 of 2, val_mse {value:.5f}" in said
+    assert "gan paper-minimax-seed-1: epoch 2 of 2, val_frechet_distance" in said
+    assert "epoch 2 of 2" not in smoke.finished.err
+
+
+def test_no_more_games_are_said_to_run_than_do(smoke: Smoke) -> None:
+    (slots,) = re.findall(r"Ray: (\d+) trainings at once", smoke.finished.err)
+    running = [int(number) for number in re.findall(r" gan: .*, (\d+) running", smoke.finished.err)]
+    assert running
+    assert max(running) <= int(slots)
+
+
+def test_next_plan_knows_the_pace_of_this_run(smoke: Smoke) -> None:
+    manifest = smoke.run.manifest()
+    assert manifest is not None
+    assert manifest.stages["gan"].pace > 0
+    assert not manifest.stages["denoise"].pace
 
 
 def _records(runs_dir: Path) -> dict[str, int]:
@@ -350,7 +388,7 @@ def test_interrupted_run_goes_on_where_it_stopped_and_one_slot_gives_the_tables_
     status, seconds, last_words = _interrupt(arguments, after="trial-001 complete")
     assert status == 130
     assert seconds < 10
-    assert f"To go on: python -m orchestrator.run {' '.join(arguments)}" in last_words
+    assert f"To go on: {sys.executable} -m orchestrator.run {' '.join(arguments)}" in last_words
     finished = {name for name in _records(tmp_path) if "trial" in name}
     assert 2 <= len(finished) < PRESET.search.num_trials
     before = _records(tmp_path)

@@ -68,6 +68,7 @@ def test_without_utf_8_there_is_a_plan_and_folders_that_cannot_be_named_are_refu
 
 @pytest.mark.parametrize("columns", ["1", "wide"])
 def test_help_is_whole_at_any_width(tmp_path: Path, columns: str) -> None:
-    status, out, err = shell("RUN --help", tmp_path, COLUMNS=columns)
-    assert (status, err) == (0, "")
-    assert "--resources.free-gigabytes" in out
+    for flag, last in (("--help", "--help-all"), ("--help-all", "--resources.free-gigabytes")):
+        status, out, err = shell(f"RUN {flag}", tmp_path, COLUMNS=columns)
+        assert (status, err) == (0, "")
+        assert last in out

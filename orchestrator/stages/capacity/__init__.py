@@ -97,6 +97,10 @@ class Capacity(Stage[Settings, Reconstructor]):
                 key = f"{method}-{model.latent_dim}-seed-{seed}"
                 yield Trial(key, config, seed, model.epochs, num_images, cost, keep_weights=keep)
 
+    def own_seconds(self, context: Context[Settings]) -> float:
+        controls = sum(method in CONTROLS for method, _, _ in models(context))
+        return 4 + 12 * controls  # each sees the test images with every noise
+
     def train(self, trial: Trial[Reconstructor], data: Any, worker: Worker) -> Iterator[Epoch]:
         """Train on every training image, test at the end."""
         from trainables.autoencoder import train_autoencoder

@@ -177,6 +177,11 @@ class Denoise(Stage[Settings, Any]):
     def reads_only(self, context: Context[Settings]) -> Mapping[str, Sequence[str]]:
         return {"refit": [refit_key(name, seed) for seed in seeds(context) for name in AUTOENCODERS]}
 
+    def own_seconds(self, context: Context[Settings]) -> float:
+        own, num_seeds, num_images = context.own, len(seeds(context)), context.section(Data).num_test
+        noises, repeats = len(own.levels) + 1, len(own.zeroed) * own.num_repeats
+        return 5 + 35e-6 * num_images * (noises * (len(AUTOENCODERS) * num_seeds + 1) + 2 * repeats * num_seeds)
+
     def results(self, context: Context[Settings], records: Sequence[Record[Any]]) -> Iterator[Table]:
         from orchestrator.stages.denoise.measure import measured
 

@@ -88,6 +88,12 @@ class Embed(Stage[Settings, Any]):
         seeds = context.section(FinalModels).seeds(context.seed)
         return {"refit": [refit_key("two_dim", seed) for seed in seeds]}
 
+    def own_seconds(self, context: Context[Settings]) -> float:
+        own, num_test = context.own, context.section(Data).num_test
+        num_seeds = context.section(FinalModels).num_seeds
+        tsne = 2.75e-3 * (num_test * num_seeds + own.num_fitted) + 4e-4 * num_test
+        return 2 + tsne + 1.3e-7 * (2 * num_seeds + 1) * min(own.num_measured, num_test) ** 2
+
     def results(self, context: Context[Settings], records: Sequence[Record[Any]]) -> Iterator[Table]:
         from orchestrator.stages.embed.measure import measured
 

@@ -95,6 +95,9 @@ class Refit(Stage[FinalModels, AutoencoderSettings]):
                 cost = training_cost(model, num_images)
                 yield Trial(refit_key(name, seed), model, seed, epochs, num_images, cost, keep_weights=True)
 
+    def own_seconds(self, context: Context[FinalModels]) -> float:
+        return 7
+
     def train(self, trial: Trial[AutoencoderSettings], data: Any, worker: Worker) -> Iterator[Epoch]:
         """Train on every training image, test at the end."""
         from trainables.autoencoder import train_autoencoder

@@ -1,0 +1,101 @@
+"""What a command would do and what a run has done, printed: plan, status. Starts nothing, changes nothing."""
+
+import math
+from collections.abc import Iterable
+from statistics import mean
+
+from orchestrator.engine.book import Book
+from orchestrator.engine.estimate import seconds_of, work_of
+from orchestrator.engine.lock import holder
+from orchestrator.engine.machine import Machine, slots_for, this_machine
+from orchestrator.engine.manifest import Manifest
+from orchestrator.engine.plan import Plan, damage, mixture_of, unused_files
+from orchestrator.engine.progress import duration
+from orchestrator.engine.settings import RunSettings
+from orchestrator.engine.shown import shown
+
+
+def _looked_at(book: Book, names: Iterable[str]) -> tuple[Plan, dict[str, list[str]]]:
+    """What there is to do, and of stages that are done what is damaged; the run folder is left as it is."""
+    manifest = book.manifest()
+    damaged = damage(book.run, manifest)
+    return Plan.make(book, names, manifest, damaged), damaged
+
+
+def print_plan(book: Book, names: Iterable[str]) -> int:
+    """Print what a command would run, on what, and about how long."""
+    plan, settings, machine = _looked_at(book, names)[0], book.settings, this_machine()
+    slots, work = slots_for([machine], settings.resources), work_of(plan, machine)
+    kind = "GPU share" if machine.gpus else "core"
+    print(f"run folder  {book.run.location}")
+    print(f"preset      {settings.preset}, seed {settings.seed}")
+    print(f"slots       {slots} trainings at once, one {kind} each ({_machine(settings, machine)})\n")
+    print(f"{'stage':<13} {'state':<10} {'trainings':>9} {'epochs':>7} {'images':>8} {'to train':>9}   by itself")
+    for stage in plan.selected:
+        cells, trials, alone = " " * 36, book.study(stage.name).trials, "-"
+        if trials:
+            epochs, num_images = round(mean(trial.epochs for trial in trials)), max(it.num_images for it in trials)
+            missing = plan.num_missing(stage)
+            cells = f"{book.study(stage.name).num_trials:>9} {epochs:>7} {num_images:>8} {missing:>9}"
+        if own := work.get(stage.name):
+            alone = duration(own.training / min(slots, own.at_once) + own.own)
+        print(f"{stage.name:<13} {'to do' if own else 'done':<10} {cells}   {alone}")
+    missing = sum(map(plan.num_missing, plan.selected))
+    trainings = "1 training" if missing == 1 else f"{missing} trainings"
+    seconds = seconds_of(plan, work, machine, slots)
+    print(f"\nabout {duration(seconds)} in all, {trainings} to do; nothing was started")
+    return 0
+
+
+def _machine(settings: RunSettings, machine: Machine) -> str:
+    if settings.address not in {"auto", "local"}:
+        return f"estimated for this machine; what {settings.address} has is not asked"
+    return f"this machine: {machine.cpus:.0f} cores, {machine.gpus:.0f} GPUs"
+
+
+def print_status(book: Book, names: Iterable[str]) -> int:
+    """Print how far each stage is, what it took, and how many records nothing uses."""
+    plan, damaged = _looked_at(book, names)
+    if plan.manifest is None:
+        print(f"{book.run.location}: no run yet")
+        return 0
+    busy = holder(book.run)
+    if busy:
+        print(f"in use by {busy}")
+    print(f"{'stage':<13} {'state':<12} {'training':>10} {'begin to end':>13}")
+    for name in book.stages:
+        entry = plan.manifest.stages.get(name)
+        state, seconds, note = "missing", f"{'':>10} {'':>13}", ""
+        if entry:
+            state = "unfinished" if entry.state == "running" and not busy else entry.state
+            trained = f"{entry.training_seconds:.0f} s" if book.stages[name].config else "-"
+            seconds = f"{trained:>10} {f'{entry.seconds:.0f} s':>13}"
+            note = entry.why or "; ".join(entry.warnings)
+        if entry and state == "done" and not book.was_done(name, plan.manifest):
+            note = "made with other settings"
+        if damaged.get(name):
+            note = f"{', '.join(damaged[name])}: missing or damaged, the next run writes it again"
+        study = book.study(name)
+        if study.num_trials and (state != "done" or note):
+            note = f"{len(study.records)} of {study.num_trials} trainings recorded  {note}"
+        print(shown(f"{name:<13} {state:<12} {seconds}  {note}".rstrip()))
+    if plan.manifest.stages:
+        print(_total(plan.manifest))
+    for line in mixture_of(book, plan.manifest):
+        print(shown(line))
+    unused = sum(name.endswith(".json") for name in unused_files(book, plan.manifest))
+    if unused:
+        print(f"{unused} records that nothing uses (clean removes them)")
+    return 0
+
+
+def _total(manifest: Manifest) -> str:
+    """A line on all stages: their trainings added up, and the time in which any of them was being done."""
+    trained, spent, until = 0.0, 0.0, -math.inf
+    for entry in sorted(manifest.stages.values(), key=lambda it: it.began):
+        start = entry.began
+        trained, end = trained + entry.training_seconds, start + entry.seconds
+        spent, until = spent + max(0.0, end - max(start, until)), max(end, until)
+    return (
+        f"{'total':<13} {'':<12} {f'{trained:.0f} s':>10} {f'{spent:.0f} s':>13}  stages overlap; waiting counts too"
+    )

@@ -1,0 +1,20 @@
+"""Commands as a person types them here: this program's, and of programs that are installed beside it."""
+
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+
+def program() -> str:
+    """How this program was called, to be typed again."""
+    if getattr(sys.modules["__main__"], "__spec__", None) is not None:  # python -m
+        return shlex.join(sys.orig_argv[: len(sys.orig_argv) - len(sys.argv) + 1])
+    name = Path(sys.argv[0]).name
+    return shlex.quote(name if shutil.which(name) == sys.argv[0] else sys.argv[0])
+
+
+def beside(name: str) -> str:
+    """A program of this Python's environment, by its name where a shell finds it, else in full."""
+    here = Path(sys.executable).with_name(name)
+    return name if shutil.which(name) or not here.exists() else shlex.quote(str(here))

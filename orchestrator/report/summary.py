@@ -1,0 +1,48 @@
+"""A run's main numbers and the count of its verdicts in lines: for the end of a command, and for README."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+
+from orchestrator.claims import EVIDENCE
+from orchestrator.engine.folder import Damaged
+from orchestrator.engine.results import Run
+from orchestrator.report.words import VERDICTS, interval
+
+PROTOCOL = ("protocol",)
+
+
+def lines(run: Run) -> Iterator[str]:
+    """The main numbers and the verdicts, as far as a run has them."""
+    try:
+        numbers, claims = _numbers(run), run.table("claims")
+    except (FileNotFoundError, Damaged):
+        return
+    for row in numbers:
+        yield f"{row['quantity']}: {row['told']}" + (f"; the paper: {row['paper']}" if row["paper"] else "")
+    yield f"of what the paper measured, or gives as a cause: {_verdicts(claims, EVIDENCE)}"
+    yield f"of its protocol: {_verdicts(claims, PROTOCOL)}"
+
+
+def markdown(run: Run) -> str:
+    """The main numbers as a table, and how many statements have which verdict."""
+    head = "| | the paper or its author (a) | here, with 95 % interval | of |\n| --- | --- | --- | --- |\n"
+    rows = [
+        f"| {it['quantity']} | {it['paper'] or '–'} | {it['told']} | {int(it['n']):,} |\n" for it in _numbers(run)
+    ]
+    told = _verdicts(run.table("claims"), EVIDENCE)
+    return f"{head}{''.join(rows)}\nOf what the paper measured, or gives as a cause: {told}.\n"
+
+
+def _numbers(run: Run) -> list[dict[Any, Any]]:
+    table = run.table("key_numbers").dropna(subset=["ours"])
+    rows = table.astype(object).where(pd.notna, None).to_dict("records")
+    return [row | {"told": interval(row["ours"], row["low"], row["high"])} for row in rows]
+
+
+def _verdicts(claims: pd.DataFrame, kinds: tuple[str, ...]) -> str:
+    counts = claims[claims["kind"].isin(kinds)]["verdict"].value_counts()
+    return (
+        ", ".join(f"{counts[verdict]} {said}" for verdict, said in VERDICTS.items() if counts.get(verdict)) or "none"
+    )
