@@ -105,7 +105,7 @@ KEY_NUMBERS = (
     ),
     KeyNumber("test MSE with two latent numbers", ".0359 (a)", "models", _mean("test_mse", model="two_dim")),
     KeyNumber(
-        "MSE of the paper's ankle boot, every tenth pixel zeroed, after reconstruction",
+        "MSE of the paper's ankle boot, a tenth of its pixels zeroed, after reconstruction",
         ".015, from .019 (a)",
         "denoising_boot",
         _boot,

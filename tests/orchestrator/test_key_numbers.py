@@ -24,7 +24,9 @@ def test_numbers_are_those_of_the_tables(smoke: Smoke) -> None:
     gans = tables["gans"].query("arm == 'paper' and loss == 'minimax'")
     assert gan["ours"] == pytest.approx(gans["frechet_distance"].mean())
     missing = [quantity for quantity, row in rows.items() if row["ours"] is None]
-    assert missing == ["MSE of the paper's ankle boot, every tenth pixel zeroed, after reconstruction"], "image 7418"
+    assert missing == ["MSE of the paper's ankle boot, a tenth of its pixels zeroed, after reconstruction"], (
+        "image 7418"
+    )
     assert len(list(sentences(tables))) == 3
     assert list(smoke.run.table("key_numbers")["quantity"]) == list(rows)
 
