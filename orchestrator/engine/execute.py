@@ -80,7 +80,7 @@ def _tell_end(book: Book, failed: bool) -> None:
 
 def report(book: Book, names: Iterable[str]) -> int:
     """Write the report anew, of what there is."""
-    if not book.run.exists("manifest.json"):
+    if not any(map(book.run.exists, ("manifest.json", "lock"))):
         raise UserError(f"{book.run.location}: there is no run yet to report on: {program()} all makes one")
     with locked(book.run):
         manifest = book.manifest() or described(None, book)

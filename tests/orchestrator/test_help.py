@@ -5,7 +5,6 @@ import os
 import pty
 import subprocess
 import sys
-import tomllib
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
+import orchestrator
 from orchestrator.engine.stage import Stage
 from orchestrator.help import COMMANDS
 from orchestrator.paper import suite
@@ -108,8 +108,7 @@ def test_help_in_a_terminal_has_no_colours_where_none_are_wanted(no_color: str) 
 
 
 def test_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
-    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
-    assert shown(capsys, "--version") == f"fmo {project['version']}\n"
+    assert shown(capsys, "--version") == f"fmo {orchestrator.__version__}\n"
 
 
 @pytest.fixture

@@ -134,7 +134,7 @@ def test_a_part_of_the_bar_shows_its_verdict_alone_and_a_link_shows_what_it_lead
     assert page.locator("#verdict-inconclusive").is_visible()
     assert "inconclusive shown" in page.locator(".filter").inner_text()
     page.locator(".beside a", has_text="15").first.click()  # a protocol, which is hidden now
-    assert page.locator("#claim-15").is_visible()
+    page.locator("#claim-15").wait_for()
     assert page.locator(".claims:visible").count() == page.locator(".claims").count()
 
 
