@@ -131,10 +131,9 @@ function drawn(canvas, height, draw) {
     canvas.width = width * ratio;
     canvas.height = height(width) * ratio;
     pen.scale(ratio, ratio);
-    draw(pen, width, height(width), getComputedStyle(document.body).color);
+    draw(pen, width, height(width), "#1a1a1a");
   }
   new ResizeObserver(redraw).observe(canvas);
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
   return redraw;
 }
 
