@@ -45,4 +45,4 @@ def front(axes: Axes, trials: pd.DataFrame) -> None:
         title=title,
         yscale="log",
     )
-    axes.legend()
+    legend_below(axes, 2)
