@@ -52,7 +52,8 @@ INSTALL = $(BIN)/uv pip install --python $(BIN)/python --constraint constraints.
 	@echo "installing into .venv: up to 3.2 GB to be fetched, 6.5 GB on the disk, most of it torch's CUDA"
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet uv
-	$(INSTALL) . --torch-backend auto || $(INSTALL) .
+	$(INSTALL) . --torch-backend auto || \
+	    { echo "PyTorch's own index does not answer: torch comes from PyPI, with CUDA"; $(INSTALL) .; }
 	$(BIN)/python -m trainables.fashion_mnist
 	@touch $@
 
