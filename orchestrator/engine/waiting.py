@@ -21,6 +21,8 @@ OWN_SECONDS, MOST_SECONDS = 110, 600
 """A Ray of our own that has started no worker by then starts none: the first where its workers are known to end by
 themselves, the other where they may only be slow. How long other Rays take is not ours to say."""
 CRASHED = "crashed during start"
+ASIDE = "PlacementGroupCleanerMonitor"
+"""A thread of Ray Train's that ends with an error where there is another Ray on the machine; nothing follows from it."""
 _WORKERS = ("ImplicitFunc", "RayTrainWorker")
 """Ray Tune's and Ray Train's, as Ray names them."""
 
@@ -131,6 +133,8 @@ def logged(logs: Path) -> str:
     ):
         for file in sorted(logs.glob(pattern), key=lambda it: it.stat().st_mtime, reverse=True):
             lines = [line.strip() for line in file.read_text(errors="replace").splitlines()]
+            if any(ASIDE in line for line in lines):
+                continue
             if file.suffix == ".err":  # where Ray repeats its own errors
                 lines = [line for line in lines if not line.startswith("[20")]
             if said := [line for line in lines if line and any(mark in line for mark in marks)]:

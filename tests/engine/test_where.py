@@ -326,5 +326,8 @@ def test_reason_is_what_ray_s_processes_wrote_last(tmp_path: Path) -> None:
     (tmp_path / "worker-1.err").write_text("Traceback\nModuleNotFoundError: No module named 'ray'\n")
     (tmp_path / "worker-2.err").write_text("")
     assert logged(tmp_path) == "ModuleNotFoundError: No module named 'ray' (worker-1.err)"
+    aside = "Exception in thread PlacementGroupCleanerMonitor:\nConnectionError: Found multiple active Ray instances"
+    (tmp_path / "worker-2.err").write_text(aside)
+    assert logged(tmp_path) == "ModuleNotFoundError: No module named 'ray' (worker-1.err)"
     (tmp_path / "raylet.err").write_text("bash: line 1: my: No such file or directory\n[2026 E 1] not registered\n")
     assert logged(tmp_path) == "bash: line 1: my: No such file or directory (raylet.err)"
