@@ -22,7 +22,7 @@ OWN_SECONDS, MOST_SECONDS = 110, 600
 themselves, the other where they may only be slow. How long other Rays take is not ours to say."""
 CRASHED = "crashed during start"
 ASIDE = "PlacementGroupCleanerMonitor"
-"""A thread of Ray Train's that ends with an error where there is another Ray on the machine; nothing follows from it."""
+"""A thread of Ray Train's that ends with an error beside another Ray on the machine; nothing follows from it."""
 _WORKERS = ("ImplicitFunc", "RayTrainWorker")
 """Ray Tune's and Ray Train's, as Ray names them."""
 
