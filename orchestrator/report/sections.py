@@ -50,19 +50,22 @@ def of_rows(name: str, title: str, columns: pa.Schema, rows: Rows, *found: str) 
 
 
 def _figures(entry: StageState, run: Run) -> Iterator[dict[str, Any]]:
-    """What a stage drew, as pixels or to be moved; a file that is no longer that is left out."""
+    """What a stage drew, as pixels or to be moved; a file that is no longer that is left out.
+
+    Animations are too: nothing on the page moves that nobody has asked to.
+    """
     files = {
         name: file
         for name in entry.captions
-        for kind in ("json", "gif", "png")
+        for kind in ("json", "png")
         if (file := f"figures/{name}.{kind}") in entry.files
     }
     contents = run.as_written({file: entry.files[file] for file in files.values()})
     for name, file in files.items():
         if file not in contents:
             continue
-        told = {"id": name, "caption": entry.captions[name], "kind": file.rpartition(".")[2]}
-        if told["kind"] != "json":
+        told = {"id": name, "caption": entry.captions[name]}
+        if file.endswith(".png"):
             yield told | {"content": base64.b64encode(contents[file]).decode()}
         elif (moved := json.loads(contents[file]))["kind"] in MOVED:
             yield told | {"moved": moved}

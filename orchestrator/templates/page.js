@@ -283,7 +283,4 @@ for (const figure of document.querySelectorAll(".moved")) {
   data.remove();
   figure.hidden = false;
   kinds[told.kind](figure, told);
-  if (told.kind === "frames" && !told.rows.length) {
-    figure.parentElement.querySelectorAll(".animation").forEach((other) => other.remove());
-  }
 }
