@@ -1,6 +1,7 @@
 """Tables, figures and whole sections as the page's template wants them."""
 
 import base64
+import contextlib
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -67,8 +68,17 @@ def _figures(entry: StageState, run: Run) -> Iterator[dict[str, Any]]:
         told = {"id": name, "caption": entry.captions[name]}
         if file.endswith(".png"):
             yield told | {"content": base64.b64encode(contents[file]).decode()}
-        elif (moved := json.loads(contents[file]))["kind"] in MOVED:
+        elif moved := _moved(contents[file]):
             yield told | {"moved": moved}
+
+
+def _moved(content: bytes) -> dict[str, Any] | None:
+    """A figure that readers move; None where it is no such."""
+    with contextlib.suppress(ValueError, TypeError, RecursionError):
+        moved = json.loads(content)
+        if isinstance(moved, dict) and moved.get("kind") in MOVED:
+            return moved
+    return None
 
 
 def table(name: str, frame: pd.DataFrame, columns: pa.Schema) -> dict[str, Any]:

@@ -279,8 +279,11 @@ document.querySelectorAll(".sortable").forEach(sortable);
 document.querySelectorAll("ul.bar").forEach(filterable);
 const kinds = { frames, curves, plane };
 for (const figure of document.querySelectorAll(".moved")) {
-  const data = figure.querySelector("script"), told = JSON.parse(data.textContent);
+  const data = figure.querySelector("script");
   data.remove();
-  figure.hidden = false;
-  kinds[told.kind](figure, told);
+  try {
+    const told = JSON.parse(data.textContent);
+    kinds[told.kind](figure, told);
+    figure.hidden = false;
+  } catch { /* it is of another version, or damaged: the figures beside it are not */ }
 }

@@ -387,7 +387,15 @@ def test_the_page_has_only_pictures_that_a_stage_drew(run: Run, home: Path) -> N
     run.write("figures/drawn.png", b"drawn")
     run.write("figures/vector.svg", b"<svg onload='alert(1)'/>")
     vector = run.read("figures/vector.svg")
-    kinds = {"linked.png": SECRET, "other.png": b"was", "drawn.png": b"drawn", "vector.svg": vector}
+    moved = {
+        "list.json": b'["kind"]',
+        "kind.json": b'{"kind": []}',
+        "deep.json": b"[" * 100_000,
+        "bytes.json": b"\xff",
+    }
+    for name, content in moved.items():
+        run.write(f"figures/{name}", content)
+    kinds = moved | {"linked.png": SECRET, "other.png": b"was", "drawn.png": b"drawn", "vector.svg": vector}
     files = {f"figures/{name}": digest(content) for name, content in kinds.items()}
     captions = {name.split(".")[0]: "one" for name in kinds} | {"never": "one"}
     run.write_manifest(
@@ -397,6 +405,7 @@ def test_the_page_has_only_pictures_that_a_stage_drew(run: Run, home: Path) -> N
     page = run.read("report.html").decode()
     assert page.count('src="data:image') == page.count('src="data:image/png;base64,ZHJhd24="') == 1
     assert "onload" not in page
+    assert 'class="moved"' not in page
 
 
 def test_a_checkpoint_that_unpacks_to_more_than_it_is_is_none(run: Run) -> None:

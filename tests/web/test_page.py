@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from orchestrator.engine.folder import digest
 from orchestrator.report.words import cell
 from tests.command import Smoke
 from tests.orchestrator.copies import copy_of
@@ -205,6 +206,22 @@ def test_generated_images_play_only_when_asked_and_pause(opened: Opened, report:
     button.click()
     assert button.inner_text() == "play"
     assert page.locator("img[src^='data:image/gif']").count() == 0
+
+
+def test_a_figure_that_cannot_be_moved_is_left_out_and_the_others_work(
+    opened: Opened, smoke: Smoke, tmp_path: Path
+) -> None:
+    copy = copy_of(smoke, tmp_path)
+    manifest = copy.manifest()
+    assert manifest is not None
+    wrong = {"search_curves": b'{"kind": "curves", "lines": [{}]}', "gan_drawn": b'{"kind": "frames", "rows": NaN}'}
+    for name, content in wrong.items():
+        copy.write(f"figures/{name}.json", content)
+        manifest.stages[name.split("_")[0]].files[f"figures/{name}.json"] = digest(content)
+    page = opened(written_anew(copy, manifest))
+    assert page.wrong == []
+    assert all(page.locator(f"#{name}").is_hidden() for name in wrong)
+    assert page.locator("#kfold_curves canvas").is_visible()
 
 
 def test_with_scripts_off_the_page_is_whole(opened: Opened, report: Path, smoke: Smoke) -> None:
