@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.engine.compare import places, print_differences
 from orchestrator.engine.folder import Damaged, Folder
 from orchestrator.engine.progress import duration
-from orchestrator.engine.settings import UserError
+from orchestrator.engine.settings import UserError, changes
 from orchestrator.engine.shown import shown
 from orchestrator.paper import suite
 from orchestrator.results import Run
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 VERDICTS = ("supported", "partly", "contradicted", "inconclusive", "not_tested")
-WHERE = {"preset", "seed", "name", "runs_dir", "address", "data_dir", "resources"}
-"""Settings that stand in a column of their own, or decide no result."""
 PAGE = """<!DOCTYPE html>
 <html lang="en"><meta charset="utf-8"><title>Runs</title>
 <style>body {{font: 1rem sans-serif}} th, td {{padding: .3em .8em; text-align: left; border-top: 1px solid}}</style>
@@ -111,17 +109,9 @@ def _values(run: Run, table: str, column: str, **which: str | tuple[str, ...]) -
 def _changed(settings: Mapping[str, Any], preset: str) -> Iterator[str]:
     """Settings that are other than the preset's: "kfold.epochs 3"."""
     usual = suite().preset(preset).model_dump(mode="json") if preset in suite().presets else {}
-    for name, value in _flat(settings):
-        if name.split(".")[0] not in WHERE and value != dict(_flat(usual)).get(name):
-            yield f"{name} {' '.join(map(str, value)) if isinstance(value, list) else value}"
-
-
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
+    for path, value in changes(settings, usual):
+        if path != "seed":  # which has a column of its own
+            yield f"{path} {' '.join(map(str, value)) if isinstance(value, list) else value}"
 
 
 def in_words(table: pd.DataFrame) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -36,6 +36,12 @@ class Scale:
 @dataclass(frozen=True)
 class Aside:
     """Marks a setting that makes no result other than the paper's, whatever it is."""
+
+
+DECIDE_NOTHING = {
+    *("preset", "name", "runs_dir", "config", "address", "force", "strict", "track", "data_dir", "resources"),
+}
+"""Settings that say where and how a run is done, or that others follow from."""
 
 
 class Section(BaseModel):
@@ -142,6 +148,21 @@ def differences(
 
 def _in_words(value: Any) -> str:
     return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def changes(mine: Mapping[str, Any], usual: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    """Settings that are other than usual and decide a result, by their path: ("kfold.epochs", 3).
+
+    Both are settings as JSON has them.
+    """
+    for name, value in mine.items():
+        other, where = usual.get(name), path + name
+        if where in DECIDE_NOTHING:
+            continue
+        if isinstance(value, Mapping):
+            yield from changes(value, other if isinstance(other, Mapping) else {}, f"{where}.")
+        elif value != other:
+            yield where, value
 
 
 class Resources(Section):

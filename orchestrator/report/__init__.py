@@ -6,6 +6,7 @@
 
 import base64
 import hashlib
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -14,13 +15,12 @@ from typing import Any
 
 import jinja2
 import pandas as pd
-from pydantic import BaseModel
 
 from orchestrator.claims import EVIDENCE, judged
 from orchestrator.claims.anchors import anchored
 from orchestrator.engine.manifest import Manifest
 from orchestrator.engine.results import NO_TABLE, Run, as_frame
-from orchestrator.engine.settings import RunSettings
+from orchestrator.engine.settings import RunSettings, changes
 from orchestrator.engine.shown import shown_lines
 from orchestrator.engine.suite import Suite
 from orchestrator.engine.tables import STAGES, as_parquet
@@ -28,9 +28,6 @@ from orchestrator.report import sections, words
 from orchestrator.report.key_numbers import key_numbers, sentences
 from orchestrator.report.schemas import ANCHORS, CLAIMS, KEY_NUMBERS
 from orchestrator.report.words import VERDICTS
-
-ELSEWHERE = {"preset", "name", "runs_dir", "config", "address", "force", "strict", "data_dir"}
-"""Settings that decide no result."""
 
 
 def report(suite: Suite, run: Run, manifest: Manifest, mixture: Sequence[str]) -> Mapping[str, bytes]:
@@ -143,7 +140,7 @@ def _less(suite: Suite, stage: str, settings: RunSettings | None) -> list[str]:
     )
 
 
-def _facts(suite: Suite, manifest: Manifest, settings: Mapping[str, RunSettings]) -> dict[str, str]:
+def _facts(suite: Suite, manifest: Manifest, settings: Mapping[str, Any]) -> dict[str, str]:
     """When, how and with what the results were made; where that is not the same for all, with the stages."""
     entries = manifest.stages
     begun = sorted(datetime.fromisoformat(entry.started) for entry in entries.values())
@@ -152,7 +149,7 @@ def _facts(suite: Suite, manifest: Manifest, settings: Mapping[str, RunSettings]
         "Preset": {name: [f"{told.preset}, seed {told.seed}"] for name, told in settings.items()},
         "Command": {name: [_command(suite, told)] for name, told in settings.items()},
         "Images": {
-            name: [f"FashionMNIST, {told.data.num_train:,} training and {told.data.num_test:,} test images"]  # type: ignore[attr-defined]
+            name: [f"FashionMNIST, {told.data.num_train:,} training and {told.data.num_test:,} test images"]
             for name, told in settings.items()
         },
         "Begun": {"": [f"{begun[0]:%Y-%m-%d %H:%M}, last stage {begun[-1]:%Y-%m-%d %H:%M} UTC"] if begun else []},
@@ -178,18 +175,17 @@ def _facts(suite: Suite, manifest: Manifest, settings: Mapping[str, RunSettings]
 
 def _command(suite: Suite, settings: RunSettings) -> str:
     """What repeats a run's results: preset, and every setting that is other than the preset's and decides some."""
-    flags = [f"--{path.replace('_', '-')} {value}" for path, value in _other(settings, suite.preset(settings.preset))]
+    mine, usual = (it.model_dump(mode="json") for it in (settings, suite.preset(settings.preset)))
+    flags = [_flag(path.replace("_", "-"), value) for path, value in changes(mine, usual)]
     return " ".join(["python -m orchestrator.run all", f"--preset {settings.preset}", *flags])
 
 
-def _other(mine: BaseModel, usual: BaseModel, path: str = "") -> Iterator[tuple[str, str]]:
-    """Settings that are not the usual ones, with their values as they are typed."""
-    for name in type(mine).model_fields:
-        value, other = getattr(mine, name), getattr(usual, name)
-        if isinstance(value, BaseModel):
-            yield from _other(value, other, f"{path}{name}.")
-        elif value != other and path + name not in ELSEWHERE and not path.startswith("resources."):
-            yield path + name, " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+def _flag(path: str, value: Any) -> str:
+    """A setting as it is typed."""
+    if isinstance(value, bool):
+        section, _, name = path.rpartition(".")
+        return f"--{path}" if value else f"--{section}.no-{name}".replace("--.", "--")
+    return f"--{path} {shlex.join(map(str, value)) if isinstance(value, list) else shlex.quote(str(value))}"
 
 
 def _tables(suite: Suite, run: Run, manifest: Manifest) -> dict[str, pd.DataFrame]:

@@ -54,13 +54,13 @@ def _over_folds(value: str, of: Callable[[Any], Interval], **which: Any) -> Esti
     return estimate
 
 
-def _one(value: str, low: str = "", high: str = "", number: str = "", **which: Any) -> Estimate:
-    """A column of the one row that has some values, with its interval's ends."""
+def _one(value: str, low: str | None = None, high: str | None = None, number: str = "", **which: Any) -> Estimate:
+    """A column of the one row that has some values, with its interval's ends and how many it is of."""
 
     def estimate(table: pd.DataFrame) -> Interval:
         row = _rows(table, which).iloc[0]
-        ends = {side: float(row[end]) for side, end in (("low", low), ("high", high)) if end and pd.notna(row[end])}
-        return Interval(float(row[value]), **ends, n=int(row[number]) if number else None)  # type: ignore[arg-type]
+        lower, upper = (float(row[end]) if end and pd.notna(row[end]) else None for end in (low, high))
+        return Interval(float(row[value]), lower, upper, n=int(row[number]))
 
     return estimate
 
@@ -85,15 +85,37 @@ def _distance(arm: str, loss: str) -> KeyNumber:
     return KeyNumber(quantity, None, "gan_intervals", estimate)
 
 
-ZEROED: dict[str, Any] = {"model": "best", "noise": "zeroed", "level": 0.1}
+ZEROED: dict[str, Any] = {"number": "num_images", "model": "best", "noise": "zeroed", "level": 0.1}
+BEST = KeyNumber("test MSE of the best architecture", None, "models", _mean("test_mse", model="best"))
+TABLE1 = KeyNumber(
+    "test MSE of Table 1's architecture",
+    "about .020 (Figure 1)",
+    "models",
+    _mean("test_mse", model="paper_table1"),
+)
+TWO_DIM = KeyNumber("test MSE with two latent numbers", ".0359 (a)", "models", _mean("test_mse", model="two_dim"))
+IMPROVED = KeyNumber(
+    "share of all test images that this improves",
+    "the one that is shown",
+    "denoising",
+    _one("fraction_improved", **ZEROED),
+)
+LATENT = KeyNumber(
+    "accuracy of a CNN on the best architecture's latent vectors",
+    None,
+    "classifiers",
+    _mean("test_accuracy", input="latent", architecture="cnn"),
+)
+RAW = KeyNumber(
+    "accuracy of the like CNN on the images",
+    None,
+    "classifiers",
+    _mean("test_accuracy", input="raw", architecture="cnn"),
+)
+GANS = tuple(_distance(arm, loss) for arm in ("paper", "tuned") for loss in ("minimax", "non_saturating"))
 KEY_NUMBERS = (
-    KeyNumber("test MSE of the best architecture", None, "models", _mean("test_mse", model="best")),
-    KeyNumber(
-        "test MSE of Table 1's architecture",
-        "about .020 (Figure 1)",
-        "models",
-        _mean("test_mse", model="paper_table1"),
-    ),
+    BEST,
+    TABLE1,
     KeyNumber(
         "validation MSE over the folds, best architecture",
         ".0200, .0197 to .0203 (a)",
@@ -103,38 +125,23 @@ KEY_NUMBERS = (
     KeyNumber(
         "its standard deviation over the folds", ".0002 (a)", "folds", _over_folds("val_mse", deviation, model="best")
     ),
-    KeyNumber("test MSE with two latent numbers", ".0359 (a)", "models", _mean("test_mse", model="two_dim")),
+    TWO_DIM,
     KeyNumber(
         "MSE of the paper's ankle boot, a tenth of its pixels zeroed, after reconstruction",
         ".015, from .019 (a)",
         "denoising_boot",
         _boot,
     ),
-    KeyNumber(
-        "share of all test images that this improves",
-        "the one that is shown",
-        "denoising",
-        _one("fraction_improved", number="num_images", **ZEROED),
-    ),
+    IMPROVED,
     KeyNumber(
         "mean gain in MSE of all test images by it",
         "loss improved in all extents",
         "denoising",
-        _one("gain", "gain_low", "gain_high", "num_images", **ZEROED),
+        _one("gain", "gain_low", "gain_high", **ZEROED),
     ),
-    KeyNumber(
-        "accuracy of a CNN on the best architecture's latent vectors",
-        None,
-        "classifiers",
-        _mean("test_accuracy", input="latent", architecture="cnn"),
-    ),
-    KeyNumber(
-        "accuracy of the like CNN on the images",
-        None,
-        "classifiers",
-        _mean("test_accuracy", input="raw", architecture="cnn"),
-    ),
-    *(_distance(arm, loss) for arm in ("paper", "tuned") for loss in ("minimax", "non_saturating")),
+    LATENT,
+    RAW,
+    *GANS,
 )
 
 
@@ -161,9 +168,9 @@ def key_numbers(tables: Tables, scales: Mapping[str, str]) -> Iterator[dict[str,
 
 def sentences(tables: Tables) -> Iterator[str]:
     """What was found, as far as the run has it: of the autoencoder, of what it is good for, of the GANs."""
-    found = {number.quantity: ours.value for number in KEY_NUMBERS if (ours := number.ours(tables))}
-    error, table1, two, improved, latent, raw = (
-        found.get(KEY_NUMBERS[place].quantity) for place in (0, 1, 4, 6, 8, 9)
+    error, table1, two, improved, latent, raw, *distances = (
+        ours.value if (ours := number.ours(tables)) else None
+        for number in (BEST, TABLE1, TWO_DIM, IMPROVED, LATENT, RAW, *GANS)
     )
     if error is not None and table1 is not None and two is not None:
         yield (
@@ -177,7 +184,6 @@ def sentences(tables: Tables) -> Iterator[str]:
             else ""
         )
         yield f"A CNN tells {latent:.1%} of test images apart by its latent vectors, {raw:.1%} by the images{gain}."
-    distances = [found.get(number.quantity) for number in KEY_NUMBERS[-4:]]
     if None not in distances:
         of_paper, of_tuned = (" and ".join(f"{it:.3g}" for it in pair) for pair in (distances[:2], distances[2:]))
         yield (

@@ -2,6 +2,9 @@
 
 from orchestrator.engine.tables import BOOL, CATEGORY, FLOAT, INT, TEXT, column, schema
 
+SCALE = column("scale", CATEGORY, "full, or reduced where ours is of settings other than the paper preset's")
+EVIDENCE = column("evidence", TEXT, "table that ours is from")
+
 CLAIMS = schema(
     column("claim", INT, "in the order of the paper's text"),
     column("reading", TEXT, "which of several readings of the statement, where it can be read in several ways"),
@@ -40,8 +43,8 @@ ANCHORS = schema(
     column("ours", FLOAT, "the same in this run, mean over seeds; missing where the run has none"),
     column("difference", FLOAT, "ours less the published one"),
     column("met", BOOL, "whether ours is as good"),
-    column("scale", CATEGORY, "full, or reduced where ours is of settings other than the paper preset's"),
-    column("evidence", TEXT, "table that ours is from"),
+    SCALE,
+    EVIDENCE,
 )
 
 KEY_NUMBERS = schema(
@@ -51,6 +54,6 @@ KEY_NUMBERS = schema(
     column("low", FLOAT, "lower end of its 95 % interval"),
     column("high", FLOAT, "upper end of it"),
     column("n", INT, "seeds, folds or images that it is a mean over"),
-    column("scale", CATEGORY, "full, or reduced where ours is of settings other than the paper preset's"),
-    column("evidence", TEXT, "table that ours is from"),
+    SCALE,
+    EVIDENCE,
 )

@@ -138,6 +138,7 @@ function drawn(canvas, height, draw) {
 }
 
 function curves(figure, told) {
+  if (!told.lines.length) throw new Error("no line");
   const first = Math.min(...told.lines.flatMap((line) => line.x)), last = Math.max(...told.lines.flatMap((line) => line.x));
   const values = told.lines.flatMap((line) => line.y), scale = told.logarithmic ? Math.log10 : (value) => value;
   const low = scale(Math.min(...values)), high = scale(Math.max(...values));

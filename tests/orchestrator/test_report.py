@@ -1,5 +1,6 @@
 """The report of runs that found nothing, or that failed."""
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.command_line import parse
 from orchestrator.engine.book import Book
 from orchestrator.engine.execute import described, execute, write_report
 from orchestrator.engine.manifest import Manifest
@@ -17,6 +19,7 @@ from orchestrator.engine.settings import Section, changed
 from orchestrator.engine.stage import Stage
 from orchestrator.engine.stage_run import told
 from orchestrator.paper import suite
+from orchestrator.report import _command
 from orchestrator.run import main
 from tests.command import Smoke
 from tests.orchestrator.copies import copy_of
@@ -181,3 +184,22 @@ def test_report_of_a_run_that_has_done_nothing_yet_is_a_page(
     assert main(["status", "--preset", "smoke", "--runs-dir", str(tmp_path)]) == 0
     rows = capsys.readouterr().out.splitlines()[1:]
     assert [row.split()[:2] for row in rows] == [[stage.name, "missing"] for stage in WANTED]
+
+
+@pytest.mark.parametrize(
+    ("preset", "changes"),
+    [
+        ("paper", {}),
+        ("smoke", {"seed": 7, "kfold": {"num_folds": 3, "models": ("paper_table1", "best")}}),
+        ("laptop", {"gan": {"search": {"on": True}, "num_workers": 2}, "capacity": {"ablations": False}}),
+        ("smoke", {"gan": {"search": {"on": False}}, "search": {"space": {"latent_dim": (3, 3)}}}),
+        ("paper", {"gan": {"tuned": {"minimax": {"ema_decay": None, "generator_filters": (8, 8, 8)}}}}),
+    ],
+)
+def test_the_command_on_the_page_gives_the_same_settings(preset: str, changes: dict[str, Any]) -> None:
+    settings = changed(suite().preset(preset), runs_dir="elsewhere", name="again", **changes)
+    *program, word = (typed := shlex.split(_command(suite(), settings)))[:4]
+    assert (program, word) == (["python", "-m", "orchestrator.run"], "all")
+    again, words = parse(typed[3:], suite())
+    assert words == ("all",)
+    assert again == changed(settings, runs_dir="runs", name="")
