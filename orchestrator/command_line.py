@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError, create_model
 from orchestrator.engine.settings import RunSettings, UserError, merged
 from orchestrator.engine.suite import Suite
 from orchestrator.help import COMMANDS
-from orchestrator.settings_file import read_manifest, read_settings, similar
+from orchestrator.settings_file import manifest_settings, read_file, read_settings, similar
 
 KINDS = {
     "int_parsing": "a whole number is wanted",
@@ -26,7 +26,8 @@ KINDS = {
 def defaults(arguments: list[str], suite: Suite) -> RunSettings:
     """Settings from the preset and the YAML file, or a run's manifest, that arguments name; without the flags."""
     preset, path = _early("--preset", arguments), _early("--config", arguments)
-    manifest = None if path is None else read_manifest(path)
+    content = b"" if path is None else read_file(path)
+    manifest = manifest_settings(content)
     if manifest is not None:
         if preset not in {None, made_with := str(manifest.get("preset"))}:
             raise UserError(f"--preset {preset}: the manifest {path} is of the preset {made_with}; leave one out")
@@ -40,7 +41,7 @@ def defaults(arguments: list[str], suite: Suite) -> RunSettings:
         return settings
     known = settings.model_dump()
     try:
-        told = read_settings(path, known) if manifest is None else manifest
+        told = read_settings(path, content, known) if manifest is None else manifest
         return suite.settings.model_validate(merged(known, told))
     except ValidationError as error:
         raise UserError(f"{path}: {_first_error(error)}") from None

@@ -14,14 +14,23 @@ from typing import Any
 
 import yaml
 
-from orchestrator.engine.settings import UserError
+from orchestrator.engine.settings import DECIDE_NOTHING, UserError
 
 LARGEST_MANIFEST, LONGEST_BYTES, MOST_VALUES = 2**26, 1_000_000, 10_000
 """What no file of settings is longer than; a few lines of aliases may stand for millions of values."""
 PLAIN = {f"tag:yaml.org,2002:{kind}" for kind in ("str", "seq", "map")}
 
 
-def read_settings(path: str, known: Mapping[str, Any]) -> dict[str, Any]:
+def read_file(path: str) -> bytes:
+    """What a file of settings or a manifest holds, read once, for it may be a pipe; UserError where there is none."""
+    try:
+        with open(os.path.expanduser(path), "rb") as file:
+            return file.read(LARGEST_MANIFEST + 1)
+    except (OSError, ValueError) as error:
+        raise UserError(f"--config {path}: {getattr(error, 'strerror', None) or error}") from None
+
+
+def read_settings(path: str, content: bytes, known: Mapping[str, Any]) -> dict[str, Any]:
     """What a file changes of the known settings, nested as they are, its names seen to be settings.
 
     Values are text, lists of text, and None where nothing or null stands; whole numbers are numbers.
@@ -29,7 +38,7 @@ def read_settings(path: str, known: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         UserError: the file is not YAML, names a setting that is unknown, or one twice.
     """
-    where, root = f"--config {path}", _parsed(path)
+    where, root = f"--config {path}", _parsed(path, content)
     if root is None or (isinstance(root, yaml.ScalarNode) and _scalar(root) is None):
         return {}
     if not isinstance(root, yaml.MappingNode):
@@ -41,12 +50,16 @@ def read_settings(path: str, known: Mapping[str, Any]) -> dict[str, Any]:
         raise UserError(f"{where}: it is nested without end") from None
 
 
-def read_manifest(path: str) -> dict[str, Any] | None:
-    """The settings that a run's manifest.json keeps, preset and name among them; None of another file."""
-    with contextlib.suppress(OSError, ValueError, RecursionError), open(os.path.expanduser(path), "rb") as file:
-        content = json.loads(file.read(LARGEST_MANIFEST))
-        if isinstance(content, dict) and "schema_version" in content and isinstance(content.get("settings"), dict):
-            return dict(content["settings"])
+def manifest_settings(content: bytes) -> dict[str, Any] | None:
+    """What a run's manifest.json says that decides results, and preset and name; None where it is no manifest.
+
+    Not where and how that run was done: a manifest of somebody else's leads to no cluster and no folder of theirs.
+    """
+    with contextlib.suppress(ValueError, RecursionError):
+        told = json.loads(content)
+        if isinstance(told, dict) and "schema_version" in told and isinstance(told.get("settings"), dict):
+            left_out = DECIDE_NOTHING - {"preset", "name"}
+            return {name: value for name, value in told["settings"].items() if name not in left_out}
     return None
 
 
@@ -56,16 +69,12 @@ def similar(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {close[0]}?" if close else ""
 
 
-def _parsed(path: str) -> yaml.Node | None:
+def _parsed(path: str, content: bytes) -> yaml.Node | None:
     where = f"--config {path}"
+    if len(content) > LONGEST_BYTES:
+        raise UserError(f"{where}: is longer than {LONGEST_BYTES:,} bytes, and no file of settings")
     try:
-        with open(os.path.expanduser(path), "rb") as file:
-            content = file.read(LONGEST_BYTES + 1)
-        if len(content) > LONGEST_BYTES:
-            raise UserError(f"{where}: is longer than {LONGEST_BYTES:,} bytes, and no file of settings")
         root: yaml.Node | None = yaml.compose(content, Loader=yaml.BaseLoader)
-    except OSError as error:
-        raise UserError(f"{where}: {error.strerror or error}") from None
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise UserError(f"{where} is not YAML: {' '.join(str(error).split())[:200]}") from None
     if root is not None and root.tag not in PLAIN:

@@ -1,5 +1,7 @@
 """A file of settings is read as it was typed, like flags; what cannot be meant is said in one line."""
 
+import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -243,11 +245,37 @@ def test_a_run_is_repeated_from_its_manifest_and_flags_win(tmp_path: Path) -> No
     run.write_manifest(described(None, Book(suite(), settings, run, set_aside=False)))
     config = ["--config", run.path("manifest.json")]
     again, _ = parse(config, suite())
-    assert again.model_dump() == settings.model_dump() | {"config": Path(config[1])}
+    assert again.model_dump() == settings.model_dump() | {"config": Path(config[1]), "runs_dir": "runs"}
     assert suite().fingerprints(again) == suite().fingerprints(settings)
     other, _ = parse([*config, "--seed", "8", "--preset", "smoke", "--name", "other"], suite())
     assert other.model_dump() == again.model_dump() | {"seed": 8, "name": "other"}
     assert suite().fingerprints(other) != suite().fingerprints(settings)
+
+
+def test_a_stranger_s_manifest_leads_to_no_cluster_and_no_folder_of_theirs(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.json"
+    theirs = {
+        "address": "203.0.113.9:6379",
+        "runs_dir": "s3://theirs",
+        "data_dir": "/theirs",
+        "resources": {"slots": 9},
+    }
+    told = {"preset": "smoke", "name": "again", "seed": 3, "force": ["all"], **theirs}
+    path.write_text(json.dumps({"schema_version": 4, "settings": told}))
+    settings, _ = parse(["--config", str(path)], suite())
+    mine = suite().preset("smoke").model_dump() | {"name": "again", "seed": 3, "config": path}
+    assert settings.model_dump() == mine
+
+
+@pytest.mark.parametrize("content", ["seed: 3", '{"schema_version": 4, "settings": {"preset": "smoke", "seed": 3}}'])
+def test_a_file_that_can_be_read_once_only_is(content: str) -> None:
+    read, write = os.pipe()
+    with open(write, "w") as pipe:
+        pipe.write(content)
+    try:
+        assert parse(["--config", f"/dev/fd/{read}"], suite())[0].seed == 3
+    finally:
+        os.close(read)
 
 
 def test_a_manifest_of_another_preset_or_of_settings_that_are_unknown_is_refused(tmp_path: Path) -> None:
