@@ -124,7 +124,7 @@ def _stage_help(stage: Stage[Any, Any], settings: RunSettings) -> None:
     """What the stage is, in its module's words, and its settings."""
     kind, default = stage.settings, stage.own(settings)
     for part in reversed(stage.path.split(".")):
-        kind = create_model("Settings", **{part: (kind, default)})  # type: ignore[call-overload]
+        kind = create_model("Settings", **{part: (kind, default)})  # type: ignore[call-overload]  # by name
         default = kind()
     needs = ", ".join(stage.needs(stage.own(settings)))
     about = [_about(stage), f"Needs {needs}." if needs else "", f"Comes with {stage.flag}." if stage.flag else ""]

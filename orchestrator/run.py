@@ -96,7 +96,7 @@ def open_closed_streams() -> None:
         if getattr(sys, name) is None:
             number = os.open(os.devnull, os.O_RDWR)  # the lowest that is free
             os.set_inheritable(number, True)
-            setattr(sys, name, open(number, mode))  # noqa: SIM115
+            setattr(sys, name, open(number, mode))  # noqa: SIM115  (it stays open)
 
 
 def command() -> NoReturn:

@@ -79,7 +79,7 @@ def _started(folder: Path, log_file: Path, niceness: int, **arguments: Any) -> A
 
 def reread_authentication() -> None:
     """Have Ray look again at what the environment says of tokens: it does so by itself only when it is imported."""
-    from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]
+    from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]  # Cython
 
     Config.initialize("")
     AuthenticationTokenLoader.instance().reset_cache()

@@ -155,7 +155,7 @@ def _trainer(
             # A lost group is started again by us, who know which training it was at.
             failure_config=train.FailureConfig(
                 max_failures=0,
-                controller_failure_limit=START_RETRIES,  # type: ignore[call-arg]
+                controller_failure_limit=START_RETRIES,  # type: ignore[call-arg]  # of Train V2, unknown to V1
             ),
         ),
     )
