@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: run test test-all test-cluster test-web check format docs bench publish clean
+.PHONY: run test test-all test-cluster test-web check format docs site bench publish clean
 
 run: .venv/installed
 	$(BIN)/python -m orchestrator.run all $(ARGS)
@@ -35,6 +35,10 @@ format: .venv/developing
 # The page of all tables and their columns, from the schemas.
 docs: .venv/installed
 	$(BIN)/python -m orchestrator.dictionary > docs/tables.md
+
+# The pages of docs/ as a site, build/site/index.html; whatever Sphinx warns of fails.
+site: .venv/developing
+	$(BIN)/sphinx-build -W --keep-going -q docs build/site
 
 bench: .venv/installed
 	$(BIN)/python -m benchmarks.training_speed

@@ -1,6 +1,8 @@
-"""README's tree of files is the tree that there is; who cites this program cites this version of it."""
+"""README's tree of files is the tree that there is; who cites this program cites this version; docs/ builds."""
 
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -75,3 +77,15 @@ def test_both_packages_say_that_they_are_typed() -> None:
     for package in ("orchestrator", "trainables"):
         assert "py.typed" in data[package]
         assert (REPOSITORY / package / "py.typed").is_file()
+
+
+def test_the_pages_build_as_a_site_without_a_warning_and_fetch_nothing(tmp_path: Path) -> None:
+    build = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-d", str(tmp_path / "doctrees")]
+    said = subprocess.run([*build, "docs", tmp_path / "site"], cwd=REPOSITORY, capture_output=True, text=True)
+    assert (said.returncode, said.stderr) == (0, "")
+    pages = {path.stem: path.read_text() for path in (tmp_path / "site").glob("*.html")}
+    assert set(pages) >= {path.stem for path in (REPOSITORY / "docs").glob("*.md")}
+    for name in ("orchestrator.Run.model", "orchestrator.runs", "trainables.autoencoder.train_autoencoder"):
+        assert f'id="{name}"' in pages["api"]
+    for page in pages.values():
+        assert not re.findall(r'<(?:script|link|img)[^>]*(?:src|href)="https?:', page)

@@ -1,4 +1,4 @@
-"""The contract between a training and whoever runs it: a training is a generator of epochs.
+"""The contract between a training and whoever runs it: a training is a generator of epochs::
 
     train_x(settings, data, *, device="cpu", seed, resume=None) -> Iterator[Epoch]
 

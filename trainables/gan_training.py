@@ -144,7 +144,8 @@ def train_gan(
     that their number changes nothing but rounding. Every worker goes through the same epochs, and all of them must
     be asked for the next one.
 
-    Args, beside every training's (`trainables.epoch`):
+    Args:
+        settings, device, seed, resume: every training's (`trainables.epoch`).
         images: uint8, shape (n, 28, 28), real ones.
         prepare_model: wraps a network so that its gradients are averaged over the workers.
         rank: number of this worker, from 0.
