@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: run test test-all test-cluster test-web check format docs site bench publish clean
+.PHONY: run test test-all test-cluster test-web check format docs site bench bench-full publish clean
 
 run: .venv/installed
 	$(BIN)/python -m orchestrator.run all $(ARGS)
@@ -40,8 +40,12 @@ docs: .venv/installed
 site: .venv/developing
 	$(BIN)/sphinx-build -W --keep-going -q docs build/site
 
-bench: .venv/installed
-	$(BIN)/python -m benchmarks.training_speed
+# Measured beside what people would use instead; benchmarks/RESULTS.md. Some ten minutes, with -full some hours.
+bench: .venv/developing
+	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-full: .venv/developing
+	$(BIN)/python -m benchmarks --full $(ARGS)
 
 # Puts a finished run into docs/results, and its numbers into README: make publish RUN=runs/paper
 publish: .venv/installed
@@ -63,7 +67,7 @@ INSTALL = $(BIN)/uv pip install --python $(BIN)/python --constraint constraints.
 
 # And what tests and checks need beside that.
 .venv/developing: .venv/installed
-	$(INSTALL) ".[dev,export,mlflow,rocrate,wandb]"
+	$(INSTALL) ".[bench,dev,export,mlflow,rocrate,wandb]"
 	@touch $@
 
 clean:

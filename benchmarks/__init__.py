@@ -1,1 +1,1 @@
-"""Side-by-side measurements against what people would use instead; results in RESULTS.md."""
+"""Side-by-side measurements against what people would use instead; `python -m benchmarks` writes RESULTS.md."""

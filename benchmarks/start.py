@@ -1,0 +1,33 @@
+"""How long it is from a fresh command to the first training, and what the processes hold in memory."""
+
+from collections.abc import Iterator
+
+from benchmarks.commands import bare_torch, command
+from benchmarks.rows import Row, spread
+
+MOST = {"smoke": 300, "laptop": 500, "paper": 500}
+"""Megabytes that a worker may have to itself beyond a bare `import torch`, by preset."""
+SHORT = ("--search.epochs", "1", "--kfold.epochs", "1", "--refit.epochs", "1", "--capacity.epochs", "1")
+
+
+def rows(full: bool) -> Iterator[Row]:
+    """Starts, then whole runs whose memory is watched; the paper's with one epoch a training and no GAN."""
+    began = []
+    for _ in range(5 if full else 3):
+        with command("search", "--preset", "smoke") as took:
+            began.append(took.training_began())
+    yield Row("a fresh command to its first training, seconds", spread(began, 1), "<= 12", sorted(began)[1] <= 12)
+    bare = bare_torch()
+    yield Row("`import torch` alone, MB to itself", f"{bare:.0f}")
+    for preset, most in MOST.items():
+        if preset == "smoke" or full:
+            words = ("all",) if preset != "paper" else ("kfold", "refit", *SHORT)
+            with command(*words, "--preset", preset) as took:
+                extra = took.workers - bare
+                what = f"{preset}: a worker's memory beyond `import torch`, MB"
+                yield Row(what, f"{extra:.0f}", f"<= {most}", extra <= most)
+                goal, met = ("<= 800", took.driver <= 800) if preset == "paper" else ("", None)
+                yield Row(f"{preset}: the driver's memory, MB", f"{took.driver:.0f}", goal, met)
+                if preset == "laptop":
+                    minutes = took.seconds / 60
+                    yield Row("laptop: all stages, minutes", f"{minutes:.1f}", "<= 6", minutes <= 6)
