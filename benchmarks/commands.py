@@ -1,5 +1,6 @@
 """Whole commands of this project in a folder of their own, and what they took."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -9,27 +10,46 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 import psutil
 
 LOOK_SECONDS = 0.25
+WORKERS = ("ray::ImplicitFunc", "ray::RayTrainWorker")
+"""What Ray calls the processes that train, of Tune and of Train."""
+
+
+@dataclass
+class Memory:
+    """Most megabytes that a command's processes had to themselves: what their end would give back."""
+
+    workers: float = 0.0
+    """Any of those that train."""
+    driver: float = 0.0
+    """The process that was started."""
+
+    def watch(self, driver: psutil.Process) -> None:
+        """Look again and again until the driver has ended."""
+        while driver.is_running():
+            with contextlib.suppress(psutil.Error):
+                self.driver = max(self.driver, own_megabytes(driver))
+                for process in driver.children(recursive=True):
+                    if process.name().startswith(WORKERS):
+                        self.workers = max(self.workers, own_megabytes(process))
+            time.sleep(LOOK_SECONDS)
 
 
 @dataclass
 class Took:
     """Of a command that is over."""
 
-    seconds: float
     folder: Path
     started: float
     """Seconds since 1970."""
-    workers: float = 0.0
-    """Most megabytes that a worker had to itself."""
-    driver: float = 0.0
-    """And the process that the command started."""
+    seconds: float = 0.0
+    memory: Memory = field(default_factory=Memory)
 
     def training_began(self) -> float:
         """Seconds from the command until the first of its trainings began."""
@@ -51,38 +71,22 @@ def command(*arguments: str) -> Iterator[Took]:
     """Run the orchestrator with these arguments; its run folder is there for as long as the context lasts."""
     with tempfile.TemporaryDirectory() as folder:
         whole = [sys.executable, "-m", "orchestrator.run", *arguments, "--runs-dir", folder, "--address", "local"]
-        took = Took(0.0, Path(folder), time.time())
-        took.seconds = timed(whole, took)
+        took = Took(Path(folder), time.time())
+        took.seconds = timed(whole, took.memory)
         yield took
 
 
-def timed(arguments: Sequence[str], took: Took | None = None) -> float:
+def timed(arguments: Sequence[str], memory: Memory | None = None) -> float:
     """Seconds of a program, which must succeed; its memory is watched where someone asks."""
     started = time.perf_counter()
     with tempfile.TemporaryFile() as said:
         process = subprocess.Popen(arguments, stdout=said, stderr=subprocess.STDOUT, start_new_session=True)
-        if took is not None:
-            threading.Thread(target=_watch, args=(psutil.Process(process.pid), took), daemon=True).start()
+        if memory is not None:
+            threading.Thread(target=memory.watch, args=(psutil.Process(process.pid),), daemon=True).start()
         if process.wait():
             said.seek(0)
             raise RuntimeError(f"{' '.join(arguments)} ended with {process.returncode}:\n{said.read().decode()}")
     return time.perf_counter() - started
-
-
-def _watch(driver: psutil.Process, took: Took) -> None:
-    while driver.is_running():
-        try:
-            took.driver = max(took.driver, own_megabytes(driver))
-            for process in driver.children(recursive=True):
-                if (
-                    process.name().startswith("ray::")
-                    and process.name() != "ray::IDLE"
-                    and "Agent" not in process.name()
-                ):
-                    took.workers = max(took.workers, own_megabytes(process))
-        except psutil.Error:
-            pass
-        time.sleep(LOOK_SECONDS)
 
 
 def own_megabytes(process: psutil.Process) -> float:

@@ -23,11 +23,11 @@ def rows(full: bool) -> Iterator[Row]:
         if preset == "smoke" or full:
             words = ("all",) if preset != "paper" else ("kfold", "refit", *SHORT)
             with command(*words, "--preset", preset) as took:
-                extra = took.workers - bare
+                extra = took.memory.workers - bare
                 what = f"{preset}: a worker's memory beyond `import torch`, MB"
                 yield Row(what, f"{extra:.0f}", f"<= {most}", extra <= most)
-                goal, met = ("<= 800", took.driver <= 800) if preset == "paper" else ("", None)
-                yield Row(f"{preset}: the driver's memory, MB", f"{took.driver:.0f}", goal, met)
+                goal, met = ("<= 800", took.memory.driver <= 800) if preset == "paper" else ("", None)
+                yield Row(f"{preset}: the driver's memory, MB", f"{took.memory.driver:.0f}", goal, met)
                 if preset == "laptop":
                     minutes = took.seconds / 60
                     yield Row("laptop: all stages, minutes", f"{minutes:.1f}", "<= 6", minutes <= 6)

@@ -5,9 +5,13 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import PIPE
+from threading import Thread
 
 import numpy as np
+import psutil
 
+from benchmarks.commands import Memory
 from orchestrator.engine.results import Run
 from trainables.fashion_mnist import FashionMnist
 
@@ -26,12 +30,19 @@ class Finished:
     seconds: float
 
 
-def orchestrate(*arguments: str | Path, timeout: float = 600) -> Finished:
-    """`python -m orchestrator.run` as a person types it."""
+def orchestrate(*arguments: str | Path, timeout: float = 600, memory: Memory | None = None) -> Finished:
+    """`python -m orchestrator.run` as a person types it; its memory is watched where someone asks."""
     command = [sys.executable, "-m", "orchestrator.run", *map(str, arguments)]
     started = time.monotonic()
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=timeout)
-    return Finished(done.returncode, done.stdout, done.stderr, time.monotonic() - started)
+    with subprocess.Popen(command, cwd=REPOSITORY, stdout=PIPE, stderr=PIPE, text=True) as process:
+        if memory is not None:
+            Thread(target=memory.watch, args=(psutil.Process(process.pid),), daemon=True).start()
+        try:
+            out, err = process.communicate(timeout=timeout)
+        except BaseException:
+            process.kill()
+            raise
+    return Finished(process.returncode, out, err, time.monotonic() - started)
 
 
 @dataclass(frozen=True)
@@ -40,6 +51,7 @@ class Smoke:
 
     runs_dir: Path
     finished: Finished
+    memory: Memory
 
     @property
     def run(self) -> Run:

@@ -8,6 +8,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
+from benchmarks.commands import Memory
 from tests.command import Smoke, orchestrate
 
 # Two threads that wait for each other by spinning are very slow where another process wants the core.
@@ -21,15 +22,16 @@ def smoke_begun(
     """The smoke run begins with the first test, if one will look at it, and goes on beside those that do not."""
     runs_dir = tmp_path_factory.mktemp("runs")
     command = ("all", "--preset", "smoke", "--address", "local", "--runs-dir", runs_dir)
+    memory = Memory()
     with ThreadPoolExecutor(1) as pool:
         wanted = any(
             "smoke" in item.fixturenames for item in request.session.items if isinstance(item, pytest.Function)
         )
-        running = pool.submit(orchestrate, *command) if wanted else None
+        running = pool.submit(orchestrate, *command, memory=memory) if wanted else None
 
         def finished() -> Smoke:
             assert running is not None
-            return Smoke(runs_dir, running.result())
+            return Smoke(runs_dir, running.result(), memory)
 
         yield finished
 

@@ -11,15 +11,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+AT_ONCE = 200
+"""Images that are evaluated at a time: their patches stay in the processor's caches, where those of a thousand take
+hundreds of megabytes. Only where all parts are of this size: products of other sizes end in other last digits."""
+
 
 def run_layers(layers: nn.Sequential, inputs: Tensor) -> Tensor:
     """What `layers` gives for inputs whose first axis is the batch, with gradients; by `batch_last` on a CPU.
 
     torch.export is shown the modules themselves: other programs have kernels of their own for them.
     """
-    if inputs.device.type == "cpu" and not torch.compiler.is_exporting():
+    if inputs.device.type != "cpu" or torch.compiler.is_exporting():
+        return cast(Tensor, layers(inputs))
+    if layers.training or torch.is_grad_enabled() or len(inputs) % AT_ONCE:
         return batch_last(layers, inputs.movedim(0, -1).contiguous()).movedim(-1, 0)
-    return cast(Tensor, layers(inputs))
+    parts = [batch_last(layers, part.movedim(0, -1).contiguous()) for part in inputs.split(AT_ONCE)]
+    return torch.cat(parts, -1).movedim(-1, 0)
 
 
 def batch_last(layers: nn.Sequential, x: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ NUM_COMPONENTS = 64
 """Principal components of the pixels that the second features are."""
 SUBSETS, SUBSET_SIZE = 100, 1000
 """Of the kernel distance: how many subsets of each set of images it is the mean over, and of how many images."""
-AT_ONCE = 1000
+AT_ONCE = 200
 """Vectors whose distances from all others are taken at a time."""
 SCORES = (
     "frechet_distance",
@@ -66,7 +66,7 @@ class Extractor:
     def __call__(self, images: Tensor) -> Vectors:
         """Of uint8 images of shape (n, 28, 28); on the classifier's device."""
         device = self.components.device
-        parts = images.split(AT_ONCE)
+        parts = images.split(1000)
         pixels = torch.cat([as_rows(part.to(device)) @ self.components for part in parts])
         return Vectors(features(self.classifier, images), pixels)
 

@@ -75,9 +75,11 @@ def passes(
         yield number, total.item() / len(index), loss.item(), partial(state, number)
 
 
-def evaluated(model: nn.Module, function: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
-    """What a function of a model gives in evaluation mode, for a thousand inputs at a time, on the model's device."""
+def evaluated(
+    model: nn.Module, function: Callable[[Tensor], Tensor], inputs: Tensor, *, at_once: int = 1000
+) -> Tensor:
+    """What a function of a model gives in evaluation mode, for so many inputs at a time, on the model's device."""
     device = next(model.parameters()).device
     model.eval()
     with torch.inference_mode():
-        return torch.cat([function(part.to(device)) for part in inputs.split(1000)])
+        return torch.cat([function(part.to(device)) for part in inputs.split(at_once)])

@@ -15,6 +15,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from benchmarks.commands import bare_torch
 from orchestrator.engine.compare import differences
 from orchestrator.engine.results import Run
 from orchestrator.engine.tables import STAGES as STAGES_SCHEMA
@@ -434,3 +435,8 @@ def test_report_is_one_file_that_states_its_scale(smoke: Smoke) -> None:
         "code in generator_filters 128-64-32 (his 512-256-128)",
     ):
         assert sentence in page
+
+
+def test_a_worker_holds_no_more_than_300_megabytes_beside_torch(smoke: Smoke) -> None:
+    beyond = smoke.memory.workers - bare_torch()
+    assert 20 < beyond <= 300  # Ray, at least

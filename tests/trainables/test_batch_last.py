@@ -7,9 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from trainables import batch_last as batch_last_module
 from trainables.autoencoder import Autoencoder, build
-from trainables.autoencoder_settings import PAPER_TABLE1
-from trainables.batch_last import batch_last
+from trainables.autoencoder_settings import PAPER_TABLE1, WIDE, AutoencoderSettings
+from trainables.batch_last import AT_ONCE, batch_last, run_layers
 
 
 def _ordinary_and_fast(kernel_size: int) -> tuple[Autoencoder, Autoencoder, Tensor]:
@@ -52,6 +53,29 @@ def test_gradient_reaches_the_input_through_any_geometry(kernel: int, stride: in
     assert x.grad is not None
     assert y.grad is not None
     torch.testing.assert_close(y.grad.permute(3, 0, 1, 2), x.grad)
+
+
+@pytest.mark.parametrize("settings", [PAPER_TABLE1, WIDE])
+def test_images_that_are_evaluated_part_by_part_come_out_as_all_at_once_bit_for_bit(
+    settings: AutoencoderSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = build(settings, seed=1)
+    images = torch.rand(5 * AT_ONCE, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    in_parts, given = [], batch_last_module.batch_last
+    monkeypatch.setattr(
+        batch_last_module, "batch_last", lambda layers, x: in_parts.append(x.shape[-1]) or given(layers, x)
+    )
+    model(images[:40])  # which gives the batch norms means and variances of their own
+    for number, parts in ((5 * AT_ONCE, [AT_ONCE] * 5), (5 * AT_ONCE - 1, [5 * AT_ONCE - 1])):
+        x = images[:number].movedim(0, -1).contiguous()
+        with torch.inference_mode():
+            in_parts.clear()
+            got = run_layers(model.eval().encoder, images[:number])
+            assert in_parts == parts
+            assert torch.equal(got, given(model.encoder, x).movedim(-1, 0))
+    in_parts.clear()
+    model.train()(images)
+    assert in_parts == [len(images)] * 2  # batch norm needs the whole batch
 
 
 def test_a_layer_it_does_not_know_is_refused_by_name() -> None:
