@@ -38,10 +38,10 @@ def head(full: bool) -> str:
     return f"""# Results
 
 Written by `make bench{"-full" * full}` on {date.today()}, commit {here.commit}.
-{machine.cpus:g} cores of {here.device}, {machine.gpus:g} GPUs; {packages}. Medians, and in brackets the
-least and the greatest of several turns. Both sides of
-a ratio are measured in the same turn. What each part does is said at the top of its module in this folder;
-docs/LOG.md says what bounds the numbers that miss their goal, and what was tried.
+{machine.cpus:g} cores of {here.device}, {machine.gpus:g} GPUs; {packages}.
+Medians, and in brackets the least and the greatest of several turns. Both sides of a ratio are measured in the same
+turn. What each part does is said at the top of its module in this folder; docs/LOG.md says what bounds the numbers
+that miss their goal, and what was tried.
 """
 
 
@@ -49,7 +49,8 @@ def main() -> None:
     """Measure the parts that are named, or all."""
     full, names = "--full" in sys.argv, [word for word in sys.argv[1:] if word != "--full"]
     if unknown := set(names) - set(PARTS):
-        sys.exit(f"error: there is no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+        print(f"error: there is no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}", file=sys.stderr)
+        sys.exit(2)
     table = [TABLE]
     print(TABLE, flush=True)
     for part in names or PARTS:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-AT_ONCE = 200
+AT_ONCE = 100
 """Images that are evaluated at a time: their patches stay in the processor's caches, where those of a thousand take
 hundreds of megabytes. Only where all parts are of this size: products of other sizes end in other last digits."""
 

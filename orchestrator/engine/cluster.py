@@ -45,7 +45,9 @@ _WORKER_ENVIRONMENT = {
     # glibc gives the memory of every tensor back and faults it in again: a tenth of a training step, or more.
     "MALLOC_MMAP_THRESHOLD_": str(2**30),
     "MALLOC_TRIM_THRESHOLD_": str(2**32),
-    "MALLOC_TOP_PAD_": str(2**26),
+    "MALLOC_TOP_PAD_": str(2**24),
+    # Every training is a thread of its own, and would keep a heap of its own for good.
+    "MALLOC_ARENA_MAX": "1",
 }
 
 

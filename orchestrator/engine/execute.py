@@ -1,5 +1,7 @@
 """The commands that change a run folder: run, report, clean."""
 
+import contextlib
+import ctypes
 import os
 import time
 from collections import Counter
@@ -30,6 +32,9 @@ from orchestrator.engine.stage_run import told, write_stages
 from orchestrator.engine.tracking import Tracking
 from orchestrator.engine.typed import program
 from orchestrator.engine.waiting import watched
+
+M_ARENA_MAX = -8
+"""glibc's number for how many heaps there may be."""
 
 
 def run(book: Book, names: Iterable[str]) -> int:
@@ -126,6 +131,7 @@ def execute(plan: Plan) -> Manifest:
     """
     # What stages compute here must not have torch's threads spin for cores that trainings use.
     os.environ["OMP_NUM_THREADS"] = "1"
+    _share_heap()
     book, settings, folder = plan.book, plan.book.settings, plan.book.run
     check_address(settings.address)
     manifest = described(plan.manifest, book)
@@ -155,6 +161,12 @@ def execute(plan: Plan) -> Manifest:
         scheduler.run()
         write_report(book, manifest)
     return manifest
+
+
+def _share_heap() -> None:
+    """Have all threads take memory from one heap: glibc gives each its own, which keeps all that it ever held."""
+    with contextlib.suppress(AttributeError):  # other C libraries have no such call
+        ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
 
 
 def described(manifest: Manifest | None, book: Book) -> Manifest:

@@ -437,6 +437,7 @@ def test_report_is_one_file_that_states_its_scale(smoke: Smoke) -> None:
         assert sentence in page
 
 
-def test_a_worker_holds_no_more_than_300_megabytes_beside_torch(smoke: Smoke) -> None:
+def test_a_worker_holds_no_more_than_400_megabytes_beside_torch(smoke: Smoke) -> None:
     beyond = smoke.memory.workers - bare_torch()
-    assert 20 < beyond <= 300  # Ray, at least
+    assert 20 < beyond <= 400  # Ray, at least; without MALLOC_ARENA_MAX it is 1,460
+    assert smoke.memory.driver <= 1000
