@@ -14,9 +14,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from subprocess import PIPE
 
 import psutil
 
+REPOSITORY = Path(__file__).parents[1]
 LOOK_SECONDS = 0.25
 WORKERS = ("ray::ImplicitFunc", "ray::RayTrainWorker")
 """What Ray calls the processes that train, of Tune and of Train."""
@@ -104,4 +106,4 @@ def bare_torch() -> float:
     """Megabytes that a Python has to itself after `import torch`."""
     program = "import psutil, torch; from benchmarks import commands as it; print(it.own_megabytes(psutil.Process()))"
     environment, command = os.environ | {"OMP_NUM_THREADS": "1"}, [sys.executable, "-c", program]
-    return float(subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout)
+    return float(subprocess.run(command, env=environment, check=True, cwd=REPOSITORY, stdout=PIPE, text=True).stdout)

@@ -16,6 +16,7 @@ from typing import Any
 
 from benchmarks.commands import command, timed
 from benchmarks.rows import Row, ratios, spread, turn_by_turn
+from orchestrator.engine.cluster import WORKER_ENVIRONMENT
 
 NUM_FOLDS, AT_ONCE = 6, 2
 WORDS = ("kfold", "--kfold.models", "paper_table1", "--kfold.orders", "sequential", "--kfold.num-seeds", "1")
@@ -44,19 +45,16 @@ def pool(epochs: int) -> None:
     """All folds by joblib."""
     from joblib import Parallel, delayed
 
-    # As workers of this project are started: without these a step is a tenth slower.
-    os.environ |= {"MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**32)}
+    os.environ |= WORKER_ENVIRONMENT  # without which a step is a tenth slower, or more
     Parallel(n_jobs=AT_ONCE)(delayed(one_fold)(number, epochs) for number in range(NUM_FOLDS))
 
 
 def usual_fold(config: dict[str, Any]) -> None:
     """A fold as Ray Tune's examples train."""
-    import torch
     from ray import tune
-    from torch.nn import functional
     from torch.utils.data import DataLoader, Subset
 
-    from benchmarks.loops import adamw, own_forward, torchvision_dataset
+    from benchmarks.loops import adamw, torchvision_dataset, usual_pass, usual_validation
     from trainables.autoencoder import build
     from trainables.autoencoder_settings import PAPER_TABLE1
 
@@ -66,18 +64,8 @@ def usual_fold(config: dict[str, Any]) -> None:
     model = build(PAPER_TABLE1, seed=1)
     optimizer = adamw(model, PAPER_TABLE1)
     for _ in range(config["epochs"]):
-        model.train()
-        for images, _labels in loader:
-            optimizer.zero_grad()
-            loss = functional.mse_loss(own_forward(model, images), images)
-            loss.backward()
-            optimizer.step()
-        model.eval()
-        total = 0.0
-        with torch.no_grad():
-            for images, _labels in held_out:
-                total += functional.mse_loss(own_forward(model, images), images).item() * len(images)
-        tune.report({"loss": total / (high - low)})
+        usual_pass(model, optimizer, loader)
+        tune.report({"loss": usual_validation(model, held_out)})
 
 
 def stock_tune(epochs: int) -> None:

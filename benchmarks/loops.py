@@ -53,6 +53,28 @@ def adamw(model: torch.nn.Module, settings: AutoencoderSettings) -> torch.optim.
     return torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
 
 
+def usual_pass(model: Autoencoder, optimizer: torch.optim.Optimizer, loader: DataLoader[Any]) -> None:
+    """Train on what a loader gives, as tutorials do."""
+    model.train()
+    for images, _ in loader:
+        optimizer.zero_grad()
+        loss = functional.mse_loss(own_forward(model, images), images)
+        loss.backward()
+        optimizer.step()
+        loss.item()
+
+
+def usual_validation(model: Autoencoder, loader: DataLoader[Any]) -> float:
+    """Mean over a loader's images of the error, as tutorials take it."""
+    model.eval()
+    total, number = 0.0, 0
+    with torch.no_grad():
+        for images, _ in loader:
+            total += functional.mse_loss(own_forward(model, images), images).item() * len(images)
+            number += len(images)
+    return total / number
+
+
 def usual_loop(settings: AutoencoderSettings, dataset: FashionMNIST, *, one_by_one: bool = False) -> Epoch:
     """An epoch of the loop in tutorials; with validation, one image at a time."""
     loader = DataLoader(Subset(dataset, range(NUM_IMAGES)), batch_size=settings.batch_size, shuffle=True)
@@ -61,17 +83,9 @@ def usual_loop(settings: AutoencoderSettings, dataset: FashionMNIST, *, one_by_o
     optimizer = adamw(model, settings)
 
     def epoch() -> None:
-        model.train()
-        for images, _ in loader:
-            optimizer.zero_grad()
-            loss = functional.mse_loss(own_forward(model, images), images)
-            loss.backward()
-            optimizer.step()
-            loss.item()
-        model.eval()
-        with torch.no_grad():
-            for images, _ in held_out if one_by_one else ():
-                functional.mse_loss(own_forward(model, images), images).item()
+        usual_pass(model, optimizer, loader)
+        if one_by_one:
+            usual_validation(model, held_out)
 
     return epoch
 

@@ -36,7 +36,7 @@ _DRIVER_ENVIRONMENT = {
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # a training that failed has none
     "TUNE_GLOBAL_CHECKPOINT_S": "1e9",  # nothing is read back of what Tune writes
 }
-_WORKER_ENVIRONMENT = {
+WORKER_ENVIRONMENT = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
     # How many threads a sum is split among shows in its last digits.
     "OMP_NUM_THREADS": "1",
@@ -143,7 +143,7 @@ def connect(
 def _runtime_env() -> dict[str, Any]:
     """What Ray is to start workers with."""
     quoted = shlex.quote(sys.executable)  # Ray hands it to bash as it stands, and where it has a space starts nothing
-    return {"env_vars": _WORKER_ENVIRONMENT} | ({"py_executable": quoted} if quoted != sys.executable else {})
+    return {"env_vars": WORKER_ENVIRONMENT} | ({"py_executable": quoted} if quoted != sys.executable else {})
 
 
 def _joined(target: str, named: str, log_file: Path, **arguments: Any) -> Any:
