@@ -79,14 +79,15 @@ def _convolution(x: Tensor, layer: nn.Conv2d) -> Tensor:
     assert layer.bias is not None
     columns: Tensor = _Gather.apply(x, _geometry(layer))
     product = torch.addmm(layer.bias[:, None], layer.weight.flatten(1), columns.flatten(3).flatten(0, 2))
-    return product.view(-1, *columns.shape[3:])
+    return product.view(layer.out_channels, *columns.shape[3:])
 
 
 def _transposed_convolution(x: Tensor, layer: nn.ConvTranspose2d) -> Tensor:
     kernel, stride, padding = geometry = _geometry(layer)
     size = (x.shape[1] - 1) * stride - 2 * padding + kernel + layer.output_padding[0]
     columns = layer.weight.flatten(1).t() @ x.flatten(1)
-    image: Tensor = _Scatter.apply(columns.view(-1, kernel, kernel, *x.shape[1:]), geometry, size, layer.bias)
+    patches = columns.view(layer.out_channels, kernel, kernel, *x.shape[1:])
+    image: Tensor = _Scatter.apply(patches, geometry, size, layer.bias)
     return image
 
 

@@ -49,6 +49,7 @@ WORKER_ENVIRONMENT = {
     # Every training is a thread of its own, and would keep a heap of its own for good.
     "MALLOC_ARENA_MAX": "1",
 }
+"""Variables of the processes that train."""
 
 
 @dataclass(frozen=True)

@@ -78,6 +78,11 @@ def test_images_that_are_evaluated_part_by_part_come_out_as_all_at_once_bit_for_
     assert in_parts == [len(images)] * 2  # batch norm needs the whole batch
 
 
+def test_no_images_give_no_images() -> None:
+    with torch.inference_mode():
+        assert build(PAPER_TABLE1, seed=1).eval()(torch.empty(0, 1, 28, 28)).shape == (0, 1, 28, 28)
+
+
 def test_a_layer_it_does_not_know_is_refused_by_name() -> None:
     with pytest.raises(TypeError, match="GELU"):
         batch_last(nn.Sequential(nn.GELU()), torch.zeros(3, 2))
