@@ -58,7 +58,10 @@ def usual_fold(config: dict[str, Any]) -> None:
     from trainables.autoencoder import build
     from trainables.autoencoder_settings import PAPER_TABLE1
 
-    dataset, (low, high) = torchvision_dataset(), (config["fold"] * 10_000, (config["fold"] + 1) * 10_000)
+    dataset, (low, high) = (
+        torchvision_dataset(config["folder"]),
+        (config["fold"] * 10_000, (config["fold"] + 1) * 10_000),
+    )
     train = Subset(dataset, [*range(low), *range(high, len(dataset))])
     loader, held_out = DataLoader(train, 256, shuffle=True), DataLoader(Subset(dataset, range(low, high)), 256)
     model = build(PAPER_TABLE1, seed=1)
@@ -73,9 +76,12 @@ def stock_tune(epochs: int) -> None:
     import ray
     from ray import tune
 
+    from benchmarks.loops import torchvision_folder
+
     ray.init(num_cpus=AT_ONCE)
-    space = {"fold": tune.grid_search(list(range(NUM_FOLDS))), "epochs": epochs}
-    found = tune.Tuner(tune.with_resources(usual_fold, {"cpu": 1}), param_space=space).fit()
+    with torchvision_folder() as folder:
+        space = {"fold": tune.grid_search(list(range(NUM_FOLDS))), "epochs": epochs, "folder": folder}
+        found = tune.Tuner(tune.with_resources(usual_fold, {"cpu": 1}), param_space=space).fit()
     assert not found.errors
 
 

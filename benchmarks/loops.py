@@ -8,10 +8,12 @@ on one thread.
 
 import logging
 import statistics
+import struct
 import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +28,7 @@ from torchvision.transforms import ToTensor
 from benchmarks.rows import Row, ratios, spread, turn_by_turn
 from trainables.autoencoder import Autoencoder, build, train_autoencoder
 from trainables.autoencoder_settings import PAPER_TABLE1, AutoencoderSettings
-from trainables.fashion_mnist import load, user_cache_dir
+from trainables.fashion_mnist import load
 from trainables.splits import Split
 
 NUM_IMAGES, NUM_VALIDATION = 20_000, 2_000
@@ -34,13 +36,25 @@ WIDEST = AutoencoderSettings(filters=(16, 32, 64), neurons=128, latent_dim=14)
 Epoch = Callable[[], Any]
 
 
-def torchvision_dataset() -> FashionMNIST:
-    """The training images as torchvision reads them, from the user's cache."""
+@contextmanager
+def torchvision_folder() -> Iterator[str]:
+    """A folder in which torchvision finds the images, wherever they were found here."""
+    data = load()
     with tempfile.TemporaryDirectory() as folder:
         raw = Path(folder, "FashionMNIST", "raw")
-        raw.parent.mkdir()
-        raw.symlink_to(user_cache_dir())
-        return FashionMNIST(folder, transform=ToTensor())
+        raw.mkdir(parents=True)
+        for name in ("train", "test"):
+            for kind in ("images", "labels"):
+                array = getattr(data, f"{name}_{kind}")
+                header = struct.pack(f">{1 + array.ndim}I", 0x800 + array.ndim, *array.shape)
+                file = f"{name.replace('test', 't10k')}-{kind}-idx{array.ndim}-ubyte"
+                (raw / file).write_bytes(header + array.tobytes())
+        yield folder
+
+
+def torchvision_dataset(folder: str) -> FashionMNIST:
+    """The training images as tutorials read them."""
+    return FashionMNIST(folder, transform=ToTensor())
 
 
 def own_forward(model: Autoencoder, images: torch.Tensor) -> torch.Tensor:
@@ -147,7 +161,9 @@ def seconds_of(epoch: Epoch) -> Callable[[], float]:
 def rows(full: bool) -> Iterator[Row]:
     """Table 1's model and the widest of the search by our loop and by the others'."""
     torch.set_num_threads(1)
-    dataset, turns = torchvision_dataset(), 10 if full else 4
+    turns = 10 if full else 4
+    with torchvision_folder() as folder:
+        dataset = torchvision_dataset(folder)
     split = Split(load().train_images, train=np.arange(NUM_IMAGES))
     validated = replace(split, validation=np.arange(NUM_IMAGES, NUM_IMAGES + NUM_VALIDATION))
     for name, settings, goal in (("Table 1", PAPER_TABLE1, 4.0), ("the search's widest", WIDEST, 2.0)):

@@ -10,6 +10,7 @@ from benchmarks.commands import Memory, timed
 from benchmarks.rows import ratios, spread, turn_by_turn
 from tests.command import REPOSITORY
 from trainables.autoencoder_settings import PAPER_TABLE1
+from trainables.fashion_mnist import load
 
 
 def test_sides_take_turns_and_are_compared_turn_by_turn() -> None:
@@ -51,7 +52,11 @@ def test_all_loops_train_the_same_network_on_the_same_images(monkeypatch: pytest
     build = loops.build
     monkeypatch.setattr(loops, "build", lambda settings, seed: seen.append(build(settings, seed=seed)) or seen[-1])
     monkeypatch.setattr(loops, "NUM_IMAGES", 512)
-    dataset = loops.torchvision_dataset()
+    with loops.torchvision_folder() as folder:
+        dataset = loops.torchvision_dataset(folder)
+    image, label = dataset[7]
+    assert (image * 255).round().byte().numpy().tolist() == [load().train_images[7].tolist()]
+    assert label == load().train_labels[7]
     trainings = loops.usual_loop(PAPER_TABLE1, dataset), loops.lightning_loop(PAPER_TABLE1, dataset)
     for loop, model in zip(trainings, seen, strict=True):
         before = [weights.clone() for weights in model.parameters()]
