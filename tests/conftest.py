@@ -1,6 +1,7 @@
 """For all tests: a smoke run on the real images through real Ray, made once for all that look at its results."""
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -13,6 +14,8 @@ from tests.command import Smoke, orchestrate
 
 # Two threads that wait for each other by spinning are very slow where another process wants the core.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Under nohup, and in the background of a script, this is ignored, and what tests start would ignore it too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pty
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -44,7 +45,7 @@ def test_nothing_typed_shows_what_can_be_typed_and_starts_nothing(tmp_path: Path
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith(f"usage: {sys.executable} -m orchestrator.run STAGE ... | COMMAND")
+    assert done.stdout.startswith(f"usage: {shlex.quote(sys.executable)} -m orchestrator.run STAGE ... | COMMAND")
     assert not list(tmp_path.iterdir())
 
 
@@ -121,7 +122,8 @@ def fmo(tmp_path: Path) -> Path:
     script = tmp_path / "bin" / "fmo"
     script.parent.mkdir()
     script.write_text(
-        f"#!{sys.executable}\nimport sys\nfrom {module} import {function}\n"
+        # what the first line names may not have spaces: the shell hands the file to Python, which reads a string there
+        f"#!/bin/sh\n'''exec' {shlex.quote(sys.executable)} \"$0\" \"$@\"\n' '''\nimport sys\nfrom {module} import {function}\n"
         f"if __name__ == '__main__':\n    sys.exit({function}())\n"
     )
     script.chmod(0o755)
@@ -159,10 +161,8 @@ def test_shell_completes_stages_commands_and_settings_of_fmo_and_leaves_python_a
     assert completed("kf") == {"kfold"}
     assert completed("sta") == {"status"}
     assert completed("--kfold.ep") == {"--kfold.epochs"}
-    assert (
-        "python"
-        not in bash(f"{sys.executable} -m orchestrator.run --tyro-print-completion bash | grep ^complete", fmo).stdout
-    )
+    run = f"{shlex.quote(sys.executable)} -m orchestrator.run"
+    assert "python" not in bash(f"{run} --tyro-print-completion bash | grep ^complete", fmo).stdout
 
 
 def test_a_run_s_name_is_still_a_word(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

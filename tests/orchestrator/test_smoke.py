@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -275,7 +276,7 @@ def test_a_run_ends_with_what_it_took_what_it_found_and_what_is_next(smoke: Smok
     assert "inconclusive" in found[-2]
     assert re.match(r"of its protocol: .*\d+ protocol followed", found[-1])
     assert where.startswith(f"report: {smoke.run.location}/report.html")
-    assert following.startswith(f"next: {sys.executable} -m orchestrator.run all --preset paper")
+    assert following.startswith(f"next: {shlex.quote(sys.executable)} -m orchestrator.run all --preset paper")
 
 
 def test_logs_of_workers_say_which_training_they_are_at_and_the_terminal_does_not(smoke: Smoke) -> None:
@@ -387,7 +388,7 @@ def test_interrupted_run_goes_on_where_it_stopped_and_one_slot_gives_the_tables_
     status, seconds, last_words = _interrupt(arguments, after="trial-001 complete")
     assert status == 130
     assert seconds < 10
-    assert f"To go on: {sys.executable} -m orchestrator.run {' '.join(arguments)}" in last_words
+    assert f"To go on: {shlex.quote(sys.executable)} -m orchestrator.run {' '.join(arguments)}" in last_words
     finished = {name for name in _records(tmp_path) if "trial" in name}
     assert 2 <= len(finished) < PRESET.search.num_trials
     before = _records(tmp_path)

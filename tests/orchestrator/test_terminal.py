@@ -1,6 +1,7 @@
 """Terminals and pipes of all kinds: closed, broken, without UTF-8, of no width."""
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from orchestrator.run import BROKEN_PIPE
 from tests.command import REPOSITORY
 
-RUN = f"{sys.executable} -m orchestrator.run"
+RUN = f"{shlex.quote(sys.executable)} -m orchestrator.run"
 
 
 def shell(command: str, folder: Path, **environment: str) -> tuple[int, str, str]:
