@@ -121,11 +121,10 @@ def fmo(tmp_path: Path) -> Path:
     ].partition(":")
     script = tmp_path / "bin" / "fmo"
     script.parent.mkdir()
-    script.write_text(
-        # what the first line names may not have spaces: the shell hands the file to Python, which reads a string there
-        f"#!/bin/sh\n'''exec' {shlex.quote(sys.executable)} \"$0\" \"$@\"\n' '''\nimport sys\nfrom {module} import {function}\n"
-        f"if __name__ == '__main__':\n    sys.exit({function}())\n"
-    )
+    # A first line may name nothing with spaces: the shell hands the file to Python, which reads a string there.
+    first = f"#!/bin/sh\n'''exec' {shlex.quote(sys.executable)} \"$0\" \"$@\"\n' '''\n"
+    program = f"import sys\nfrom {module} import {function}\nif __name__ == '__main__':\n    sys.exit({function}())\n"
+    script.write_text(first + program)
     script.chmod(0o755)
     return script
 
