@@ -14,7 +14,8 @@ from benchmarks.commands import command, timed
 from benchmarks.rows import Row, ratios, spread, turn_by_turn
 
 NUM_TRIALS, EPOCHS, NUM_JOBS = 8, 2, 2
-NAMES = ("filters1", "filters2", "filters3", "neurons", "latent_dim", "optimizer", "learning_rate")
+SIZES = ("filters1", "filters2", "filters3", "neurons", "latent_dim")
+NAMES = (*SIZES, "optimizer", "learning_rate")
 
 
 def by_optuna(file: str) -> None:
@@ -22,23 +23,27 @@ def by_optuna(file: str) -> None:
     import optuna
     import torch
 
+    from orchestrator.stages.search import Space
     from orchestrator.stages.search.study import model_of
     from trainables.autoencoder import train_autoencoder
     from trainables.fashion_mnist import load
     from trainables.splits import hold_out_last
 
     torch.set_num_threads(1)
-    split, trials = hold_out_last(load().train_images), json.loads(Path(file).read_text())
+    split, space, trials = hold_out_last(load().train_images), Space(), json.loads(Path(file).read_text())
 
     def objective(trial: optuna.Trial) -> float:
-        params = trials[trial.number]
-        for name in NAMES:
-            trial.suggest_categorical(name, [params[name]])
+        params = {name: trial.suggest_int(name, *getattr(space, name)) for name in SIZES}
+        params["optimizer"] = trial.suggest_categorical("optimizer", space.optimizer)
+        params["learning_rate"] = trial.suggest_float("learning_rate", *space.learning_rate, log=True)
         settings = model_of(params, weight_decay=1e-5, batch_size=256, epochs=EPOCHS)
         *_, last = train_autoencoder(settings, split, seed=1)
         return last.metrics["val_mse"]
 
-    optuna.create_study().optimize(objective, len(trials), n_jobs=NUM_JOBS)
+    study = optuna.create_study()
+    for params in trials:
+        study.enqueue_trial(params)
+    study.optimize(objective, len(trials), n_jobs=NUM_JOBS)
 
 
 def rows(full: bool) -> Iterator[Row]:
