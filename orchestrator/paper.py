@@ -95,7 +95,8 @@ def _data_checksum(settings: PaperSettings) -> str:
 
 
 def _load_data(settings: PaperSettings) -> Any:
-    from trainables.fashion_mnist import DataError, load
+    from trainables.dataset import DataError
+    from trainables.fashion_mnist import load
 
     try:
         return settings.data.selected(load(settings.data_dir))

@@ -13,10 +13,10 @@ import psutil
 
 from benchmarks.commands import Memory
 from orchestrator.engine.results import Run
-from trainables.fashion_mnist import FashionMnist
+from trainables.dataset import Dataset
 
 REPOSITORY = Path(__file__).parents[1]
-NO_IMAGES = FashionMnist(*(np.zeros(shape, np.uint8) for shape in ((2, 28, 28), (2,), (2, 28, 28), (2,))), "none")
+NO_IMAGES = Dataset(*(np.zeros(shape, np.uint8) for shape in ((2, 28, 28), (2,), (2, 28, 28), (2,))), "none")
 """For trainings that do not look at them."""
 
 

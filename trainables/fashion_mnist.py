@@ -8,7 +8,6 @@ import sys
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from glob import glob
 from math import prod
 from pathlib import Path
@@ -17,7 +16,8 @@ from tempfile import TemporaryDirectory, gettempdir
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+
+from trainables.dataset import DataError, Dataset
 
 Announce = Callable[[str], None]
 CLASS_NAMES: tuple[str, ...] = (
@@ -74,28 +74,6 @@ FashionMNIST(sys.argv[1], download=True)
 """
 
 
-class DataError(ValueError):
-    """The images cannot be had: one line that names the file, what is wrong and what to do."""
-
-
-@dataclass(frozen=True)
-class FashionMnist:
-    """Zalando's images of clothing, read-only.
-
-    Images have shape (60000 or 10000, 28, 28) and bytes from 0 (background) to 255; labels, shape
-    (60000 or 10000,), are indices into `CLASS_NAMES`. `checksum` identifies the data: the SHA-256, in hex,
-    over the published SHA-256 sums of its four files.
-
-    Source: Xiao, Rasul and Vollgraf 2017, "Fashion-MNIST".
-    """
-
-    train_images: NDArray[np.uint8]
-    train_labels: NDArray[np.uint8]
-    test_images: NDArray[np.uint8]
-    test_labels: NDArray[np.uint8]
-    checksum: str
-
-
 def user_cache_dir() -> Path:
     """Folder in which fetched images are kept, unpacked: the project's part of the XDG cache."""
     given, home = os.environ.get("XDG_CACHE_HOME", ""), os.path.expanduser("~")
@@ -112,10 +90,10 @@ def _to_stderr(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def load(
-    data_dir: Path | None = None, *, cache_dir: Path | None = None, announce: Announce = _to_stderr
-) -> FashionMnist:
-    """The images, from the first of these that has all four files with their published SHA-256 sums.
+def load(data_dir: Path | None = None, *, cache_dir: Path | None = None, announce: Announce = _to_stderr) -> Dataset:
+    """Zalando's images of clothing, from the first place that has all four files with their published SHA-256 sums.
+
+    There are 60,000 and 10,000 of them, of shape (28, 28), 0 being background.
 
     `data_dir` alone, where it is given; else the cache, the folder of Debian's package, torchvision's
     download, Debian's package unpacked without installing it. The last two fill the cache.
@@ -127,13 +105,15 @@ def load(
 
     Raises:
         DataError: `data_dir` lacks a file or holds a bad one, or no source has the images.
+
+    Source: Xiao, Rasul and Vollgraf 2017, "Fashion-MNIST".
     """
     contents, _ = _find(data_dir, cache_dir, announce)
     train_images, train_labels, test_images, test_labels = (
         np.frombuffer(content, np.uint8, offset=len(file.header)).reshape(file.shape)
         for file, content in zip(_FILES, contents, strict=True)
     )
-    return FashionMnist(train_images, train_labels, test_images, test_labels, CHECKSUM)
+    return Dataset(train_images, train_labels, test_images, test_labels, CHECKSUM, "FashionMNIST", CLASS_NAMES)
 
 
 def _find(data_dir: Path | None, cache: Path | None, announce: Announce) -> tuple[list[bytes], str]:

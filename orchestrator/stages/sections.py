@@ -30,7 +30,7 @@ class Data(Section):
     """Test images, counted from the first."""
 
     def selected(self, images: Any) -> Any:
-        """These images of a trainables.fashion_mnist.FashionMnist."""
+        """These images of a trainables.dataset.Dataset."""
         return replace(
             images,
             train_images=images.train_images[: self.num_train],

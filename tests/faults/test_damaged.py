@@ -17,8 +17,9 @@ from orchestrator.engine.results import Run
 from orchestrator.run import main
 from tests.command import Smoke
 from tests.engine.toy import Nothing, Toy, begun
+from trainables.dataset import DataError
 from trainables.fashion_mnist import _FILES as FILES
-from trainables.fashion_mnist import DataError, load
+from trainables.fashion_mnist import load
 
 NUM_MUTATIONS = int(os.environ.get("FAULTS_MUTATIONS", "6"))
 """`make test-all` has 200."""

@@ -17,7 +17,7 @@ from orchestrator.stages.sections import Data
 from tests.stages.made_up import book_of, recorded
 from trainables import classifier
 from trainables.classifier_settings import ClassifierSettings
-from trainables.fashion_mnist import FashionMnist
+from trainables.dataset import Dataset
 
 NUM_TRAIN, NUM_TEST = 240, 8
 NO_SEARCH = {"search": {"on": False}}
@@ -39,11 +39,11 @@ class KnownClassifier(Classify):
         return [Trial("raw-cnn-seed-1", known, seed=1, epochs=1, keep_weights=True)]
 
 
-def images(seed: int) -> FashionMnist:
+def images(seed: int) -> Dataset:
     draw = np.random.default_rng(seed)
     pixels = [draw.integers(0, 256, (number, 28, 28), dtype=np.uint8) for number in (NUM_TRAIN, NUM_TEST)]
     labels = [draw.integers(0, 10, number, dtype=np.uint8) for number in (NUM_TRAIN, NUM_TEST)]
-    return FashionMnist(pixels[0], labels[0], pixels[1], labels[1], "made up")
+    return Dataset(pixels[0], labels[0], pixels[1], labels[1], "made up")
 
 
 SMALL = {"generator_filters": (8, 8, 8), "batch_size": 64}

@@ -17,7 +17,7 @@ from orchestrator.stages.refit import Refit, name_of
 from tests.stages.made_up import book_of, recorded
 from trainables.autoencoder import build
 from trainables.autoencoder_settings import AutoencoderSettings
-from trainables.fashion_mnist import FashionMnist
+from trainables.dataset import Dataset
 
 SEEN = (4, 4), (12, 12)
 """The pixels, by row and column, that a known model encodes: its two latent numbers, shares of 255, less its bias."""
@@ -66,7 +66,7 @@ def at(places: Sequence[tuple[int, int]], background: int = 0) -> NDArray[np.uin
     return images
 
 
-def grey(num_train: int, num_test: int, seed: int = 0) -> FashionMnist:
+def grey(num_train: int, num_test: int, seed: int = 0) -> Dataset:
     """Images of any grey, a good part of them black, and any classes."""
     draws = np.random.default_rng(seed)
 
@@ -76,7 +76,7 @@ def grey(num_train: int, num_test: int, seed: int = 0) -> FashionMnist:
         return np.where(black, 0, bright.clip(1)).astype(np.uint8)
 
     labels = (draws.integers(0, 10, number, dtype=np.uint8) for number in (num_train, num_test))
-    return FashionMnist(some(num_train), next(labels), some(num_test), next(labels), "made up")
+    return Dataset(some(num_train), next(labels), some(num_test), next(labels), "made up")
 
 
 class KnownRefit(Refit):
@@ -110,7 +110,7 @@ def last_epochs(**metrics: float) -> Rows:
     return [{"epoch": 1, "seconds": 1.0, **metrics}]
 
 
-def with_models(folder: Path, images: FashionMnist, *stages: Stage[Any, Any], **changes: Any) -> Book:
+def with_models(folder: Path, images: Dataset, *stages: Stage[Any, Any], **changes: Any) -> Book:
     """These stages after the final models, which are recorded, with the run folder."""
     data = {"num_train": max(120, len(images.train_images)), "num_test": max(20, len(images.test_images))}
     book = book_of(folder, images, stages=(KnownRefit(), *stages), data=data, **changes)

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from tests.stages.known import at
-from trainables.fashion_mnist import FashionMnist
+from trainables.dataset import Dataset
 
 FIRST, SECOND, THIRD = (20, 20), (120, 120), (220, 220)
 """Places in the plane, by the values of the two pixels that the models see."""
@@ -15,7 +15,7 @@ def near(place: tuple[int, int], number: int) -> list[tuple[int, int]]:
     return [(place[0] + n // 7, place[1] + n % 7) for n in range(number)]
 
 
-def lopsided() -> FashionMnist:
+def lopsided() -> Dataset:
     """Training images of class 3 lie at the first place, of class 5 at the second, of class 8 at the third; of the
     test images class 5 lies at the first place as well, class 8 at the second and the third."""
     train, labels = at([*near(FIRST, 40), *near(SECOND, 40), *near(THIRD, 40)]), np.repeat([3, 5, 8], 40)
@@ -23,7 +23,7 @@ def lopsided() -> FashionMnist:
     places = [*near(FIRST, 14), *near(SECOND, 4), *near(THIRD, 2)]
     test_labels = [3] * 8 + [5] * 6 + [8] * 6
     mixed = np.random.default_rng(0).permutation(120)
-    return FashionMnist(
+    return Dataset(
         train[mixed], labels[mixed].astype(np.uint8), at(places), np.array(test_labels, np.uint8), "made up"
     )
 

@@ -13,12 +13,12 @@ from orchestrator.stages.embed import Embed
 from orchestrator.stages.embed.measure import METHODS
 from tests.stages.known import SEEN, KnownRefit, at, given, grey, known_latent, with_models
 from tests.stages.places import FIRST, SECOND, counted, lopsided, near
-from trainables.fashion_mnist import FashionMnist
+from trainables.dataset import Dataset
 
 SEED = 11
 
 
-def own_places() -> FashionMnist:
+def own_places() -> Dataset:
     """Of the test images eight of class 3 and, apart, two of class 5 lie at the first place, ten of class 8 at the
     second; the training images as in `lopsided`."""
     images = lopsided()

@@ -27,7 +27,7 @@ from orchestrator.stages.gan_inception import Inception
 from orchestrator.stages.gan_search import Tuning
 from tests.stages.games import NUM_TEST, NUM_TRAIN, book, book_with_a_classifier, images
 from tests.stages.made_up import done, recorded
-from trainables.fashion_mnist import FashionMnist
+from trainables.dataset import Dataset
 from trainables.gan import Generator, build
 from trainables.gan_settings import AUTHOR, GanSettings
 
@@ -95,14 +95,14 @@ def test_a_trial_neither_learns_from_the_last_sixth_nor_looks_at_the_test_images
     assert len(inputs["val_features"]) == NUM_TRAIN // 6
     assert "test_features" not in inputs
 
-    def metrics(data: FashionMnist) -> dict[str, float]:
+    def metrics(data: Dataset) -> dict[str, float]:
         (epoch,) = Tuning().train(trial, data, Worker(inputs=inputs))
         return dict(epoch.metrics)
 
     mine, other = images(0), images(1)
     cut = NUM_TRAIN * 5 // 6
     spoilt = np.concatenate([mine.train_images[:cut], other.train_images[cut:]])
-    same = metrics(FashionMnist(spoilt, mine.train_labels, other.test_images, mine.test_labels, "spoilt"))
+    same = metrics(Dataset(spoilt, mine.train_labels, other.test_images, mine.test_labels, "spoilt"))
     assert same == metrics(mine)
     assert same[Tuning.metric] > 0
     assert metrics(other) != same

@@ -15,16 +15,17 @@ from orchestrator.stages.classify import Settings as Classify
 from orchestrator.stages.classify.measure import examples, first_epochs, nearest_neighbours
 from orchestrator.stages.embed.measure import own_neighbours
 from trainables.autoencoder import build
-from trainables.fashion_mnist import FashionMnist, load
+from trainables.dataset import Dataset
+from trainables.fashion_mnist import load
 from trainables.images import flat_pixels
 
 
 @pytest.fixture(scope="module")
-def data() -> FashionMnist:
+def data() -> Dataset:
     return load()
 
 
-def test_pca_has_the_published_test_error(data: FashionMnist) -> None:
+def test_pca_has_the_published_test_error(data: Dataset) -> None:
     """.0461 with 2 components and .0104 with 64."""
     pca = fit_pca(data.train_images)
     errors = pca_mse(pca, data.test_images)
@@ -42,7 +43,7 @@ def test_pca_has_the_published_test_error(data: FashionMnist) -> None:
 
 
 @pytest.mark.long
-def test_nearest_neighbours_of_raw_pixels_have_the_published_accuracy(data: FashionMnist) -> None:
+def test_nearest_neighbours_of_raw_pixels_have_the_published_accuracy(data: Dataset) -> None:
     row, predicted = nearest_neighbours(examples("raw", data, {}), Classify().num_neighbors)
     assert row["test_accuracy"] == pytest.approx(0.853, abs=0.005)
     assert predicted.shape == (10_000,)

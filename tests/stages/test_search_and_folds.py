@@ -27,7 +27,7 @@ from tests.stages.known import given, grey, last_epochs, models_of
 from tests.stages.made_up import book_of, recorded, trained
 from trainables.autoencoder import Autoencoder, reconstruct
 from trainables.autoencoder_settings import AUTHOR_BEST, PAPER_TABLE1, AutoencoderSettings
-from trainables.fashion_mnist import FashionMnist
+from trainables.dataset import Dataset
 
 CURVES: list[tuple[str, list[float]]] = [
     ("complete", [0.50, 0.30]),
@@ -370,13 +370,13 @@ def by_class(number: int) -> NDArray[np.int64]:
 def test_a_training_learns_from_all_images_but_those_held_out_and_is_measured_on_these_and_the_test_images(
     stage: Stage[Any, Any], config: Any, held_out: NDArray[np.int64], tested: bool
 ) -> None:
-    def after(data: FashionMnist) -> tuple[Any, Autoencoder]:
+    def after(data: Dataset) -> tuple[Any, Autoencoder]:
         (epoch,) = stage.train(Trial("one", config, seed=2, epochs=1), data, Worker())
         model = Autoencoder(TINY)
         model.load_state_dict(epoch.state()["model"])
         return epoch, model
 
-    def spoilt(which: NDArray[np.int64]) -> FashionMnist:
+    def spoilt(which: NDArray[np.int64]) -> Dataset:
         images = IMAGES.train_images.copy()
         images[which] = 255 - images[which]
         return replace(IMAGES, train_images=images, test_images=255 - IMAGES.test_images)

@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 
 from trainables import fashion_mnist
-from trainables.fashion_mnist import CLASS_NAMES, DataError, FashionMnist, load
+from trainables.dataset import DataError, Dataset
+from trainables.fashion_mnist import CLASS_NAMES, load
 
 NAMES = (
     "train-images-idx3-ubyte",
@@ -35,12 +36,12 @@ needs_torchvision = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def data() -> FashionMnist:
+def data() -> Dataset:
     return load()
 
 
 @pytest.fixture(scope="module")
-def unpacked(data: FashionMnist, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def unpacked(data: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The four files as published, written anew from the arrays."""
     folder = tmp_path_factory.mktemp("unpacked")
     arrays = (data.train_images, data.train_labels, data.test_images, data.test_labels)
@@ -75,11 +76,11 @@ def complaint(data_dir: Path) -> str:
     return message
 
 
-def equal(one: FashionMnist, other: FashionMnist) -> bool:
+def equal(one: Dataset, other: Dataset) -> bool:
     return all(np.array_equal(a, b) for a, b in zip(vars(one).values(), vars(other).values(), strict=True))
 
 
-def test_images_have_the_published_shapes_classes_and_first_label(data: FashionMnist) -> None:
+def test_images_have_the_published_shapes_classes_and_first_label(data: Dataset) -> None:
     assert data.train_images.shape == (60000, 28, 28)
     assert data.test_images.shape == (10000, 28, 28)
     assert {array.dtype for array in (data.train_images, data.test_labels)} == {np.dtype(np.uint8)}
@@ -90,18 +91,18 @@ def test_images_have_the_published_shapes_classes_and_first_label(data: FashionM
     assert len(CLASS_NAMES) == 10
 
 
-def test_checksum_identifies_the_data(data: FashionMnist) -> None:
+def test_checksum_identifies_the_data(data: Dataset) -> None:
     assert data.checksum == "d1fd84a877f3b78fa9a171b3de73f93e7b6f69ed94bada3feae9d96821401f5c"
 
 
 @pytest.mark.parametrize("place", [".", "FashionMNIST/raw", "a/b/c"])
-def test_data_dir_may_be_flat_or_nested(data: FashionMnist, unpacked: Path, tmp_path: Path, place: str) -> None:
+def test_data_dir_may_be_flat_or_nested(data: Dataset, unpacked: Path, tmp_path: Path, place: str) -> None:
     linked(unpacked, tmp_path / place)
     assert equal(load(tmp_path), data)
 
 
 def test_data_dir_may_mix_packed_and_unpacked_files_and_folders(
-    data: FashionMnist, unpacked: Path, tmp_path: Path
+    data: Dataset, unpacked: Path, tmp_path: Path
 ) -> None:
     linked(unpacked, tmp_path / "train", without=IMAGES)
     (tmp_path / "test").mkdir()
@@ -109,7 +110,7 @@ def test_data_dir_may_mix_packed_and_unpacked_files_and_folders(
     assert equal(load(tmp_path), data)
 
 
-def test_a_folder_may_have_the_name_of_the_file_in_it(data: FashionMnist, unpacked: Path, tmp_path: Path) -> None:
+def test_a_folder_may_have_the_name_of_the_file_in_it(data: Dataset, unpacked: Path, tmp_path: Path) -> None:
     linked(unpacked, tmp_path, without=LABELS)
     (tmp_path / LABELS).mkdir()
     (tmp_path / LABELS / LABELS).write_bytes((unpacked / LABELS).read_bytes()[:-1])
@@ -119,7 +120,7 @@ def test_a_folder_may_have_the_name_of_the_file_in_it(data: FashionMnist, unpack
 
 
 def test_another_data_set_with_the_same_file_names_may_lie_beside(
-    data: FashionMnist, unpacked: Path, tmp_path: Path
+    data: Dataset, unpacked: Path, tmp_path: Path
 ) -> None:
     linked(unpacked, tmp_path / "EMNIST/raw", without=LABELS)
     (tmp_path / "EMNIST/raw" / LABELS).write_bytes((unpacked / LABELS).read_bytes()[:8] + bytes(10000))
@@ -184,7 +185,7 @@ def test_damaged_gzip_stream_is_named_with_what_is_wrong(unpacked: Path, tmp_pat
 
 @pytest.mark.parametrize("names", ["dots", "dots, packed", "packed, no .gz"])
 def test_files_may_have_the_names_that_programs_and_mirrors_give_them(
-    data: FashionMnist, unpacked: Path, tmp_path: Path, names: str
+    data: Dataset, unpacked: Path, tmp_path: Path, names: str
 ) -> None:
     linked(unpacked, tmp_path, without=LABELS)
     content, name = (unpacked / LABELS).read_bytes(), LABELS.replace("-idx", ".idx") if "dots" in names else LABELS
@@ -207,7 +208,7 @@ def test_what_is_no_file_is_named_and_not_read(unpacked: Path, tmp_path: Path, k
 
 
 def test_folders_that_link_to_themselves_are_searched_once_more_at_most(
-    data: FashionMnist, unpacked: Path, tmp_path: Path
+    data: Dataset, unpacked: Path, tmp_path: Path
 ) -> None:
     (linked(unpacked, tmp_path / "a") / "again").symlink_to(tmp_path)
     assert equal(load(tmp_path), data)
@@ -264,7 +265,7 @@ def test_decompression_bomb_is_not_unpacked_to_its_end(unpacked: Path, tmp_path:
     assert "has more than the expected 10008 bytes" in complaint(tmp_path)
 
 
-def test_whole_cache_is_served_without_a_word(data: FashionMnist, unpacked: Path) -> None:
+def test_whole_cache_is_served_without_a_word(data: Dataset, unpacked: Path) -> None:
     announced: list[str] = []
     assert equal(load(cache_dir=unpacked, announce=announced.append), data)
     assert announced == []
@@ -324,7 +325,7 @@ def no_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, home: str) -> Path:
 
 @pytest.mark.parametrize("home", ["~", "", "/dev/null", "/proc/none"])
 def test_user_without_a_home_that_can_be_written_has_a_cache_among_the_temporary_folders(
-    data: FashionMnist, unpacked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: str
+    data: Dataset, unpacked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: str
 ) -> None:
     cache = no_home(monkeypatch, tmp_path, home)
     monkeypatch.setattr(fashion_mnist, "_from_torchvision", lambda folder: linked(unpacked, folder / "source"))
@@ -349,7 +350,7 @@ def test_temporary_cache_of_another_is_not_used(tmp_path: Path, monkeypatch: pyt
 
 @needs_torchvision
 def test_damaged_cache_with_leftovers_is_passed_over_and_fetched_again(
-    data: FashionMnist, unpacked: Path, tmp_path: Path, mirror: list[str]
+    data: Dataset, unpacked: Path, tmp_path: Path, mirror: list[str]
 ) -> None:
     cache = linked(unpacked, tmp_path / "cache", without=LABELS)
     (cache / LABELS).write_bytes((unpacked / LABELS).read_bytes()[:-1])
@@ -380,7 +381,7 @@ def test_debians_package_is_fetched_without_its_lists_and_without_installing(
 
 
 @needs_apt_get
-def test_debians_package_holds_the_published_files(data: FashionMnist, packed: Path) -> None:
+def test_debians_package_holds_the_published_files(data: Dataset, packed: Path) -> None:
     assert equal(load(packed), data)
 
 

@@ -16,8 +16,8 @@ from orchestrator.engine.settings import Resources, Section
 from orchestrator.engine.stage import Worker
 from tests.command import NO_IMAGES
 from tests.engine.toy import Nothing, Toy, begun
+from trainables.dataset import Dataset
 from trainables.epoch import Epoch
-from trainables.fashion_mnist import FashionMnist
 
 EPOCHS = 3
 
@@ -38,7 +38,7 @@ class Adding(Toy):
     def num_workers(self, own: Nothing, room: int) -> int:
         return 2
 
-    def train(self, trial: Trial[Told], data: FashionMnist, worker: Worker) -> Iterator[Epoch]:
+    def train(self, trial: Trial[Told], data: Dataset, worker: Worker) -> Iterator[Epoch]:
         config, resume = trial.config, worker.resume
         assert data.checksum == "none"
         assert (worker.device, worker.num_workers) == ("cpu", 2)

@@ -21,8 +21,8 @@ from orchestrator.engine.study import Suggested
 from orchestrator.engine.suggestions import OptunaSuggestions
 from tests.command import NO_IMAGES
 from tests.engine.toy import Nothing, OneStage, Toy, begun
+from trainables.dataset import Dataset
 from trainables.epoch import Epoch
-from trainables.fashion_mnist import FashionMnist
 
 EPOCHS = 4
 
@@ -40,7 +40,7 @@ class Counting(Toy):
 
     config, metric = Told, "val_mse"
 
-    def train(self, trial: Trial[Told], data: FashionMnist, worker: Worker) -> Iterator[Epoch]:
+    def train(self, trial: Trial[Told], data: Dataset, worker: Worker) -> Iterator[Epoch]:
         config, resume = trial.config, worker.resume
         assert data.checksum == "none"
         assert worker.device == "cpu"
