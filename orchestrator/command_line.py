@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import tyro
-from pydantic import Field, ValidationError, create_model
+from pydantic import BaseModel, Field, ValidationError, create_model
 
-from orchestrator.engine.settings import RunSettings, UserError, merged
+from orchestrator.engine.settings import Found, RunSettings, UserError, merged, nested
 from orchestrator.engine.suite import Suite
 from orchestrator.help import COMMANDS
 from orchestrator.settings_file import manifest_settings, read_file, read_settings, similar
@@ -39,7 +39,7 @@ def defaults(arguments: list[str], suite: Suite) -> RunSettings:
     settings = suite.preset(preset)
     if path is None:
         return settings
-    known = settings.model_dump()
+    known = nested(settings)
     try:
         told = read_settings(path, content, known) if manifest is None else manifest
         return suite.settings.model_validate(merged(known, told))
@@ -56,7 +56,7 @@ def parse(
     """
     default = default or defaults(arguments, suite)
     words: Any = (tyro.conf.Positional[tuple[str, ...]], Field(()))
-    kind: Any = create_model("CommandLine", __base__=suite.settings, stages=words)
+    kind: Any = create_model("CommandLine", __base__=with_flags(suite.settings), stages=words)
     parsed = _tyro(arguments, kind, kind.model_validate(default.model_dump()))
     for before, argument in zip(["", *arguments], arguments, strict=False):
         if not argument or re.fullmatch(r"--[\w.-]+=", argument):
@@ -64,13 +64,26 @@ def parse(
     return suite.settings.model_validate(parsed.model_dump(exclude={"stages"})), parsed.stages
 
 
+def with_flags(kind: type[BaseModel]) -> type[BaseModel]:
+    """The same settings as tyro makes flags of them: there is none for what was found where a setting leads."""
+    shown: dict[str, Any] = {}
+    for name, field in kind.model_fields.items():
+        if any(isinstance(it, Found) for it in field.metadata):
+            shown[name] = (tyro.conf.Suppress[field.annotation], None)
+        elif isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            section = with_flags(field.annotation)
+            if section is not field.annotation:
+                shown[name] = (section, Field(section(), description=field.description))
+    return create_model(kind.__name__, __base__=kind, __doc__=kind.__doc__, **shown) if shown else kind
+
+
 def stage_names(suite: Suite, settings: RunSettings, words: Sequence[str]) -> tuple[str, ...]:
     """The stages that words name, and those to be forced; UserError where a run with these settings has not such."""
     known = [stage.name for stage in suite.wanted(settings)]
-    flags = {stage.name: stage.flag for stage in suite.stages if stage.name not in known}
+    absent = {stage.name: stage.absent(settings) for stage in suite.stages if stage.name not in known}
     for name in [*words, *settings.force]:
-        if name in flags:
-            raise UserError(f"{name} is not among the stages of this run: {flags[name]} brings it in")
+        if name in absent:
+            raise UserError(f"{name} is not among the stages of this run: {absent[name]}")
         if name not in {"all", *known}:
             hint = similar(name, ["all", *known, *COMMANDS])
             if set(name.split(",")) <= {"all", *known}:

@@ -8,6 +8,7 @@ from mimetypes import guess_type
 from typing import Any
 
 from orchestrator.engine.manifest import Manifest, StageState
+from orchestrator.paper import suite
 
 NAME = "ro-crate-metadata.json"
 PROFILE = "https://w3id.org/ro/wfrun/process/0.5"
@@ -24,12 +25,13 @@ def crate(manifest: Manifest) -> bytes:
 
     made = ROCrate()
     made.name = f"Run {manifest.name} of fashion-mnist-orchestrator, preset {manifest.preset}, seed {manifest.seed}"
-    made.description = "Autoencoders and GANs on FashionMNIST: tables, figures, models and a report."
+    made.description = "Autoencoders and GANs on images: tables, figures, models and a report."
     made.license = "https://spdx.org/licenses/MIT"
     profile = {"@type": "CreativeWork", "name": "Process Run Crate"}
     made.root_dataset["conformsTo"] = made.add(ContextEntity(made, PROFILE, profile))
-    of_images = {"name": "FashionMNIST", "identifier": manifest.data_checksum}
-    images = made.add(Dataset(made, IMAGES, properties=of_images))
+    told = suite().as_told(manifest.settings)
+    of_images = {"name": told.data.name if told else "images", "identifier": manifest.data_checksum}
+    images = made.add(Dataset(made, IMAGES if told and told.data.is_papers else "#images", properties=of_images))
     for name, entry in manifest.stages.items():
         if entry.state == "done":
             _add_stage(made, name, entry, images)

@@ -8,21 +8,22 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.engine.folder import Damaged
 from orchestrator.paper import suite
+from orchestrator.stages.sections import Data
 
 if TYPE_CHECKING:
     from orchestrator.results import Run
 
 KINDS = {
-    "Autoencoder": "A convolutional autoencoder: pixels in [0, 1], shape (batch, 1, 28, 28), to the same shape. "
+    "Autoencoder": "A convolutional autoencoder: pixels in [0, 1], shape (batch, {shape}), to the same shape. "
     "`model.encoder` gives latent vectors, `model.decoder` takes them.",
-    "Classifier": "A classifier: pixels in [0, 1], shape (batch, 1, 28, 28), to logits of the ten classes.",
+    "Classifier": "A classifier: pixels in [0, 1], shape (batch, {shape}), to logits of the {classes} classes.",
     "Generator": "The generator of a GAN: vectors from N(0, I), shape (batch, latent_dim), to images in (-1, 1), "
-    "shape (batch, 1, 28, 28).",
+    "shape (batch, {shape}).",
 }
 CARD = """---
 license: mit
 library_name: pytorch
-datasets: [fashion_mnist]
+datasets: [{source}]
 ---
 
 # {name}
@@ -33,7 +34,7 @@ From the run {location}: preset {preset}, seed {seed}, commit {commit}.
 
 ## Trained on
 
-FashionMNIST (Xiao, Rasul and Vollgraf 2017): {part} {num_train:,} training images, with these settings:
+{images}: {part} {num_train:,} training images, with these settings:
 
 | setting | value |
 | --- | --- |
@@ -59,15 +60,18 @@ The weights are in `{name}.safetensors`, class and settings in `{name}.json`; no
 
 ## Limits
 
-- It knows grey pictures, 28 by 28 pixels, of ten kinds of clothes.
+- It knows {known}.
 - {scale}
-- The test images chose some settings of the program (README.md names them), which flatters its test scores a little.
-- On other devices, and exported, it gives the same numbers up to rounding.
+{chosen}- On other devices, and exported, it gives the same numbers up to rounding.
 
 ## Licence
 
-MIT, like the program's and FashionMNIST's.
+{licence}
 """
+CHOSEN = (
+    "- The test images chose some settings of the program (README.md names them), which flatters its test scores a "
+    "little.\n"
+)
 
 
 def card(run: Run, name: str) -> str:
@@ -86,7 +90,7 @@ def card(run: Run, name: str) -> str:
             less = suite().reduced(own)[stage]
             return CARD.format(
                 name=name,
-                what=KINDS[kind],
+                **_about_images(own.data, kind),
                 location=run.location,
                 preset=own.preset,
                 seed=told["seed"],
@@ -96,9 +100,26 @@ def card(run: Run, name: str) -> str:
                 table=table,
                 measures="\n".join(_measures(run, table, which, settings)),
                 scale=f"Less than the paper's scale: {'; '.join(less)}." if less else "It is of the paper's scale.",
-                **entry.settings["data"],
+                num_train=own.data.num_train,
+                num_test=own.data.num_test,
             )
     raise Damaged(f"{run.location}/manifest.json does not say how the model {name} was made")
+
+
+def _about_images(data: Data, kind: str) -> dict[str, Any]:
+    """What a card says of the images that a kind of model knows."""
+    channels, height, width = data.shape
+    classes = len(data.class_names)
+    pictures = f"{'grey' if channels == 1 else 'colour'} pictures, {height} by {width} pixels, "
+    told = {"what": KINDS[kind].format(shape=f"{channels}, {height}, {width}", classes=classes), "source": data.name}
+    if data.is_papers:
+        images = "FashionMNIST (Xiao, Rasul and Vollgraf 2017)"
+        licence = "MIT, like the program's and FashionMNIST's."
+        known = f"{pictures}of ten kinds of clothes"
+        return told | {"images": images, "source": data.source, "licence": licence, "known": known, "chosen": CHOSEN}
+    licence = "The program's is MIT; that of the images is their owner's to say."
+    known = pictures + (f"of the classes {', '.join(data.class_names)}" if classes else "without labels")
+    return told | {"images": data.name, "licence": licence, "known": known, "chosen": ""}
 
 
 def _measures(run: Run, table: str, which: Mapping[str, Any], settings: Mapping[str, Any]) -> Iterator[str]:

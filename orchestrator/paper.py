@@ -10,7 +10,7 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Literal
 
-from orchestrator.engine.settings import LocalPath, RunSettings, UserError
+from orchestrator.engine.settings import LocalPath, RunSettings, UserError, changed
 from orchestrator.engine.stage import Stage
 from orchestrator.engine.suite import Suite
 from orchestrator.stages.capacity import Capacity
@@ -23,12 +23,14 @@ from orchestrator.stages.gan_search import Tuning
 from orchestrator.stages.kfold import Kfold
 from orchestrator.stages.refit import Refit
 from orchestrator.stages.search import Search
-from orchestrator.stages.sections import Autoencoders, Data
+from orchestrator.stages.sections import MOST_TEST, MOST_TRAIN, Autoencoders, Data, Images
 from orchestrator.stages.studies import Studies
+from trainables.images import shape_of
 
 if TYPE_CHECKING:
     from orchestrator.engine.manifest import Manifest
     from orchestrator.engine.results import Run
+    from trainables.dataset import Dataset
 
 STAGES: tuple[Stage[Any, Any], ...] = (
     Search(),  # Optuna's search over architectures and optimizers
@@ -61,7 +63,7 @@ class PaperSettings(RunSettings):
     preset: Literal["laptop", "paper", "smoke"] = "laptop"
     """Scale: laptop (a first look, minutes), paper (full scale), smoke (tests)."""
     data_dir: LocalPath | None = None
-    """Folder with the four FashionMNIST files; by default they are found or fetched."""
+    """Folder with the files of the published images that are used; by default they are found or fetched."""
     data: Data = Data()
     autoencoder: Autoencoders = Autoencoders()
 
@@ -70,7 +72,17 @@ class PaperSettings(RunSettings):
 def suite() -> Suite:
     """The paper's experiments, and those that installed packages add."""
     return Suite(
-        (*STAGES, *_added()), PaperSettings, PRESETS, "paper", _data_checksum, _load_data, _report, _summary, MODULES
+        (*STAGES, *_added()),
+        PaperSettings,
+        PRESETS,
+        full="paper",
+        data_checksum=_data_checksum,
+        load_data=_load_data,
+        epilogue=_report,
+        summary=_summary,
+        modules=MODULES,
+        complete=_complete,
+        apart=_apart,
     )
 
 
@@ -91,17 +103,51 @@ def _added() -> list[Stage[Any, Any]]:
 def _data_checksum(settings: PaperSettings) -> str:
     from trainables.fashion_mnist import CHECKSUM
 
-    return f"{CHECKSUM}-{settings.data.num_train}-{settings.data.num_test}"
+    data = settings.data
+    return f"{data.found.checksum if data.found else CHECKSUM}-{data.num_train}-{data.num_test}"
 
 
 def _load_data(settings: PaperSettings) -> Any:
+    images, found = _all_images(settings), settings.data.found
+    if found and images.checksum != found.checksum:
+        raise UserError(f"--data.source {settings.data.source}: the images changed while they were read")
+    return settings.data.selected(images)
+
+
+def _all_images(settings: PaperSettings) -> Dataset:
     from trainables.dataset import DataError
-    from trainables.fashion_mnist import load
+    from trainables.sources import load_source
 
     try:
-        return settings.data.selected(load(settings.data_dir))
+        return load_source(settings.data.source, settings.data_dir, test_share=settings.data.test_share)
     except DataError as error:
         raise UserError(str(error)) from None
+
+
+def _complete(settings: PaperSettings) -> PaperSettings:
+    """The settings, saying what the images are, where they are not the paper's, and how many of them there are."""
+    if settings.data.is_papers:
+        return changed(settings, data={"found": None})
+    images = _all_images(settings)
+    numbers = {"num_train": len(images.train_images), "num_test": len(images.test_images)}
+    found = Images(
+        name=images.name,
+        checksum=images.checksum,
+        shape=shape_of(images.train_images),
+        class_names=images.class_names,
+        **numbers,
+    )
+    at_most = {name: min(number, getattr(settings.data, name)) for name, number in numbers.items()}
+    return changed(settings, data={"found": found.model_dump(), **at_most})
+
+
+def _apart(settings: PaperSettings) -> Mapping[str, Any]:
+    """Which images are used, and that there are no more."""
+    data = settings.data
+    if not data.found:
+        return {}
+    most = {"num_train": min(MOST_TRAIN, data.found.num_train), "num_test": min(MOST_TEST, data.found.num_test)}
+    return {"data": data.model_dump() | most}
 
 
 def _summary(run: Run) -> Iterable[str]:

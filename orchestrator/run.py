@@ -72,6 +72,7 @@ def _status(arguments: list[str]) -> int:
         if command == "run" and not words:
             flags = shlex.join(it for it in arguments if it != "run")
             raise UserError(f"no stage is named: {program()} all {flags} does all of them")
+        settings = suite().complete(settings)
         names = stage_names(suite(), settings, words)
         folder = Run(f"{settings.runs_dir.rstrip('/')}/{settings.run_name}")
         return COMMANDS[command](Book(suite(), settings, folder, set_aside=command not in LOOKING), names)

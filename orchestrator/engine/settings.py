@@ -38,8 +38,13 @@ class Aside:
     """Marks a setting that makes no result other than the paper's, whatever it is."""
 
 
+@dataclass(frozen=True)
+class Found:
+    """Marks what is no setting to be made, but was found where a setting leads; None until then."""
+
+
 DECIDE_NOTHING = {
-    *("preset", "name", "runs_dir", "config", "address", "force", "strict", "track", "data_dir", "resources"),
+    *("preset", "name", "runs_dir", "config", "address", "force", "strict", "track", "data_dir", "data.found", "resources"),
 }
 """Settings that say where and how a run is done, or that others follow from."""
 
@@ -95,6 +100,11 @@ def folder_of_runs(text: str) -> str:
     if not re.fullmatch(r"s3://[^/?#\s]+(/[^?#]*)?", text):
         raise ValueError(f"{text!r}: runs are kept in a folder, or under an address like s3://bucket/prefix")
     return text
+
+
+def nested(settings: BaseModel) -> dict[str, Any]:
+    """All settings by name, those of sections nested; also such as are left out of files while they are as usual."""
+    return {name: nested(value) if isinstance(value, BaseModel) else value for name, value in settings}
 
 
 def changed(settings: Model, **changes: Any) -> Model:

@@ -132,9 +132,9 @@ class Stage(Generic[Own, Config]):
         """Its settings among all."""
         return cast("Own", attrgetter(self.path)(settings))
 
-    def wanted(self, own: Own) -> bool:
-        """Whether it is among the stages of a run with these settings."""
-        return True
+    def absent(self, settings: RunSettings) -> str:
+        """Why it is not among the stages of a run with these settings; empty where it is."""
+        return ""
 
     def check(self, settings: RunSettings) -> None:
         """See, before anything starts, that it can do with a run's settings; raises UserError."""

@@ -42,6 +42,10 @@ class Suite:
     """What a run has found, in a few lines for the end of a command."""
     modules: tuple[str, ...] = ()
     """Modules whose code decides results, beside the engine's and the stages' own."""
+    complete: Callable[[Any], Any] = lambda settings: settings
+    """Adds to settings what only the data can tell; raises UserError where they cannot be had."""
+    apart: Callable[[Any], Mapping[str, Any]] = lambda settings: {}
+    """What of some settings is no matter of scale: full scale is with the same."""
 
     @cached_property
     def settings(self) -> type[RunSettings]:
@@ -70,11 +74,11 @@ class Suite:
 
     def wanted(self, settings: RunSettings) -> tuple[Stage[Any, Any], ...]:
         """The stages of a run with these settings."""
-        return tuple(stage for stage in self.stages if stage.wanted(stage.own(settings)))
+        return tuple(stage for stage in self.stages if not stage.absent(settings))
 
     def reduced(self, settings: RunSettings) -> dict[str, list[str]]:
         """Of each stage of a run, what is other than at full scale in its settings, or in what it builds on."""
-        full = self.preset(self.full)
+        full = changed(self.preset(self.full), **self.apart(settings))
         paths = {type(section): name for name, section in full}
         apart = [stage.path for stage in self.stages if "." in stage.path]
         less: dict[str, list[str]] = {}
@@ -88,8 +92,8 @@ class Suite:
             less[stage.name] = list(dict.fromkeys(lines))
         return less
 
-    def as_told(self, told: Mapping[str, Any]) -> RunSettings | None:
-        """Settings that a manifest keeps; None where they are not this program's."""
+    def as_told(self, told: Mapping[str, Any]) -> Any:
+        """Settings that a manifest keeps, of the class `settings`; None where they are not this program's."""
         known = self.settings.model_fields
         try:
             return self.settings.model_validate({name: value for name, value in told.items() if name in known})

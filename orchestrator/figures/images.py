@@ -7,6 +7,7 @@ import matplotlib
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from orchestrator.figures.style import SMALL, STYLE, WIDTH, Pixels
 
@@ -31,34 +32,34 @@ def image_grid(
     """Images in rows and columns that have names, as one picture.
 
     Args:
-        pixels: shape (rows, columns, 28, 28), in [0, 1]; where they are missing values, nothing stands.
+        pixels: of the shape that `tiled` takes, in [0, 1]; where they are missing values, nothing stands.
         rows: a name for each; none, where it is empty.
         columns: the same.
         title: of the figure, in a line or more.
         horizontal: what changes from column to column.
         below: what stands below each image, by rows; nothing, where it is empty.
     """
-    num_rows, num_columns, _, width = pixels.shape
+    (num_rows, num_columns), (height, width) = pixels.shape[:2], pixels.shape[-2:]
     texts = below or [[""] * num_columns] * num_rows
     left = 0.14 + 0.063 * max((len(line) for row in rows for line in row.split("\n")), default=0)
     side = min(LARGEST, (WIDTH - left - 0.05) / num_columns)
+    high = side * height / width
     gaps = [LINE * _lines(of_row) for of_row in texts]
     first = 0.05 + LINE * (_lines([title]) + _lines(columns)) + LINE * bool(horizontal) + 0.12
-    bottoms = first + np.cumsum([side + gap for gap in gaps]) - gaps
+    bottoms = first + np.cumsum([high + gap for gap in gaps]) - gaps
     figure = Figure(figsize=(WIDTH, bottoms[-1] + gaps[-1] + 0.05))
     axes = figure.add_axes((0, 0, 1, 1), xlim=(0, WIDTH), ylim=(figure.get_figheight(), 0))
     axes.set_axis_off()
     middles = left + side * (np.arange(num_columns) + 0.5)
     above: dict[str, Any] = {"ha": "center", "va": "bottom"}
-    framed = np.pad(pixels, ((0, 0), (0, 0), (1, 1), (1, 1)), constant_values=0.35)
-    framed[np.isnan(pixels).any(axis=(2, 3))] = np.nan
+    in_frames = framed(pixels)
+    in_frames[np.isnan(pixels).any(axis=tuple(range(2, pixels.ndim)))] = np.nan if pixels.ndim == 4 else 1
     grey = matplotlib.colormaps["gray"].with_extremes(bad="white")
     for row, (bottom, of_row) in enumerate(zip(bottoms, texts, strict=True)):
-        line = framed[row].swapaxes(0, 1).reshape(-1, num_columns * (width + 2))
-        place = (left, left + num_columns * side, bottom + OVERLAP, bottom - side)
-        axes.imshow(line, cmap=grey, vmin=0, vmax=1, extent=place, interpolation="none", aspect="auto")
+        place = (left, left + num_columns * side, bottom + OVERLAP, bottom - high)
+        axes.imshow(tiled(in_frames[[row]]), cmap=grey, vmin=0, vmax=1, extent=place, interpolation="none", aspect="auto")
         if rows:
-            axes.text(left - 0.06, bottom - side / 2, rows[row], ha="right", va="center", fontsize=SMALL)
+            axes.text(left - 0.06, bottom - high / 2, rows[row], ha="right", va="center", fontsize=SMALL)
         for middle, text in zip(middles, of_row, strict=True):
             axes.text(middle, bottom + 0.03, text, ha="center", va="top", fontsize=SMALL)
     for middle, name in zip(middles, columns, strict=False):
@@ -67,6 +68,28 @@ def image_grid(
         axes.text(left + side * num_columns / 2, first - 0.03 - LINE * _lines(columns), horizontal, **above)
     figure.suptitle(title, y=1 - 0.05 / figure.get_figheight(), va="top")
     return figure
+
+
+def tiled(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Images in rows and columns as one picture.
+
+    From shape (rows, columns, height, width), or (rows, columns, 3, height, width), to (rows * height,
+    columns * width), or the same with the colours last.
+    """
+    if pixels.ndim == 5:
+        pixels = np.moveaxis(pixels, 2, -1)
+    rows, columns, height, width, *colours = pixels.shape
+    return pixels.swapaxes(1, 2).reshape(rows * height, columns * width, *colours)
+
+
+def framed(pixels: Pixels) -> Pixels:
+    """Images, shape (..., rows, columns), each with a grey line around it."""
+    return np.pad(pixels, (*[(0, 0)] * (pixels.ndim - 2), (1, 1), (1, 1)), constant_values=0.35)
+
+
+def broken(names: Sequence[str]) -> list[str]:
+    """Names over columns, in several lines where they are of several words."""
+    return [name.replace(" ", "\n").replace("/", "/\n") for name in names]
 
 
 def _lines(texts: Sequence[str]) -> int:

@@ -15,31 +15,30 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
+from orchestrator.figures.images import tiled
 from orchestrator.figures.style import Pixels
 
 Moved = dict[str, Any]
 
 
 def png(pixels: NDArray[np.uint8]) -> str:
-    """A grey image, shape (height, width), as PNG in base64."""
+    """A grey image, shape (height, width), or one with colours, (height, width, 3), as PNG in base64."""
     content = io.BytesIO()
     Image.fromarray(pixels).save(content, "PNG", optimize=True)
     return base64.b64encode(content.getvalue()).decode()
 
 
 def sheet(pixels: Pixels) -> str:
-    """Images of shape (rows, columns, 28, 28) in [0, 1] as one, without a frame."""
-    rows, columns, height, width = pixels.shape
-    levels = (255 * pixels.clip(0, 1)).round().astype(np.uint8)
-    return png(levels.swapaxes(1, 2).reshape(rows * height, columns * width))
+    """Images in [0, 1], of the shape that `tiled` takes, as one, without a frame."""
+    return png(tiled((255 * pixels.clip(0, 1)).round().astype(np.uint8)))
 
 
 def frames(groups: Mapping[str, Sequence[tuple[str, Pixels, str]]], *, rows: Sequence[str] = ()) -> Moved:
     """Images that a slider goes through.
 
     Args:
-        groups: by name, one shown at a time; in each, frames: what the slider says, images of shape (rows, columns,
-            28, 28) in [0, 1], and a line of text below.
+        groups: by name, one shown at a time; in each, frames: what the slider says, images in rows and columns in
+            [0, 1], and a line of text below.
         rows: a name for each row of images.
     """
     told = [
@@ -70,12 +69,12 @@ def plane(
     Args:
         planes: by method, columns x, y and label, a row for each image in the order of `images`.
         classes: each one's colour by its name, in the order of their labels.
-        images: shape (n, 28, 28).
-        decoded: of one method, what a grid of its plane's points decodes to: images of shape (rows, columns, 28, 28),
-            the first row at the top, and the left, right, lower and upper edge of the grid.
+        images: shape (n, height, width) or (n, 3, height, width).
+        decoded: of one method, what a grid of its plane's points decodes to: images in rows and columns, the first
+            row at the top, and the left, right, lower and upper edge of the grid.
     """
     columns = 50
-    padded = np.pad(images, ((0, -len(images) % columns), (0, 0), (0, 0)))
+    padded = np.pad(images, ((0, -len(images) % columns), *[(0, 0)] * (images.ndim - 1)))
     told: Moved = {
         "kind": "plane",
         "names": list(classes),
@@ -83,6 +82,7 @@ def plane(
         "labels": next(iter(planes.values()))["label"].tolist(),
         "planes": {name: {"x": _short(it["x"]), "y": _short(it["y"])} for name, it in planes.items()},
         "columns": columns,
+        "height": images.shape[-2] / images.shape[-1],
         "png": sheet(padded.reshape(-1, columns, *images.shape[1:])),
     }
     if decoded:

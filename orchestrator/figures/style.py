@@ -1,6 +1,6 @@
 """What all figures share: size, colours that colour-blind readers tell apart, markers, names, panels, ticks."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from typing import Any
 
@@ -10,12 +10,10 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colorbar import Colorbar
-from matplotlib.colors import LogNorm
+from matplotlib.colors import LogNorm, hsv_to_rgb, to_hex
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
-
-from trainables.fashion_mnist import CLASS_NAMES
 
 Pixels = NDArray[np.floating[Any]]
 WIDTH = 6.4
@@ -28,7 +26,9 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 CLASS_COLOURS = (
     *("#CC6677", "#332288", "#DDCC77", "#117733", "#88CCEE", "#882255", "#44AA99", "#999933", "#AA4499", "#000000"),
 )
-"""Of ten classes: Paul Tol's muted scheme, and black."""
+"""Of ten classes, or fewer: Paul Tol's muted scheme, and black."""
+MOST_NUMBERS = 20
+"""Classes up to which a matrix of confusions has its numbers written in it."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 MSE = "MSE (squared pixel value)"
 MODELS = {
@@ -110,6 +110,13 @@ def drawing(
     return decorated
 
 
+def class_colours(number: int) -> list[str]:
+    """Colours of so many classes; of more than ten, around the wheel, light and dark by turns."""
+    if number <= len(CLASS_COLOURS):
+        return list(CLASS_COLOURS[:number])
+    return [to_hex(hsv_to_rgb((n / number, 0.9, (0.55, 0.85)[n % 2]))) for n in range(number)]
+
+
 def placeholder(axes: list[Axes], text: str) -> None:
     """A sentence where the data of these panels would be."""
     for every in axes:
@@ -140,12 +147,15 @@ def margin(axes: Axes, label: str) -> Axes:
 
 
 @rc_context(STYLE)
-def confusions(height: float, tables: Mapping[str, pd.DataFrame], right: str, empty: str) -> Figure:
+def confusions(
+    height: float, tables: Mapping[str, pd.DataFrame], names: Sequence[str], right: str, empty: str
+) -> Figure:
     """Confusion matrices, as shares of each true class.
 
     Args:
         height: in inches.
         tables: rows with label, predicted and count, by what stands above them.
+        names: of the classes.
         right: follows the share that is right there.
         empty: what stands where there are no rows.
     """
@@ -158,12 +168,14 @@ def confusions(height: float, tables: Mapping[str, pd.DataFrame], right: str, em
         percent = 100 * matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
         panel.imshow(percent, cmap="Greys", vmin=0, vmax=100)
         panel.grid(visible=False)
+        few = len(names) <= MOST_NUMBERS
         for (row, column), share in np.ndenumerate(percent):
-            if round(share):
+            if few and round(share):
                 colour = "white" if share > 50 else "black"
                 panel.text(column, row, f"{share:.0f}", ha="center", va="center", color=colour, fontsize=SMALL)
-        panel.set_xticks(range(len(matrix)), CLASS_NAMES, rotation=45, ha="right", rotation_mode="anchor")
-        panel.set_yticks(range(len(matrix)), CLASS_NAMES)
+        small = {} if few else {"fontsize": 4}
+        panel.set_xticks(range(len(matrix)), names, rotation=45, ha="right", rotation_mode="anchor", **small)
+        panel.set_yticks(range(len(matrix)), names, **small)
         panel.set_title(f"{name}:\n{np.trace(matrix) / matrix.sum():.3f} {right}")
     figure.supxlabel("class that it is taken for (% of the true class)", fontsize=9)
     figure.supylabel("true class", fontsize=9)

@@ -1,7 +1,7 @@
 """The report: one self-contained page of what a run found, made from what its stages say, and three tables.
 
 `claims` has a verdict for each statement of the paper, `anchors` the best published numbers beside the run's,
-`key_numbers` the main ones beside the paper's.
+`key_numbers` the main ones beside the paper's. Of other images than the paper's there is only the last.
 """
 
 import base64
@@ -15,12 +15,13 @@ from typing import Any
 
 import jinja2
 import pandas as pd
+import pyarrow as pa
 
 from orchestrator.claims import EVIDENCE, judged
 from orchestrator.claims.anchors import anchored
 from orchestrator.engine.manifest import Manifest
 from orchestrator.engine.results import NO_TABLE, Run, as_frame
-from orchestrator.engine.settings import RunSettings, changes
+from orchestrator.engine.settings import RunSettings, changed, changes
 from orchestrator.engine.shown import shown_lines
 from orchestrator.engine.suite import Suite
 from orchestrator.engine.tables import STAGES, as_parquet
@@ -42,14 +43,16 @@ def report(suite: Suite, run: Run, manifest: Manifest, mixture: Sequence[str]) -
     reduced = {stage.name: _less(suite, stage.name, settings.get(stage.name, last)) for stage in suite.stages}
     flags = {table: stage.flag for stage in suite.stages if stage.flag for table in stage.schemas}
     scales = _scales(manifest, reduced)
-    rows = {
-        "claims": (CLAIMS, judged(tables, scales, flags)),
-        "anchors": (ANCHORS, list(anchored(tables, scales))),
-        "key_numbers": (KEY_NUMBERS, list(key_numbers(tables, scales))),
+    papers = all(told.data.is_papers for told in (*settings.values(), last) if told)
+    rows: dict[str, tuple[pa.Schema, list[dict[str, Any]]]] = {
+        "claims": (CLAIMS, judged(tables, scales, flags) if papers else []),
+        "anchors": (ANCHORS, list(anchored(tables, scales)) if papers else []),
+        "key_numbers": (KEY_NUMBERS, list(key_numbers(tables, scales, papers=papers))),
     }
     files = {
         f"tables/{name}.parquet": as_parquet(columns, of, manifest.attributes(name, ""))
         for name, (columns, of) in rows.items()
+        if papers or of
     }
     shown = [section for stage in suite.stages if (section := sections.section(stage, tables, run, manifest))]
     owners = {table: stage.name for stage in suite.stages for table in stage.schemas}
@@ -60,6 +63,8 @@ def report(suite: Suite, run: Run, manifest: Manifest, mixture: Sequence[str]) -
     script = _template("page.js").render()
     page = _template("report.html.j2").render(
         manifest=manifest,
+        papers=papers,
+        data=last.data,
         found=list(sentences(tables)),
         numbers=_numbers(rows["key_numbers"][1], owners),
         sections=shown,
@@ -68,6 +73,8 @@ def report(suite: Suite, run: Run, manifest: Manifest, mixture: Sequence[str]) -
         protocol=_counts(claims, ("protocol",)),
         facts=_facts(suite, manifest, {name: told for name, told in settings.items() if told} or {"": last}),
         mixture=mixture,
+        absent={it.name: it.absent(last) for it in suite.stages if not it.flag and it.absent(last)},
+        in_full=_command(suite, changed(suite.preset(suite.full), **suite.apart(last))),
         missing=[stage.name for stage in suite.wanted(last) if stage.name not in manifest.stages],
         reduced=list(dict.fromkeys(line for lines in reduced.values() for line in lines)),
         script=script,
@@ -149,7 +156,7 @@ def _facts(suite: Suite, manifest: Manifest, settings: Mapping[str, Any]) -> dic
         "Preset": {name: [f"{told.preset}, seed {told.seed}"] for name, told in settings.items()},
         "Command": {name: [_command(suite, told)] for name, told in settings.items()},
         "Images": {
-            name: [f"FashionMNIST, {told.data.num_train:,} training and {told.data.num_test:,} test images"]
+            name: [f"{told.data.name}, {told.data.num_train:,} training and {told.data.num_test:,} test images"]
             for name, told in settings.items()
         },
         "Begun": {"": [f"{begun[0]:%Y-%m-%d %H:%M}, last stage {begun[-1]:%Y-%m-%d %H:%M} UTC"] if begun else []},

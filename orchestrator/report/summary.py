@@ -1,6 +1,7 @@
 """A run's main numbers and the count of its verdicts in lines: for the end of a command, and for README."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pandas as pd
@@ -15,12 +16,13 @@ PROTOCOL = ("protocol",)
 
 def lines(run: Run) -> Iterator[str]:
     """The main numbers and the verdicts, as far as a run has them."""
+    with suppress(FileNotFoundError, Damaged):
+        for row in _numbers(run):
+            yield f"{row['quantity']}: {row['told']}" + (f"; the paper: {row['paper']}" if row["paper"] else "")
     try:
-        numbers, claims = _numbers(run), run.table("claims")
+        claims = run.table("claims")
     except (FileNotFoundError, Damaged):
         return
-    for row in numbers:
-        yield f"{row['quantity']}: {row['told']}" + (f"; the paper: {row['paper']}" if row["paper"] else "")
     yield f"of what the paper measured, or gives as a cause: {_verdicts(claims, EVIDENCE)}"
     yield f"of its protocol: {_verdicts(claims, PROTOCOL)}"
 

@@ -11,7 +11,7 @@ from orchestrator.engine.records import Record
 from orchestrator.engine.settings import changed
 from orchestrator.engine.stage import Context, Model
 from orchestrator.stages.measures import training_row
-from orchestrator.stages.sections import Autoencoders
+from orchestrator.stages.sections import Autoencoders, Data
 from trainables.autoencoder_settings import AUTHOR_BEST, PAPER_TABLE1, WIDE, AutoencoderSettings, LinearSettings
 
 if TYPE_CHECKING:
@@ -22,10 +22,15 @@ STAND_IN = AutoencoderSettings(filters=(10, 20, 40), neurons=80, latent_dim=8)
 """From the middle of the search space; for plans, while the search's best is not known."""
 
 
+def in_common(context: Context[Any]) -> dict[str, Any]:
+    """What all autoencoders of a run have: weight decay, batch size, and the images' shape."""
+    return context.section(Autoencoders).model_dump() | {"image_shape": context.section(Data).shape}
+
+
 def best(context: Context[Any], epochs: int) -> AutoencoderSettings:
     """The search's best complete trial, to be trained for this many epochs."""
     if context.planning:
-        return changed(STAND_IN, epochs=epochs)
+        return changed(STAND_IN, epochs=epochs, image_shape=context.section(Data).shape)
     complete = [record for record in context.records("search").values() if record.state == "complete"]
     model: AutoencoderSettings = min(complete, key=lambda record: record.last["val_mse"]).config
     return changed(model, epochs=epochs)
@@ -33,12 +38,12 @@ def best(context: Context[Any], epochs: int) -> AutoencoderSettings:
 
 def table1(context: Context[Any], epochs: int) -> AutoencoderSettings:
     """The paper's Table 1, with this run's weight decay and batch size."""
-    return changed(PAPER_TABLE1, **context.section(Autoencoders).model_dump(), epochs=epochs)
+    return changed(PAPER_TABLE1, **in_common(context), epochs=epochs)
 
 
 def author_best(context: Context[Any], epochs: int) -> AutoencoderSettings:
     """The author's published best, likewise."""
-    return changed(AUTHOR_BEST, **context.section(Autoencoders).model_dump(), epochs=epochs)
+    return changed(AUTHOR_BEST, **in_common(context), epochs=epochs)
 
 
 def plane_model(context: Context[Any], epochs: int) -> AutoencoderSettings:
@@ -47,8 +52,8 @@ def plane_model(context: Context[Any], epochs: int) -> AutoencoderSettings:
     It is trained on the cross-entropy of pixels, which keeps classes apart better than equation 1 does, at an error
     that is about 1 % greater (docs/LOG.md); those published planes that it stands beside are trained likewise.
     """
-    weight_decay = context.section(Autoencoders).weight_decay
-    return changed(WIDE, latent_dim=2, loss="cross_entropy", weight_decay=weight_decay, epochs=epochs)
+    same = {"weight_decay": context.section(Autoencoders).weight_decay, "image_shape": context.section(Data).shape}
+    return changed(WIDE, latent_dim=2, loss="cross_entropy", epochs=epochs, **same)
 
 
 def training_cost(model: AutoencoderSettings | LinearSettings, num_images: int) -> float:

@@ -33,7 +33,7 @@ EVALUATED_MSE = mse(
     "train_mse_evaluated", "error on the training images after the last epoch, in evaluation mode as the others are"
 )
 TEST_MSE = mse("test_mse", "error on the test images after the last epoch")
-LABEL = integer("label", "class of the image, 0 to 9")
+LABEL = integer("label", "class of the image, from 0; missing where there are no labels")
 PARAMS = (
     integer("params_filters1", "output channels of the first convolution"),
     integer("params_filters2", "output channels of the second convolution"),
@@ -46,7 +46,7 @@ PARAMS = (
 )
 """A model's, as `architectures.model_row` fills them."""
 INDEX = integer("index", "of the test image")
-TRUE_LABEL = integer("label", "true class, 0 to 9")
+TRUE_LABEL = integer("label", "true class, from 0")
 PREDICTED = integer("predicted", "class that it is taken for")
 CONFUSION = (TRUE_LABEL, PREDICTED, integer("count", "test images"))
 PREDICTIONS = (INDEX, TRUE_LABEL, PREDICTED)

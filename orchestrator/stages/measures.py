@@ -15,8 +15,13 @@ Pixels = NDArray[np.floating[Any]]
 
 
 def mse_of_each(images: Pixels, clean: Pixels) -> NDArray[np.float64]:
-    """Mean squared error of each image against its clean one, both of shape (n, 28, 28)."""
-    return np.asarray(np.square(images - clean).mean(axis=(1, 2), dtype=np.float64))
+    """Mean squared error of each image against its clean one, both of shape (n, ...)."""
+    return of_each(np.square(images - clean))
+
+
+def of_each(values: Pixels) -> NDArray[np.float64]:
+    """Mean over all numbers of each image, from shape (n, ...) to (n,)."""
+    return np.asarray(values.mean(axis=tuple(range(1, values.ndim)), dtype=np.float64))
 
 
 def mse(images: Pixels, others: Pixels) -> float:
@@ -24,9 +29,11 @@ def mse(images: Pixels, others: Pixels) -> float:
     return float(np.square(images - others).mean(dtype=np.float64))
 
 
-def confusion_rows(labels: NDArray[Any], predicted: NDArray[Any], **same: Any) -> list[dict[str, Any]]:
+def confusion_rows(
+    labels: NDArray[Any], predicted: NDArray[Any], num_classes: int, **same: Any
+) -> list[dict[str, Any]]:
     """A row for each pair of a true and a predicted class, of both for each image, shape (n,)."""
-    counts = np.zeros((10, 10), int)
+    counts = np.zeros((num_classes, num_classes), int)
     np.add.at(counts, (labels, predicted), 1)
     pairs = np.ndenumerate(counts)
     return [

@@ -1,11 +1,14 @@
 """Settings that several experiments read, and the kinds of values that they share."""
 
+import math
 from dataclasses import replace
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
-from orchestrator.engine.settings import Scale, Section
+from orchestrator.engine.settings import Found, RunSettings, Scale, Section, section
+from trainables.fashion_mnist import CLASS_NAMES
+from trainables.images import PAPER_SHAPE, Shape
 
 T = TypeVar("T")
 
@@ -21,23 +24,86 @@ Distinct = Annotated[tuple[T, ...], AfterValidator(_distinct)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
-class Data(Section):
-    """How much of FashionMNIST is used; the images themselves are always the real ones."""
+FASHION_MNIST = "fashion_mnist"
+"""The paper's images."""
+MOST_TRAIN, MOST_TEST = 60_000, 10_000
+"""How many of these there are."""
 
-    num_train: Annotated[int, Field(ge=120, le=60_000), Scale("training images")] = 60_000
-    """Training images, counted from the first; the last sixth of them validates the search."""
-    num_test: Annotated[int, Field(ge=20, le=10_000), Scale("test images")] = 10_000
-    """Test images, counted from the first."""
+
+class Images(Section):
+    """What the images of another source turned out to be."""
+
+    name: str
+    """What people call them."""
+    checksum: str
+    """Identifies them."""
+    shape: tuple[int, int, int]
+    """Of each: channels, rows, columns."""
+    class_names: tuple[str, ...]
+    """In the order of their labels; empty where they have none."""
+    num_train: int
+    num_test: int
+
+
+class Data(Section):
+    """Which images are used, and how many of them."""
+
+    source: Annotated[str, Field(exclude_if=lambda source: source == FASHION_MNIST)] = FASHION_MNIST
+    """fashion_mnist, mnist, kmnist, qmnist, emnist_balanced, emnist_letters, cifar10, svhn, or images of yours: an .npz
+    or .parquet file, a folder of images, a folder with a folder for each class (docs/your-own.md)."""
+    test_share: Annotated[float, Field(gt=0, lt=1, exclude_if=lambda share: share == 1 / 7)] = 1 / 7
+    """Share of images of yours that are tested on, where these do not say which."""
+    num_train: Annotated[int, Field(ge=120), Scale("training images")] = MOST_TRAIN
+    """Training images, at most, counted from the first; the last sixth of them validates the search."""
+    num_test: Annotated[int, Field(ge=20), Scale("test images")] = MOST_TEST
+    """Test images, at most, counted from the first."""
+    found: Annotated[Images | None, Found(), Field(exclude_if=lambda found: found is None)] = None
+    """What the images are; None for the paper's."""
+
+    @model_validator(mode="after")
+    def _enough(self) -> Self:
+        most = {"num_train": MOST_TRAIN, "num_test": MOST_TEST}
+        for name in most if self.is_papers else ():
+            if getattr(self, name) > most[name]:
+                raise ValueError(f"{name}: FashionMNIST has {most[name]:,} such images (got {getattr(self, name)})")
+        return self
+
+    @property
+    def is_papers(self) -> bool:
+        """Whether these are the images of the paper, so that what others say of them may stand beside."""
+        return self.source == FASHION_MNIST
+
+    @property
+    def shape(self) -> Shape:
+        """Of each image: channels, rows, columns."""
+        return self.found.shape if self.found else PAPER_SHAPE
+
+    @property
+    def num_values(self) -> int:
+        """Numbers that an image has."""
+        return math.prod(self.shape)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """In the order of the labels; empty where there are none."""
+        return self.found.class_names if self.found else CLASS_NAMES
+
+    @property
+    def name(self) -> str:
+        """What people call these images."""
+        return self.found.name if self.found else "FashionMNIST"
 
     def selected(self, images: Any) -> Any:
         """These images of a trainables.dataset.Dataset."""
-        return replace(
-            images,
-            train_images=images.train_images[: self.num_train],
-            train_labels=images.train_labels[: self.num_train],
-            test_images=images.test_images[: self.num_test],
-            test_labels=images.test_labels[: self.num_test],
-        )
+        numbers = {"train": self.num_train, "test": self.num_test}
+        parts = {f"{part}_{what}": number for part, number in numbers.items() for what in ("images", "labels")}
+        some = {name: getattr(images, name) for name in parts}
+        return replace(images, **{name: it if it is None else it[: parts[name]] for name, it in some.items()})
+
+
+def needs_labels(settings: RunSettings) -> str:
+    """Why a stage that needs labels is not among those of a run; empty where it is."""
+    return "" if section(Data, settings).class_names else "it needs labels, and these images have none"
 
 
 class FinalModels(Section):

@@ -200,7 +200,7 @@ function curves(figure, told) {
   show();
 }
 
-/* The plane: points with the garment under the pointer, and what the decoder makes of the plane. */
+/* The plane: points with the image under the pointer, and what the decoder makes of the plane. */
 
 function plane(figure, told) {
   const { names, colours } = told, count = told.labels.length;
@@ -245,7 +245,8 @@ function plane(figure, told) {
   function show() {
     const place = Math.max(0, Math.min(count - 1, Math.round(Number(number.value)) || 0));
     const column = place % told.columns, row = Math.floor(place / told.columns);
-    tile.style.background = `${sheet} ${-112 * column}px ${-112 * row}px / ${112 * told.columns}px auto`;
+    tile.style.background = `${sheet} ${-112 * column}px ${-112 * told.height * row}px / ${112 * told.columns}px auto`;
+    tile.style.height = `${112 * told.height}px`;
     said.textContent = `test image ${place}: ${names[told.labels[place]]}`;
     tile.setAttribute("aria-label", said.textContent);
     redraw();

@@ -21,15 +21,17 @@ METHODS = {
 
 
 @drawing(4.6, rows="test_mse.notna()", empty="no model came to its end")
-def error_by_latent_dim(axes: Axes, table: pd.DataFrame) -> None:
-    """Test error by latent size, of autoencoders and of PCA, the author's beside (table reconstruction).
+def error_by_latent_dim(axes: Axes, table: pd.DataFrame, *, with_published: bool) -> None:
+    """Test error by latent size, of autoencoders and of PCA, the author's beside or not (table reconstruction).
 
     PCA is there for every size, hence a line; all others are marks, since nobody measured what lies between.
     """
     pca = table[table["method"] == "pca"].sort_values("latent_dim")
     axes.plot(pca["latent_dim"], pca["test_mse"], color="0.3", linestyle="--", label="PCA")
-    axes.plot(*AUTHOR_MSE, "D", color="0.3", markersize=6, markerfacecolor="none", label="author, 20 epochs")
-    axes.plot(*PUBLISHED_MSE, "*", color="0.3", markersize=9, markerfacecolor="none", label="published autoencoder")
+    if with_published:
+        hollow = {"color": "0.3", "markerfacecolor": "none"}
+        axes.plot(*AUTHOR_MSE, "D", markersize=6, label="author, 20 epochs", **hollow)
+        axes.plot(*PUBLISHED_MSE, "*", markersize=9, label="published autoencoder", **hollow)
     for number, (method, label) in enumerate(METHODS.items()):
         rows = table[table["method"] == method]
         if len(rows):

@@ -16,26 +16,21 @@ from orchestrator.engine.stage import Context
 from orchestrator.engine.tables import Row
 from orchestrator.stages.capacity import Capacity
 from orchestrator.stages.capacity.models import Reconstructor, Settings
+from orchestrator.stages.components import MOST_COMPONENTS, fit_pca
 from orchestrator.stages.measures import mse, training_row
 from trainables.autoencoder import Autoencoder, encode, reconstruct_pixels
 from trainables.autoencoder_settings import AutoencoderSettings, LinearSettings
-from trainables.images import NUM_PIXELS, Images, flat_pixels, unit_pixels
+from trainables.images import Images, flat_pixels, unit_pixels
 from trainables.linear_autoencoder import LinearAutoencoder, reconstruct_linear
 from trainables.models import restored
 from trainables.noise import Noise, add_noise
 
-
-def fit_pca(images: Images) -> PCA:
-    """Exact: all components of the images' covariance."""
-    return PCA(svd_solver="covariance_eigh").fit(flat_pixels(images))
-
-
 def pca_mse(pca: PCA, images: Images) -> dict[int, float]:
-    """Error of PCA by number of components, up to 64; every component takes its part of the error away."""
+    """Error of PCA by number of components, up to MOST_COMPONENTS; every component takes its part of the error away."""
     centred = flat_pixels(images).astype(np.float64) - pca.mean_
     explained = np.square(centred @ pca.components_.T.astype(np.float64)).mean(axis=0)
     left = np.square(centred).sum(axis=1).mean() - np.cumsum(explained)
-    return {k: float(left[k - 1]) / NUM_PIXELS for k in range(1, 65) if k <= len(left)}
+    return {k: float(left[k - 1]) / centred.shape[1] for k in range(1, MOST_COMPONENTS + 1) if k <= len(left)}
 
 
 def reconstruction_rows(context: Context[Settings], records: Sequence[Record[Reconstructor]]) -> list[Row]:
@@ -51,14 +46,17 @@ def reconstruction_rows(context: Context[Settings], records: Sequence[Record[Rec
     return rows + [model_row(context, record, pca, of_pca) for record in records]
 
 
-def code_accuracy(context: Context[Settings], train: NDArray[Any], test: NDArray[Any]) -> float:
-    """Share of the test images whose class most of the 5 training images nearest by their codes have.
+def code_accuracy(context: Context[Settings], train: NDArray[Any], test: NDArray[Any]) -> float | None:
+    """Share of the test images whose class most of the 5 training images nearest by their codes have; None without
+    labels.
 
     Args:
         context: the images' classes are its data's.
         train, test: codes of the images, shape (n, latent_dim).
     """
     data = context.data
+    if data.train_labels is None:
+        return None
     return float(KNeighborsClassifier(5).fit(train, data.train_labels).score(test, data.test_labels))
 
 
@@ -87,7 +85,7 @@ def largest_angle(decoder: NDArray[np.float32], pca: PCA) -> float:
     """Between the subspace that a linear autoencoder decodes to and PCA's of as many components, in degrees.
 
     Args:
-        decoder: its weight, shape (784, latent_dim).
+        decoder: its weight, shape (numbers of an image, latent_dim).
         pca: fitted.
     """
     axes = pca.components_[: decoder.shape[1]].T

@@ -9,11 +9,12 @@ from pydantic import Field, PositiveInt
 from orchestrator.engine.settings import Scale, Section, changed
 from orchestrator.engine.stage import Context
 from orchestrator.stages.architectures import table1
-from orchestrator.stages.sections import Autoencoders, Distinct
-from trainables.autoencoder_settings import ENCODED_SIZE, WIDE, AutoencoderSettings, LinearSettings
-from trainables.images import NUM_PIXELS
+from orchestrator.stages.sections import Autoencoders, Data, Distinct
+from trainables.autoencoder_settings import WIDE, AutoencoderSettings, LinearSettings
 
 LatentDim = Annotated[int, Field(gt=0, le=1024)]
+MOST_VALUES = 1024
+"""Numbers of an image, up to which models without a narrow layer can be had: their size goes with the square."""
 ABLATIONS: dict[str, dict[str, Any]] = {
     "table1": {},
     "table1_no_batch_norm": {"batch_norm": False},
@@ -54,8 +55,9 @@ class Settings(Section):
     linear_epochs: Annotated[int, Field(ge=1), Scale("epochs a linear autoencoder")] = 15
     """Epochs of these, and of the overcomplete ones."""
     wide_dims: Annotated[Distinct[LatentDim], Scale("sizes of wide autoencoders")] = (784, 1024)
-    """Latent sizes of autoencoders without a narrower layer on the way; from 784 on they are overcomplete, and there
-    are linear ones of these sizes too."""
+    """Latent sizes of autoencoders without a narrower layer on the way; from as many numbers on as an image has they are
+    overcomplete, and there are linear ones of these sizes too. Of images with more than MOST_VALUES numbers there are
+    none."""
     wide_epochs: Annotated[int, Field(ge=1), Scale("epochs a wide autoencoder")] = 12
     """Epochs of the wide ones, which are to come to a plateau."""
     control_epochs: Annotated[int, Field(ge=1), Scale("epochs an ablation")] = 8
@@ -65,25 +67,22 @@ class Settings(Section):
     ablations: Annotated[bool, Scale("ablations")] = True
     """Whether to train the paper's Table 1 with one thing changed, and a wide autoencoder without batch norm."""
 
-    def autoencoder(self, latent_dim: int, weight_decay: float) -> AutoencoderSettings:
+    def autoencoder(self, latent_dim: int, **common: Any) -> AutoencoderSettings:
         """The autoencoder of this latent size, all else equal."""
         same = self.model_dump(include={"filters", "neurons", "learning_rate", "batch_size", "epochs"})
-        return AutoencoderSettings(latent_dim=latent_dim, weight_decay=weight_decay, schedule="cosine", **same)
+        return AutoencoderSettings(latent_dim=latent_dim, schedule="cosine", **same, **common)
 
-    def wide_autoencoder(self, latent_dim: int, weight_decay: float, times: int = 1) -> AutoencoderSettings:
-        """One with at least as many activations as pixels, and as latent numbers, in every layer but the latent.
+    def wide_autoencoder(self, latent_dim: int, times: int = 1, **common: Any) -> AutoencoderSettings:
+        """One with at least as many activations as an image has numbers, and as latent numbers, in every layer but
+        the latent.
 
         The convolutions have `times` as many channels as that takes.
         """
-        width = max(NUM_PIXELS, latent_dim)
-        filters = tuple(times * math.ceil(width / size**2) for size in (14, 7, ENCODED_SIZE))
+        usual = self.autoencoder(latent_dim, **common)
+        width = max(math.prod(usual.image_shape), latent_dim)
+        filters = tuple(times * math.ceil(width / math.prod(size)) for size in usual.layer_sizes)
         wide = {"filters": filters, "neurons": width, "learning_rate": 1e-3, "epochs": self.wide_epochs}
-        return changed(self.autoencoder(latent_dim, weight_decay), **wide)
-
-    @property
-    def overcomplete_dims(self) -> list[int]:
-        """The latent sizes among `wide_dims` that are no smaller than an image."""
-        return [k for k in self.wide_dims if k >= NUM_PIXELS]
+        return changed(usual, **wide)
 
 
 class Reconstructor(Section):
@@ -95,22 +94,27 @@ class Reconstructor(Section):
 
 def models(context: Context[Settings]) -> Iterator[tuple[str, AutoencoderSettings | LinearSettings, int]]:
     """Every method, model, and number of seeds that it is trained from."""
-    own, weight_decay = context.own, context.section(Autoencoders).weight_decay
+    own, data = context.own, context.section(Data)
+    shape: dict[str, Any] = {"image_shape": data.shape}
+    common = shape | {"weight_decay": context.section(Autoencoders).weight_decay}
+    wide_dims = own.wide_dims if data.num_values <= MOST_VALUES else ()
+    overcomplete = [k for k in wide_dims if k >= data.num_values]
     for k in own.latent_dims:
-        yield "autoencoder", own.autoencoder(k, weight_decay), own.num_seeds
+        yield "autoencoder", own.autoencoder(k, **common), own.num_seeds
     for k in own.cross_entropy_dims:
-        yield "cross_entropy", changed(own.autoencoder(k, weight_decay), loss="cross_entropy"), own.num_seeds
+        yield "cross_entropy", changed(own.autoencoder(k, **common), loss="cross_entropy"), own.num_seeds
     for k in own.linear_dims:
-        linear = LinearSettings(latent_dim=k, epochs=own.linear_epochs)
+        linear = LinearSettings(latent_dim=k, epochs=own.linear_epochs, **shape)
         yield "linear_autoencoder", linear, own.num_seeds
         yield "linear_untuned", changed(linear, learning_rate=1e-3), own.num_seeds
-    for k in own.overcomplete_dims:
-        yield "linear_overcomplete", LinearSettings(latent_dim=k, learning_rate=1e-3, epochs=own.linear_epochs), 1
-    for k in own.wide_dims:
-        yield "wide_autoencoder", own.wide_autoencoder(k, weight_decay), 1
+    for k in overcomplete:
+        linear = LinearSettings(latent_dim=k, learning_rate=1e-3, epochs=own.linear_epochs, **shape)
+        yield "linear_overcomplete", linear, 1
+    for k in wide_dims:
+        yield "wide_autoencoder", own.wide_autoencoder(k, **common), 1
     if own.ablations:
-        for k in own.overcomplete_dims[:1]:
-            wider = changed(own.wide_autoencoder(k, weight_decay, times=2), batch_norm=False)
+        for k in overcomplete[:1]:
+            wider = changed(own.wide_autoencoder(k, times=2, **common), batch_norm=False)
             yield "wide_no_batch_norm", wider, 1
         usual = table1(context, own.control_epochs)
         for method, change in ABLATIONS.items():

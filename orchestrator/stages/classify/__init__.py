@@ -1,4 +1,4 @@
-"""classify: can clothes be told apart by their latent vectors? (the paper's Methods: classification).
+"""classify: can images be told apart by their latent vectors? (the paper's Methods: classification).
 
 Reads refit's model best. Writes the tables classifiers, classifier_epochs, classifier_targets, classifier_predictions
 and confusion, three figures, and the model classifier (of raw images, whose features others measure with).
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from orchestrator.engine.records import Record, Trial
-from orchestrator.engine.settings import Scale, Section
+from orchestrator.engine.settings import RunSettings, Scale, Section
 from orchestrator.engine.stage import Context, Model, Picture, Stage, Table, Tables, Worker
 from orchestrator.engine.tables import EPOCH, EPOCHS, SECONDS, SEED, schema
 from orchestrator.stages.architectures import STAND_IN, model_file, refit_key
@@ -32,10 +32,9 @@ from orchestrator.stages.columns import (
     integer,
     real,
 )
-from orchestrator.stages.sections import Autoencoders, Data, Distinct, FinalModels, Share
+from orchestrator.stages.sections import Autoencoders, Data, Distinct, FinalModels, Share, needs_labels
 from trainables.classifier_settings import VERSION, Architecture, ClassifierSettings, Input
 from trainables.epoch import Epoch
-from trainables.images import NUM_PIXELS
 
 RECIPES: dict[Architecture, dict[str, Any]] = {
     "cnn": {"learning_rate": 1e-3, "schedule": "cosine", "dropout": 0.5, "weight_decay": 5e-4},
@@ -93,6 +92,9 @@ class Classify(Stage[Settings, ClassifierSettings]):
     }
     shown = ("classifiers", "classifier_targets")
 
+    def absent(self, settings: RunSettings) -> str:
+        return needs_labels(settings)
+
     def needs(self, own: Settings) -> tuple[str, ...]:
         return ("refit",)
 
@@ -106,8 +108,10 @@ class Classify(Stage[Settings, ClassifierSettings]):
         encoder = STAND_IN
         if not context.planning:
             encoder = context.records("refit")[refit_key("best", context.seed)].config
-        num_features = {"latent": encoder.latent_dim, "raw": NUM_PIXELS}
+        data = context.section(Data)
+        num_features = {"latent": encoder.latent_dim, "raw": data.num_values}
         same = {"batch_size": context.section(Autoencoders).batch_size, "epochs": own.epochs}
+        same |= {"num_classes": len(data.class_names), "image_shape": data.shape}
         for given, (architecture, recipe) in product(get_args(Input), RECIPES.items()):
             which = {"input": given, "architecture": architecture, "num_features": num_features[given]}
             config = ClassifierSettings.model_validate(which | same | recipe)
@@ -152,15 +156,17 @@ class Classify(Stage[Settings, ClassifierSettings]):
         from orchestrator.stages.classify import figures
 
         epochs, classifiers = tables["classifier_epochs"], tables["classifiers"]
-        caption = (
-            "Learning curves, every seed a line. The strip has the author's MLPs after 50 epochs, whose latent "
-            "vectors have as many numbers as stands there."
-        )
-        yield Picture("classify_epochs", caption, figures.learning_curves, epochs)
+        data, caption = context.section(Data), "Learning curves, every seed a line."
+        if data.is_papers:
+            caption += (
+                " The strip has the author's MLPs after 50 epochs, whose latent vectors have as many numbers as "
+                "stands there."
+            )
+        yield Picture("classify_epochs", caption, figures.learning_curves, epochs, with_author=data.is_papers)
         caption = "Accuracy by the time that training took, on this run's machine."
         yield Picture("classify_seconds", caption, figures.accuracy_by_time, epochs, classifiers)
         caption = "What the two CNNs take each class for, of the first seed."
-        yield Picture("classify_confusion", caption, figures.confusion_matrices, tables["confusion"])
+        yield Picture("classify_confusion", caption, figures.confusion_matrices, tables["confusion"], data.class_names)
         caption = "Accuracy on the test images by epoch, mean over seeds; to be read off."
         pair = ["architecture", "input"]
         yield Picture("classify_curves", caption, curves, epochs, pair, "test_accuracy", "test accuracy")

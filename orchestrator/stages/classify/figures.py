@@ -1,6 +1,6 @@
 """Classification of latent vectors and raw images (tables classifiers, classifier_epochs, confusion) as figures."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pandas as pd
@@ -19,16 +19,16 @@ NO_EPOCH = "no classifier came to the end of an epoch"
 
 
 @drawing(4.2, 2, shared=False, empty=NO_EPOCH)
-def learning_curves(axes: list[Axes], epochs: pd.DataFrame) -> None:
+def learning_curves(axes: list[Axes], epochs: pd.DataFrame, *, with_author: bool) -> None:
     """Test cross-entropy and accuracy by epoch, latent beside raw; every seed a line (table classifier_epochs).
 
-    The author's MLPs stand in the margin, whose latent vectors have so many numbers as stands there.
+    The author's MLPs stand in the margin or not, whose latent vectors have so many numbers as stands there.
     """
     left, right = axes
     _draw_arms(left, epochs, "test_loss", lambda rows: rows["epoch"])
     _draw_arms(right, epochs, "test_accuracy", lambda rows: rows["epoch"])
-    strip = margin(left, "author's\nMLPs,\nepoch 50")
-    for size, losses in AUTHOR_LOSS.items():
+    strip = margin(left, "author's\nMLPs,\nepoch 50") if with_author else left
+    for size, losses in AUTHOR_LOSS.items() if with_author else ():
         for kind, loss in zip(INPUTS, losses, strict=True):
             strip.plot(-0.7, loss, "D", markersize=4, color=INPUTS[kind]["color"], markerfacecolor="none")
         if size != 15:
@@ -52,11 +52,11 @@ def accuracy_by_time(axes: Axes, epochs: pd.DataFrame, classifiers: pd.DataFrame
     legend_below(axes, 2)
 
 
-def confusion_matrices(confusion: pd.DataFrame) -> Figure:
-    """What the two CNNs take each class for (table confusion)."""
+def confusion_matrices(confusion: pd.DataFrame, names: Sequence[str]) -> Figure:
+    """What the two CNNs take each class for, of classes with these names (table confusion)."""
     cnn = confusion[confusion["architecture"] == "cnn"]
     tables = {f"CNN of {NAMES[kind]}": cnn[cnn["input"] == kind] for kind in INPUTS}
-    return confusions(4.2, tables, "of the test images right", "no CNN came to its end")
+    return confusions(4.2, tables, names, "of the test images right", "no CNN came to its end")
 
 
 def _draw_arms(panel: Axes, epochs: pd.DataFrame, column: str, across: Callable[[pd.DataFrame], pd.Series]) -> None:

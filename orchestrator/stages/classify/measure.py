@@ -15,7 +15,7 @@ from orchestrator.engine.stage import Context, Table
 from orchestrator.stages.architectures import final_model
 from orchestrator.stages.classify import Classify, Settings
 from orchestrator.stages.measures import confusion_rows, epoch_rows, prediction_columns, training_row
-from orchestrator.stages.sections import FinalModels
+from orchestrator.stages.sections import Data, FinalModels
 from trainables.autoencoder import encode
 from trainables.classifier import Examples, build
 from trainables.classifier_settings import ClassifierSettings, Input
@@ -47,7 +47,7 @@ def examples(given: Input, data: Any, latent: Arrays) -> Examples:
 
 def measured(context: Context[Settings], records: Sequence[Record[ClassifierSettings]]) -> Iterator[Table]:
     """The stage's tables."""
-    latent, labels = context.inputs, context.data.test_labels
+    latent, labels, num_classes = context.inputs, context.data.test_labels, len(context.section(Data).class_names)
     spent = {name: float(latent[name][0]) for name in ("seconds", "cpu_seconds")}
     encoding = {"latent": spent, "raw": dict.fromkeys(spent, 0.0)}
     rows, told, reached, predictions = [], [], [], []
@@ -75,7 +75,7 @@ def measured(context: Context[Settings], records: Sequence[Record[ClassifierSett
         row
         for which, predicted in predictions
         if which["seed"] in {context.seed, None}
-        for row in confusion_rows(labels, predicted, input=which["input"], architecture=which["architecture"])
+        for row in confusion_rows(labels, predicted, num_classes, input=which["input"], architecture=which["architecture"])
     ]
     yield Table("confusion", confusion)
 

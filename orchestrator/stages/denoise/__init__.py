@@ -80,7 +80,7 @@ class Settings(Section):
 class Denoise(Stage[Settings, Any]):
     """Denoising."""
 
-    name, title = "denoise", "Denoising (the paper's Figure 2)"
+    name, title = "denoise", "Denoising"
     settings = Settings
     reads = (Data, FinalModels)
     presets: ClassVar = {"laptop": {"num_repeats": 2}}
@@ -152,7 +152,7 @@ class Denoise(Stage[Settings, Any]):
         ),
         "denoising_boot": schema(
             category("model", "name of the model, as in models/"),
-            integer("index", "of the test image: the author's is 7418"),
+            integer("index", "of the test image: the author's, 7418, where it is among them"),
             SEED,
             LEVEL,
             integer("draw", "number of the draw of zeroed pixels, from 0"),
@@ -194,15 +194,17 @@ class Denoise(Stage[Settings, Any]):
 
         boot, classes = shown_images(context)
         model = f"The search's best: {described(context.records('refit')[refit_key('best', context.seed)])}"
-        caption = (
-            "The paper's Figure 2: an image with more and more pixels set to zero, and what the search's best "
-            "makes of it; where it is the author's image, his errors stand below ours, of another model and other "
-            "noise."
-        )
+        caption = "An image with more and more pixels set to zero, and what the search's best makes of it."
+        if context.section(Data).is_papers:
+            caption = (
+                "The paper's Figure 2: an image with more and more pixels set to zero, and what the search's best "
+                "makes of it; where it is the author's image, his errors stand below ours, of another model and other "
+                "noise."
+            )
         yield Picture("denoise_boot", caption, figures.denoised_image, *boot, model)
-        caption = "The same for the first test image of every class."
+        caption = "The same for the first test image of every class, or the first test images."
         yield Picture("denoise_classes", caption, figures.denoised_classes, *classes, model)
-        caption = "The first test image of each class under more and more noise; MSE over these images."
+        caption = "These images under more and more noise; MSE over all of them."
         yield Picture("denoise_levels", caption, frames, noise_levels(context), rows=LEVELS_SHOWN)
         caption = (
             "How much nearer the clean images every model and filter comes, by level of each kind of noise, on a "

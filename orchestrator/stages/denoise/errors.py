@@ -15,6 +15,7 @@ from orchestrator.engine.stage import Context
 from orchestrator.stages.architectures import final_model
 from orchestrator.stages.denoise import AUTOENCODERS, FILTERS, Settings, seeds
 from orchestrator.stages.measures import Pixels, mse_of_each
+from orchestrator.stages.sections import Data
 from trainables.autoencoder import reconstruct_pixels
 from trainables.images import unit_pixels
 from trainables.noise import add_noise
@@ -26,6 +27,8 @@ CLEAN = ("none", 0.0)
 """No noise at all: what a model loses by itself."""
 AUTHOR_IMAGE = 7418
 """The test image of the author's Figure 2, an ankle boot."""
+MOST_SHOWN = 10
+"""Images in a row of a figure."""
 PER_IMAGE = ("best", "paper_table1")
 """Models that are looked at image by image."""
 
@@ -47,9 +50,10 @@ class Errors:
 
 def denoisers(context: Context[Settings]) -> Denoisers:
     """The models of every seed, and the filters."""
+    apart = context.data.test_images.ndim - 2  # axes that are no rows and columns of pixels
     filters: Denoisers = {
-        "median_filter": [partial(ndimage.median_filter, size=(1, 3, 3))],
-        "gaussian_filter": [partial(ndimage.gaussian_filter, sigma=(0, 1, 1))],
+        "median_filter": [partial(ndimage.median_filter, size=(*[1] * apart, 3, 3))],
+        "gaussian_filter": [partial(ndimage.gaussian_filter, sigma=(*[0] * apart, 1, 1))],
     }
     assert tuple(filters) == FILTERS
 
@@ -92,11 +96,20 @@ def of_one_image(context: Context[Settings], of: Denoisers, level: float) -> tup
 
 
 def shown_image(context: Context[Settings]) -> int:
-    """The author's image, or where there are not so many the first one of the last class."""
+    """The author's image; where that is not there, the first one of the last class, or the first of all."""
     labels = context.data.test_labels
-    if len(labels) > AUTHOR_IMAGE:
+    if context.section(Data).is_papers and len(labels) > AUTHOR_IMAGE:
         return AUTHOR_IMAGE
-    return int(np.flatnonzero(labels == labels.max())[0])
+    return 0 if labels is None else int(np.flatnonzero(labels == labels.max())[0])
+
+
+def first_images(context: Context[Settings]) -> dict[str, int]:
+    """The first test image of each class, by the class's name, or the first test images; no more than MOST_SHOWN."""
+    labels, names = context.data.test_labels, context.section(Data).class_names
+    if labels is None:
+        return {f"image {number}": number for number in range(MOST_SHOWN)}
+    classes, firsts = np.unique(labels, return_index=True)
+    return {names[label]: int(first) for label, first in zip(classes[:MOST_SHOWN], firsts, strict=False)}
 
 
 def _before_and_after(noisy: Pixels, clean: Pixels, of: Denoisers) -> tuple[Values, dict[str, Values]]:

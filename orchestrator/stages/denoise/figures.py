@@ -8,8 +8,9 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from orchestrator.figures.images import image_grid
+from orchestrator.figures.images import broken, image_grid
 from orchestrator.figures.style import MODELS, NOISES, STYLE, Pixels, legend_below, look, panels, placeholder
+from orchestrator.stages.measures import mse_of_each
 
 AUTHOR_DENOISED = {
     0.1: (0.019, 0.015),
@@ -27,7 +28,7 @@ def denoised_image(
     """The paper's Figure 2: an image with more and more pixels set to zero, and what the model makes of it.
 
     Args:
-        clean: shape (28, 28).
+        clean: shape (rows, columns), or (channels, rows, columns).
         columns: probability, noisy image and reconstruction, for each.
         with_author: whether it is the author's image, so that his errors are put beside ours.
         model: which, and how good it is.
@@ -48,12 +49,11 @@ def denoised_image(
 def denoised_classes(
     clean: Pixels, noisy: Pixels, restored: Pixels, names: Sequence[str], level: float, model: str
 ) -> Figure:
-    """An image of every class, noisy and reconstructed; all of shape (classes, 28, 28)."""
+    """Images that have names, of a class each say, noisy and reconstructed; all of shape (images, rows, columns)."""
     rows, pixels = ["clean", "noisy", "recon-\nstructed"], np.stack([clean, noisy, restored])
-    below = [[f"{error:.4f}" for error in of_row] for of_row in np.square(pixels - clean).mean(axis=(2, 3))]
-    columns = [name.replace(" ", "\n").replace("/", "/\n") for name in names]
-    title = f"{model}\nthe first test image of each class, pixels set to zero with p = {level:g}; below: MSE"
-    return image_grid(pixels, rows, columns, title, below=[[""] * len(names), *below[1:]])
+    below = [[f"{error:.4f}" for error in mse_of_each(of_row, clean)] for of_row in pixels]
+    title = f"{model}\npixels set to zero with p = {level:g}; below: MSE"
+    return image_grid(pixels, rows, broken(names), title, below=[[""] * len(names), *below[1:]])
 
 
 @rc_context(STYLE)

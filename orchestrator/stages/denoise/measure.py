@@ -16,16 +16,17 @@ from orchestrator.stages.denoise.errors import (
     Values,
     denoisers,
     errors,
+    first_images,
     improved,
     of_one_image,
     shown_image,
 )
 from orchestrator.stages.denoise.relations import correlation_rows, share_of_the_image
-from orchestrator.stages.measures import Pixels
+from orchestrator.stages.measures import Pixels, of_each
+from orchestrator.stages.sections import Data
 from orchestrator.statistics.intervals import geometric_mean
 from orchestrator.statistics.resamples import Resamples, interval
 from trainables.autoencoder import Autoencoder, reconstruct_pixels
-from trainables.fashion_mnist import CLASS_NAMES
 from trainables.images import unit_pixels
 from trainables.noise import Noise, add_noise
 
@@ -45,7 +46,7 @@ def measured(context: Context[Settings]) -> Iterator[Table]:
     of = denoisers(context)
     found = errors(context, of)
     resamples = Resamples(own.num_resamples, len(seeds(context)), len(images), seed=context.seed)
-    black, energy = (images == 0).mean(axis=(1, 2)), np.square(unit_pixels(images)).mean(axis=(1, 2), dtype=float)
+    black, energy = of_each(images == 0), of_each(np.square(unit_pixels(images)))
     yield Table("denoising", list(_summaries(found, energy, resamples)))
     yield Table("denoising_seeds", list(_of_seeds(found, seeds(context))))
     yield Table("denoising_crossed", list(_crossed(found)))
@@ -129,11 +130,13 @@ def _of_shown_image(context: Context[Settings], of: Denoisers) -> Iterator[Colum
 def _of_images(found: Errors, labels: Any, black: Values, energy: Values) -> Columns:
     """The first seed's."""
     parts = [(model, number) for number in range(1, len(found.noises)) for model in PER_IMAGE]
-    of_images = {"index": np.arange(len(labels)), "label": labels, "zero_fraction": black, "energy": energy}
+    index = np.arange(len(black))
+    labels = np.full(len(index), None) if labels is None else labels
+    of_images = {"index": index, "label": labels, "zero_fraction": black, "energy": energy}
     columns: Columns = {name: np.tile(values, len(parts)) for name, values in of_images.items()}
-    columns["model"] = np.repeat([model for model, _ in parts], len(labels))
-    columns["noise"] = np.repeat([found.noises[number][0] for _, number in parts], len(labels))
-    columns["level"] = np.repeat([found.noises[number][1] for _, number in parts], len(labels))
+    columns["model"] = np.repeat([model for model, _ in parts], len(index))
+    columns["noise"] = np.repeat([found.noises[number][0] for _, number in parts], len(index))
+    columns["level"] = np.repeat([found.noises[number][1] for _, number in parts], len(index))
     columns["noisy_mse"] = np.concatenate([found.before[number] for _, number in parts])
     columns["reconstructed_mse"] = np.concatenate([found.after[model][number, 0] for model, number in parts])
     return columns
@@ -141,7 +144,7 @@ def _of_images(found: Errors, labels: Any, black: Values, energy: Values) -> Col
 
 def noise_levels(context: Context[Settings]) -> dict[str, list[tuple[str, Pixels, str]]]:
     """What figures.interactive.frames is called with: by kind of noise, a frame for each level."""
-    images, firsts = context.data.test_images, np.unique(context.data.test_labels, return_index=True)[1]
+    images, firsts = context.data.test_images, list(first_images(context).values())
     clean = unit_pixels(images[firsts])
     groups = {}
     for kind, (told, symbol) in KINDS_SHOWN.items():
@@ -156,16 +159,15 @@ def noise_levels(context: Context[Settings]) -> dict[str, list[tuple[str, Pixels
 def _restored(clean: Pixels, noisy: Pixels, models: Sequence[Autoencoder]) -> tuple[Pixels, str]:
     """Rows of images as LEVELS_SHOWN names them, and their errors."""
     rows = np.stack([clean, noisy, *(reconstruct_pixels(model, noisy) for model in models)])
-    errors = zip(LEVELS_SHOWN, np.square(rows - clean).mean((1, 2, 3)), strict=True)
+    errors = zip(LEVELS_SHOWN, np.square(rows - clean).mean(tuple(range(1, rows.ndim))), strict=True)
     return rows, f"MSE: {', '.join(f'{name} {error:.4f}' for name, error in list(errors)[1:])}"
 
 
 def shown_images(context: Context[Settings]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     """What figures.denoised_image is called with, and figures.denoised_classes."""
     images, model = context.data.test_images, final_model(context, "best", context.seed)
-    classes, firsts = np.unique(context.data.test_labels, return_index=True)
-    shown = shown_image(context)
-    chosen = [shown, *firsts]
+    shown, firsts = shown_image(context), first_images(context)
+    chosen = [shown, *firsts.values()]
     clean = unit_pixels(images[chosen])
     columns = []
     for level in context.own.zeroed:
@@ -173,5 +175,5 @@ def shown_images(context: Context[Settings]) -> tuple[tuple[Any, ...], tuple[Any
         columns.append((level, noisy, reconstruct_pixels(model, noisy)))
     of_first = [(level, noisy[0], restored[0]) for level, noisy, restored in columns]
     level, noisy, restored = columns[len(columns) // 2]
-    names = [CLASS_NAMES[label] for label in classes]
-    return (clean[0], of_first, shown == AUTHOR_IMAGE), (clean[1:], noisy[1:], restored[1:], names, level)
+    with_author = context.section(Data).is_papers and shown == AUTHOR_IMAGE
+    return (clean[0], of_first, with_author), (clean[1:], noisy[1:], restored[1:], list(firsts), level)

@@ -23,9 +23,6 @@ from orchestrator.stages.columns import CONFUSION, INDEX, LABEL, PREDICTIONS, ca
 from orchestrator.stages.sections import Data, FinalModels
 
 METHOD = category("method", "autoencoder (latent size 2), pca or tsne")
-PUBLISHED = {"autoencoder": (0.734, 0.970, 0.041), "pca": (0.506, 0.913, -0.033), "tsne": (0.804, 0.991, 0.125)}
-"""5-NN accuracy (fitted to training images, scored on test images), trustworthiness and silhouette (of training
-images but for the autoencoder's); source: timsainb/ParametricUMAP_paper, whose autoencoder is a larger one."""
 
 
 class Settings(Section):
@@ -55,7 +52,7 @@ class Embed(Stage[Settings, Any]):
         "embeddings": schema(
             METHOD,
             SEED,
-            real("knn_accuracy", "share of test images with the class of those nearest in the plane"),
+            real("knn_accuracy", "share of test images with the class of those nearest in the plane; missing without labels"),
             real(
                 "new_knn_accuracy",
                 "the same for test images added as new points, by the fitted training images nearest; of t-SNE only "
@@ -63,7 +60,7 @@ class Embed(Stage[Settings, Any]):
             ),
             real("trustworthiness", "how far neighbours in the plane are near in the images, 1 at best"),
             real("continuity", "how far neighbours in the images are near in the plane, 1 at best"),
-            real("silhouette", "how much nearer its own class than the next a point lies, -1 to 1"),
+            real("silhouette", "how much nearer its own class than the next a point lies, -1 to 1; missing without labels"),
             real("seconds", "time spent laying out; the autoencoder's training is refit's", "s"),
             integer("num_points", "test images in the plane"),
             integer("num_fitted", "training images that new points were added to"),
@@ -101,37 +98,38 @@ class Embed(Stage[Settings, Any]):
 
     def figures(self, context: Context[Settings], tables: Tables) -> Iterator[Picture]:
         from orchestrator.figures.interactive import plane
-        from orchestrator.figures.style import CLASS_COLOURS
         from orchestrator.stages.embed import figures
         from orchestrator.stages.embed.measure import to_be_moved
         from trainables.images import flat_pixels
 
         variance = flat_pixels(context.data.test_images).var(axis=0).sum()
-        caption = (
-            "The test images in three planes, each class with its letter near its points' median. Distances count "
-            "in PCA's plane; in the others only what is near what."
-        )
+        names = context.section(Data).class_names
+        caption = "Distances count in PCA's plane; in the others only what is near what."
+        if names:
+            caption = f"The test images in three planes, each class marked near its points' median. {caption}"
+        else:
+            caption = f"The test images in three planes. {caption}"
         points, embeddings = tables["embedding_points"], tables["embeddings"]
-        yield Picture("embed_planes", caption, figures.planes, points, embeddings, variance)
+        yield Picture("embed_planes", caption, figures.planes, points, embeddings, variance, names)
         caption = "The first of them to be looked at one by one, and what the decoder makes of the plane's points."
-        moved = to_be_moved(context, points, CLASS_COLOURS)
-        yield Picture("embed_plane", caption, plane, *moved)
-        caption = "What their 5 nearest neighbours in the plane would take the test images for, by class."
-        yield Picture("embed_confusion", caption, figures.confusions, tables["embedding_confusion"])
+        yield Picture("embed_plane", caption, plane, *to_be_moved(context, points))
+        if names:
+            caption = "What their 5 nearest neighbours in the plane would take the test images for, by class."
+            yield Picture("embed_confusion", caption, figures.confusions, tables["embedding_confusion"], names)
 
     def findings(self, tables: Tables) -> Iterator[str]:
         table = tables["embeddings"]
         for method, rows in table.groupby("method", observed=True, sort=False):
-            accuracy, trust, silhouette = PUBLISHED[str(method)]
             mean, seeds = rows.mean(numeric_only=True), f" (means over {len(rows)} seeds)" if len(rows) > 1 else ""
-            yield (
-                f"{method}: accuracy of the nearest neighbours {mean['knn_accuracy']:.3f} among test images, "
-                f"{mean['new_knn_accuracy']:.3f} for new points (published {accuracy}); trustworthiness "
-                f"{mean['trustworthiness']:.3f} (published {trust}), continuity {mean['continuity']:.3f}, silhouette "
-                f"{mean['silhouette']:.3f} (published {silhouette}){seeds}. New points: {rows['new_points'].iloc[0]}."
+            with_labels = mean.notna().get("knn_accuracy", False)
+            classes = f", silhouette {mean['silhouette']:.3f}" if with_labels else ""
+            neighbours = (
+                f"accuracy of the nearest neighbours {mean['knn_accuracy']:.3f} among test images, "
+                f"{mean['new_knn_accuracy']:.3f} for new points; "
+                if with_labels
+                else ""
             )
-        if len(table):
             yield (
-                "The published trustworthiness and silhouette of PCA and t-SNE are of training images, ours and the "
-                "autoencoder's published ones of test images."
+                f"{method}: {neighbours}trustworthiness {mean['trustworthiness']:.3f}, continuity "
+                f"{mean['continuity']:.3f}{classes}{seeds}. New points: {rows['new_points'].iloc[0]}."
             )

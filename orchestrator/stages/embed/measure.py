@@ -1,26 +1,26 @@
 """Images laid out in a plane, and what is near what there."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from openTSNE import TSNE
-from sklearn.decomposition import PCA
 from sklearn.manifold import trustworthiness
 from sklearn.metrics import silhouette_score
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
 from orchestrator.engine.stage import Context, Table
 from orchestrator.engine.tables import Row
+from orchestrator.figures.style import class_colours
 from orchestrator.stages.architectures import final_model
 from orchestrator.stages.embed import Settings
+from orchestrator.stages.components import fit_pca
 from orchestrator.stages.measures import confusion_rows, prediction_columns
-from orchestrator.stages.sections import FinalModels
+from orchestrator.stages.sections import Data, FinalModels
 from trainables.autoencoder import decode, encode
-from trainables.fashion_mnist import CLASS_NAMES
 from trainables.images import Images, flat_pixels, unit_pixels
 
 Points = NDArray[Any]
@@ -39,7 +39,7 @@ NEW_POINTS = {
 def measured(context: Context[Settings]) -> Iterator[Table]:
     """The stage's tables."""
     data, own, labels = context.data, context.own, context.data.test_labels
-    fitted, fitted_labels = data.train_images[: own.num_fitted], data.train_labels[: own.num_fitted]
+    fitted, num_classes = data.train_images[: own.num_fitted], len(context.section(Data).class_names)
     rows: list[Row] = []
     planes: dict[str, Points] = {}
     predictions: list[tuple[Row, NDArray[np.uint8]]] = []
@@ -48,17 +48,19 @@ def measured(context: Context[Settings]) -> Iterator[Table]:
         plane, of_fitted, added = METHODS[method](context, seed, fitted)
         seconds = time.perf_counter() - started
         planes.setdefault(method, plane)
-        predicted = own_neighbours(plane, labels, own.num_neighbors)
-        new_accuracy = None
-        if of_fitted is not None:
-            by_fitted = KNeighborsClassifier(own.num_neighbors).fit(of_fitted, fitted_labels)
+        accuracy, new_accuracy = None, None
+        if num_classes:
+            predicted = own_neighbours(plane, labels, own.num_neighbors)
+            accuracy = float((predicted == labels).mean())
+            predictions.append(({"method": method, "seed": seed}, predicted))
+        if num_classes and of_fitted is not None:
+            by_fitted = KNeighborsClassifier(own.num_neighbors).fit(of_fitted, data.train_labels[: len(fitted)])
             new_accuracy = float(by_fitted.score(added, labels))
-        predictions.append(({"method": method, "seed": seed}, predicted))
         rows.append(
             {
                 "method": method,
                 "seed": seed,
-                "knn_accuracy": float((predicted == labels).mean()),
+                "knn_accuracy": accuracy,
                 "new_knn_accuracy": new_accuracy,
                 **_faithfulness(flat_pixels(data.test_images), plane, labels, own),
                 "seconds": seconds,
@@ -68,26 +70,29 @@ def measured(context: Context[Settings]) -> Iterator[Table]:
             }
         )
     yield Table("embeddings", rows)
-    yield Table("embedding_predictions", prediction_columns(labels, predictions))
+    yield Table("embedding_predictions", prediction_columns(labels, predictions) if predictions else [])
     first = {str(which["method"]): predicted for which, predicted in reversed(predictions)}
-    confusion = [row for method in planes for row in confusion_rows(labels, first[method], method=method)]
+    confusion = [row for name, of in first.items() for row in confusion_rows(labels, of, num_classes, method=name)]
     yield Table("embedding_confusion", confusion)
     places = np.concatenate(list(planes.values()))
-    columns = {"index": np.tile(np.arange(len(labels)), len(planes)), "label": np.tile(labels, len(planes))}
-    columns |= {"method": np.repeat(list(planes), len(labels)), "x": places[:, 0], "y": places[:, 1]}
+    number = len(data.test_images)
+    of_images = np.full(number, None) if labels is None else labels
+    columns = {"index": np.tile(np.arange(number), len(planes)), "label": np.tile(of_images, len(planes))}
+    columns |= {"method": np.repeat(list(planes), number), "x": places[:, 0], "y": places[:, 1]}
     yield Table("embedding_points", columns)
 
 
-def to_be_moved(context: Context[Settings], points: pd.DataFrame, colours: Sequence[str]) -> tuple[Any, ...]:
+def to_be_moved(context: Context[Settings], points: pd.DataFrame) -> tuple[Any, ...]:
     """What figures.interactive.plane is called with: the first test images, and a decoded grid of the plane."""
-    some = points[points["index"] < NUM_MOVED]
+    some = points[points["index"] < NUM_MOVED].fillna({"label": 0})
     planes = {str(method): rows for method, rows in some.groupby("method", observed=True, sort=False)}
     own = planes["autoencoder"]
     left, right, bottom, top = edges = tuple(own[axis].quantile(end) for axis in "xy" for end in (0.01, 0.99))
     grid = np.meshgrid(np.linspace(left, right, DECODED), np.linspace(top, bottom, DECODED))
     images = decode(final_model(context, "two_dim", context.seed), np.stack([it.ravel() for it in grid], axis=1))
     shown = unit_pixels(context.data.test_images[:NUM_MOVED])
-    classes = dict(zip(CLASS_NAMES, colours, strict=True))
+    names = context.section(Data).class_names or ("test image",)
+    classes = dict(zip(names, class_colours(len(names)), strict=True))
     return planes, classes, shown, ("autoencoder", images.reshape(DECODED, DECODED, *images.shape[1:]), edges)
 
 
@@ -105,7 +110,7 @@ def _autoencoder(context: Context[Settings], seed: int, fitted: Images) -> Plane
 
 
 def _pca(context: Context[Settings], seed: None, fitted: Images) -> Planes:
-    pca = PCA(2, svd_solver="covariance_eigh").fit(flat_pixels(context.data.train_images))
+    pca = fit_pca(context.data.train_images, 2)
     plane = pca.transform(flat_pixels(context.data.test_images))
     return plane, pca.transform(flat_pixels(fitted)), plane
 
@@ -126,16 +131,18 @@ METHODS: dict[str, Callable[..., Planes]] = {"autoencoder": _autoencoder, "pca":
 def own_neighbours(plane: Points, labels: NDArray[np.uint8], k: int) -> NDArray[np.uint8]:
     """Each point's class as its k nearest neighbours have it, itself left out."""
     nearest = NearestNeighbors(n_neighbors=k).fit(plane).kneighbors(return_distance=False)
-    votes = (labels[nearest][:, :, None] == np.arange(10)).sum(axis=1)
+    votes = (labels[nearest][:, :, None] == np.arange(labels.max() + 1)).sum(axis=1)
     return np.asarray(votes.argmax(axis=1), np.uint8)
 
 
-def _faithfulness(pixels: Points, plane: Points, labels: NDArray[np.uint8], own: Settings) -> dict[str, float]:
+def _faithfulness(
+    pixels: Points, plane: Points, labels: NDArray[np.uint8] | None, own: Settings
+) -> dict[str, float | None]:
     """How well neighbourhoods and classes are kept; continuity is trustworthiness with the arguments swapped."""
     some = slice(own.num_measured)
-    pixels, plane, labels = pixels[some], plane[some], labels[some]
+    pixels, plane = pixels[some], plane[some]
     return {
         "trustworthiness": float(trustworthiness(pixels, plane, n_neighbors=own.num_neighbors)),
         "continuity": float(trustworthiness(plane, pixels, n_neighbors=own.num_neighbors)),
-        "silhouette": float(silhouette_score(plane, labels)),
+        "silhouette": None if labels is None else float(silhouette_score(plane, labels[some])),
     }

@@ -24,11 +24,10 @@ from orchestrator.stages.columns import ARM, CLASS_ENTROPY, GAN_MEANS, LOSS, boo
 from orchestrator.stages.gan.recipes import RECIPE, Arm, Tuned
 from orchestrator.stages.gan.score_columns import LAYERS, REFERENCES, SCORES, SECTIONS
 from orchestrator.stages.gan.settings import Settings
-from orchestrator.stages.sections import Data
+from orchestrator.stages.sections import Data, needs_labels
 from trainables.classifier_settings import ClassifierSettings
 from trainables.epoch import Epoch
 from trainables.gan_settings import VERSION, GanSettings, Loss
-from trainables.images import NUM_PIXELS
 from trainables.splits import hold_out_last
 
 SECONDS_AN_IMAGE = {"paper": 610e-6, "stable": 850e-6}
@@ -106,6 +105,9 @@ class Gan(Stage[Settings, ScoredGan]):
     }
     shown = ("gan_intervals", "gans", "gan_references")
 
+    def absent(self, settings: RunSettings) -> str:
+        return needs_labels(settings)
+
     def needs(self, own: Settings) -> tuple[str, ...]:
         return ("classify", "gan_search") if own.search.on else ("classify",)
 
@@ -128,7 +130,8 @@ class Gan(Stage[Settings, ScoredGan]):
     def trials(self, context: Context[Settings]) -> Iterator[Trial[ScoredGan]]:
         """Each arm and loss from each seed, tuned anew where that is on."""
         own, num_images = context.own, context.section(Data).num_train * 5 // 6
-        recipes = {(arm, loss): own.recipe(arm, loss).model_dump() for arm in own.arms for loss in own.losses}
+        shape = {"image_shape": context.section(Data).shape}
+        recipes = {(arm, loss): own.recipe(arm, loss).model_dump() | shape for arm in own.arms for loss in own.losses}
         if own.search.on and not context.planning:
             best = best_of(context.records("gan_search").values(), self.metric)
             for which in recipes.keys() & best.keys():
@@ -202,7 +205,7 @@ def scored_trial(
     context: Context[Any], key: str, arm: Arm, gan: GanSettings, seed: int, num_images: int, **options: Any
 ) -> Trial[ScoredGan]:
     """A training of a GAN that the classifier scores; while there is none, a stand-in."""
-    classifier = ClassifierSettings(input="raw", num_features=NUM_PIXELS, architecture="cnn")
+    classifier = ClassifierSettings(input="raw", num_features=context.section(Data).num_values, architecture="cnn")
     if not context.planning:
         classifier = scoring_record(context).config
     cost = SECONDS_AN_IMAGE[gan.architecture] * gan.epochs * num_images

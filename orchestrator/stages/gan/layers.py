@@ -7,7 +7,6 @@ from torch import nn
 
 from trainables.gan import Convolution, Discriminator, Generator, build
 from trainables.gan_settings import GanRecipe
-from trainables.images import IMAGE_SIZE
 
 EMPTY = dict.fromkeys(("in_channels", "out_channels", "kernel", "stride", "padding"))
 """Of a layer that is no convolution."""
@@ -19,7 +18,7 @@ def gan_layer_table(settings: GanRecipe) -> list[dict[str, Any]]:
     The generator is given a vector, the discriminator an image; `output_shape` is what a layer makes of it.
     """
     generator, discriminator = build(settings, seed=0)
-    z, image = torch.zeros(1, settings.latent_dim), torch.zeros(1, 1, IMAGE_SIZE, IMAGE_SIZE)
+    z, image = torch.zeros(1, settings.latent_dim), torch.zeros(1, *settings.image_shape)
     return [*_rows("generator", generator, z), *_rows("discriminator", discriminator, image)]
 
 

@@ -65,7 +65,7 @@ PAPER = Recipe(**SMALLER, epochs=10)
 
 def told(gan: GanSettings) -> dict[str, Any]:
     """A GAN's recipe and its loss by the columns' names."""
-    values = gan.model_dump(exclude={"epochs"})
+    values = gan.model_dump(exclude={"epochs", "image_shape"})
     return {name: "-".join(map(str, it)) if isinstance(it, tuple) else it for name, it in values.items()}
 
 

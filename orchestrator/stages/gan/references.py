@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from trainables.gan_scores import Extractor, Vectors, frechet_distance, scores
-from trainables.images import IMAGE_SIZE, Images, as_tensor
+from trainables.images import Images, as_tensor
 
 NUM_BLOCKS, NUM_PARTITIONS = 6, 20
 """Blocks that the training images are cut into, as for the paper's folds, and random orders to be cut likewise."""
@@ -16,15 +16,15 @@ GREY, DEVIATION = 127, 10
 
 def reference_rows(extractor: Extractor, train: Images, test: Images, real: Vectors) -> Iterator[dict[str, Any]]:
     """Rows of gan_references: training images, grey noise and the test images upside down, beside these."""
-    upside_down = np.ascontiguousarray(test[:, ::-1])
-    named = {"train": train[: len(test)], "grey_noise": grey_noise(len(test)), "upside_down": upside_down}
+    upside_down = np.ascontiguousarray(test[..., ::-1, :])
+    named = {"train": train[: len(test)], "grey_noise": grey_noise(test.shape), "upside_down": upside_down}
     for name, images in named.items():
         yield {"images": name, "num_images": len(images), **scores(extractor(as_tensor(images)), real)}
 
 
-def grey_noise(number: int) -> Images:
-    """So many images whose pixels are from N(GREY, DEVIATION^2), rounded down; the same in every run."""
-    pixels = np.random.default_rng(0).normal(GREY, DEVIATION, (number, IMAGE_SIZE, IMAGE_SIZE))
+def grey_noise(shape: tuple[int, ...]) -> Images:
+    """Images of this shape whose pixels are from N(GREY, DEVIATION^2), rounded down; the same in every run."""
+    pixels = np.random.default_rng(0).normal(GREY, DEVIATION, shape)
     return pixels.astype(np.uint8)
 
 

@@ -7,18 +7,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.numpy import load
-from sklearn.decomposition import PCA
 from torch import Tensor
 
 from orchestrator.engine.records import Arrays, Trial
 from orchestrator.engine.stage import Context, Worker
+from orchestrator.stages.components import fit_pca
 from orchestrator.stages.gan import ScoredGan, scoring_record
 from trainables.classifier import Classifier
 from trainables.classifier_settings import ClassifierSettings
 from trainables.epoch import Epoch
 from trainables.gan_scores import NUM_COMPONENTS, Extractor, Scores, Vectors
 from trainables.gan_training import Measure, generate, random_vectors, train_gan
-from trainables.images import Images, as_tensor, flat_pixels
+from trainables.images import Images, as_tensor
 from trainables.loop import Device
 from trainables.models import restored
 
@@ -34,7 +34,7 @@ def scoring_inputs(context: Context[Any], *, val: Images, test: Images | None = 
     record = scoring_record(context)
     weights = load(context.weights(record, "classify"))
     arrays: dict[str, NDArray[Any]] = {f"classifier.{name}": array for name, array in weights.items()}
-    found = PCA(NUM_COMPONENTS, svd_solver="covariance_eigh").fit(flat_pixels(context.data.train_images))
+    found = fit_pca(context.data.train_images, NUM_COMPONENTS)
     arrays["components"] = np.ascontiguousarray(found.components_.T)
     extractor = scoring_extractor(record.config, arrays)
     arrays["val_features"] = extractor(as_tensor(val)).features.numpy()

@@ -22,7 +22,7 @@ from orchestrator.engine.tables import SECONDS, SEED, schema
 from orchestrator.stages.columns import ARM, LOSS, integer, real, text
 from orchestrator.stages.gan.recipes import Arm
 from orchestrator.stages.gan.settings import Settings
-from orchestrator.stages.sections import Data
+from orchestrator.stages.sections import Data, needs_labels
 from trainables.epoch import Epoch
 from trainables.gan_settings import GanSettings
 
@@ -66,8 +66,8 @@ class Inception(Stage[Settings, ImageSet]):
     }
     shown = ("gan_inception",)
 
-    def wanted(self, own: Settings) -> bool:
-        return own.inception_weights is not None
+    def absent(self, settings: RunSettings) -> str:
+        return needs_labels(settings) if self.own(settings).inception_weights else f"{self.flag} brings it in"
 
     def check(self, settings: RunSettings) -> None:
         """The weights must be this network's."""

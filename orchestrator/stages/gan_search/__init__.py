@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 from numpy.typing import NDArray
 
 from orchestrator.engine.records import Record, Trial
+from orchestrator.engine.settings import RunSettings
 from orchestrator.engine.stage import Context, File, Picture, Stage, Table, Tables, Worker
 from orchestrator.engine.study import Suggested
 from orchestrator.engine.tables import STATE, TRIAL, schema
@@ -23,7 +24,7 @@ from orchestrator.stages.columns import ARM, CLASS_ENTROPY, GAN_MEANS, LOSS, TRI
 from orchestrator.stages.gan import TUNED, ScoredGan, best_of, scored_trial, scoring_key, scoring_record
 from orchestrator.stages.gan.settings import GanSearch, Settings
 from orchestrator.stages.measures import study_attributes, training_row
-from orchestrator.stages.sections import Data
+from orchestrator.stages.sections import Data, needs_labels
 from trainables.epoch import Epoch
 from trainables.gan_settings import VERSION, GanSettings
 from trainables.splits import hold_out_last
@@ -66,8 +67,8 @@ class Tuning(Stage[GanSearch, ScoredGan]):
     }
     shown = ("gan_trials",)
 
-    def wanted(self, own: GanSearch) -> bool:
-        return own.on
+    def absent(self, settings: RunSettings) -> str:
+        return needs_labels(settings) if self.own(settings).on else f"{self.flag} brings it in"
 
     def needs(self, own: GanSearch) -> tuple[str, ...]:
         return ("classify",)
@@ -85,12 +86,13 @@ class Tuning(Stage[GanSearch, ScoredGan]):
             OptunaSuggestions(space, tpe(own.trials // 2, context.seed), self.metric, [first]) for _ in common.losses
         ]
         num_images, num_losses = context.section(Data).num_train * 5 // 6, len(common.losses)
+        shape = {"image_shape": context.section(Data).shape}
 
         def suggest(number: int, records: Sequence[Record[ScoredGan]]) -> Trial[ScoredGan]:
             of_study, which = divmod(number, num_losses)
             params = studies[which](of_study, records[which::num_losses])
             loss, seed = common.losses[which], context.seed + SEED_APART
-            recipe = common.tuned.of(loss).model_dump() | {"epochs": own.epochs} | params
+            recipe = common.tuned.of(loss).model_dump() | {"epochs": own.epochs} | params | shape
             gan = GanSettings(loss=loss, **recipe)
             return scored_trial(context, f"trial-{number:03d}", "tuned", gan, seed, num_images)
 

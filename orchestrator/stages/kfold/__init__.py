@@ -11,10 +11,11 @@ from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from orchestrator.engine.records import Record, Trial
-from orchestrator.engine.settings import Scale, Section
+from orchestrator.engine.settings import RunSettings, Scale, Section, UserError, section
 from orchestrator.engine.stage import Context, Picture, Stage, Table, Tables, Worker
 from orchestrator.engine.tables import EPOCH, SECONDS, SEED, schema
 from orchestrator.stages.architectures import author_best, best, table1, training_cost
@@ -38,6 +39,9 @@ from trainables.splits import Order, fold_split, ordered
 ModelName = Literal["best", "paper_table1", "author_best"]
 MODELS = {"best": best, "paper_table1": table1, "author_best": author_best}
 CLASS_ERRORS = [f"val_mse_class_{label}" for label in range(10)]
+"""Of further classes the table has no columns."""
+WITHOUT_LABELS: tuple[Order, ...] = ("sequential", "shuffled")
+"""Orders that can be had of images without labels."""
 WHICH = (
     category("model", "best (the search's), paper_table1 or author_best (the author's published one)"),
     integer("fold", "which of the blocks validates, from 0"),
@@ -61,7 +65,8 @@ class Settings(Section):
     epochs: Annotated[int, Field(ge=1), Scale("epochs a fold")] = 20
     """Epochs of each fold."""
     orders: Annotated[Distinct[Order], Scale("orders of the images")] = ("sequential", "class_sorted")
-    """Orders of the images that blocks are cut from: sequential is the paper's, class_sorted its opposite."""
+    """Orders of the images that blocks are cut from: sequential is the paper's, class_sorted its opposite. Those by
+    class are left out where images have no labels."""
     num_seeds: Annotated[int, Field(ge=1), Scale("seeds of each fold")] = 4
     """Seeds that each fold of the first order is trained with: how much folds would differ by chance alone."""
 
@@ -80,7 +85,7 @@ class Fold(Section):
 class Kfold(Stage[Settings, Fold]):
     """The folds."""
 
-    name, title, metric = "kfold", "Six sequential folds (the paper's Figure 1)", "val_mse"
+    name, title, metric = "kfold", "Sequential folds", "val_mse"
     settings, config, version = Settings, Fold, VERSION
     reads = (Data, Autoencoders)
     presets: ClassVar = {
@@ -120,13 +125,19 @@ class Kfold(Stage[Settings, Fold]):
     def needs(self, own: Settings) -> tuple[str, ...]:
         return ("search",) if "best" in own.models else ()
 
+    def check(self, settings: RunSettings) -> None:
+        """Without labels there are no orders by class."""
+        if not orders(self.own(settings), section(Data, settings)):
+            raise UserError(f"--kfold.orders: these images have no labels; there are: {', '.join(WITHOUT_LABELS)}")
+
     def trials(self, context: Context[Settings]) -> Iterator[Trial[Fold]]:
         """Every model's folds in the first order, then other orders and seeds of the first model."""
         own, seed, num_train = context.own, context.seed, context.section(Data).num_train
         num_images = num_train - num_train // own.num_folds
-        arms = [(name, own.orders[0], seed) for name in own.models]
-        arms += [(own.models[0], order, seed) for order in own.orders[1:]]
-        arms += [(own.models[0], own.orders[0], seed + more) for more in range(1, own.num_seeds)]
+        first, *others = orders(own, context.section(Data))
+        arms = [(name, first, seed) for name in own.models]
+        arms += [(own.models[0], order, seed) for order in others]
+        arms += [(own.models[0], first, seed + more) for more in range(1, own.num_seeds)]
         for name, order, of_training in arms:
             model = MODELS[name](context, own.epochs)
             cost = training_cost(model, num_images)
@@ -140,7 +151,7 @@ class Kfold(Stage[Settings, Fold]):
         from trainables.autoencoder import train_autoencoder
 
         fold, images, num_folds = trial.config, data.train_images, trial.config.num_folds
-        order = ordered(data.train_labels, fold.order, num_folds=num_folds, seed=fold.order_seed)
+        order = ordered(_labels(data), fold.order, num_folds=num_folds, seed=fold.order_seed)
         split = fold_split(images, order, fold=fold.fold, num_folds=num_folds, test_images=data.test_images)
         split = replace(split, labels=data.train_labels)
         return train_autoencoder(fold.model, split, device=worker.device, seed=trial.seed, resume=worker.resume)
@@ -156,16 +167,18 @@ class Kfold(Stage[Settings, Fold]):
         from orchestrator.figures.interactive import curves
         from orchestrator.stages.kfold import figures
 
-        own, folds = context.own, tables["folds"]
-        first = f"order == {own.orders[0]!r} and seed == {context.seed}"
+        own, folds, papers = context.own, tables["folds"], context.section(Data).is_papers
+        first = f"order == {orders(own, context.section(Data))[0]!r} and seed == {context.seed}"
         for name in own.models:
             epochs = tables["fold_epochs"].query(f"{first} and model == {name!r}")
-            caption = (
-                f"Learning curves of the folds of {name}. The strip has the end values of the paper's Figure 1, "
-                "after 20 epochs, of its author's model, whose folds went on from one another."
-            )
+            caption = f"Learning curves of the folds of {name}."
+            if papers:
+                caption += (
+                    " The strip has the end values of the paper's Figure 1, after 20 epochs, of its author's model, "
+                    "whose folds went on from one another."
+                )
             picture = "kfold_epochs" if name == own.models[0] else f"kfold_epochs_{name}"
-            yield Picture(picture, caption, figures.fold_curves, epochs, name)
+            yield Picture(picture, caption, figures.fold_curves, epochs, name, with_author=papers)
         name = own.models[0]
         caption = f"Error of each fold's model on the test images, {name}."
         yield Picture("kfold_test", caption, figures.fold_test, folds.query(f"{first} and model == {name!r}"), name)
@@ -185,6 +198,16 @@ class Kfold(Stage[Settings, Fold]):
         return findings(tables["folds"].dropna(subset=["val_mse", "test_mse"]))
 
 
+def orders(own: Settings, data: Data) -> tuple[Order, ...]:
+    """The orders of the images, as far as these can be had without labels where there are none."""
+    return tuple(order for order in own.orders if data.class_names or order in WITHOUT_LABELS)
+
+
+def _labels(data: Any) -> NDArray[np.uint8]:
+    """The training images' classes; all the same where there are none."""
+    return np.zeros(len(data.train_images), np.uint8) if data.train_labels is None else data.train_labels
+
+
 def _which(record: Record[Fold]) -> dict[str, Any]:
     name = record.key.partition("-")[0]
     return {"model": name, "fold": record.config.fold, "order": record.config.order, "seed": record.seed}
@@ -199,14 +222,14 @@ def _row(record: Record[Fold], num_images: int) -> dict[str, Any]:
 
 
 def _class_balance(context: Context[Settings]) -> Iterator[dict[str, Any]]:
-    own, data = context.own, context.data
+    own, data, number_of = context.own, context.data, len(context.section(Data).class_names)
     parts: list[tuple[str, str | None, int | None, Any]] = [("train", None, None, data.train_labels)]
     parts.append(("test", None, None, data.test_labels))
-    for order in own.orders:
+    for order in own.orders if number_of else ():
         index = ordered(data.train_labels, order, num_folds=own.num_folds, seed=context.seed)
         for fold in range(own.num_folds):
             block = fold_split(data.train_images, index, fold=fold, num_folds=own.num_folds).validation
             parts.append(("validation", order, fold, data.train_labels[block]))
-    for images, of_order, number, labels in parts:
-        for label, count in enumerate(np.bincount(labels, minlength=10)):
+    for images, of_order, number, labels in parts if number_of else ():
+        for label, count in enumerate(np.bincount(labels, minlength=number_of)):
             yield {"images": images, "order": of_order, "fold": number, "label": label, "num_images": int(count)}

@@ -21,15 +21,15 @@ AUTHOR_FOLD_MSE = (0.0202, 0.0203, 0.0200, 0.0199, 0.0197, 0.0200)
 
 
 @drawing(4, 2, empty="no fold came to the end of an epoch")
-def fold_curves(axes: list[Axes], epochs: pd.DataFrame, model: str) -> None:
-    """The paper's Figure 1: six folds, training and validation, its end values in the margin (fold_epochs)."""
+def fold_curves(axes: list[Axes], epochs: pd.DataFrame, model: str, *, with_author: bool) -> None:
+    """The paper's Figure 1: folds, training and validation, its end values in the margin or not (fold_epochs)."""
     titles = {"train_mse": "training error (epoch mean)", "val_mse": "validation error"}
     for panel, (column, title) in zip(axes, titles.items(), strict=True):
         for fold, rows in epochs.groupby("fold"):
             panel.plot(rows["epoch"], rows[column], linewidth=1.2, label=f"fold {fold}", **look(fold))
         panel.set(xlabel="epoch", title=title)
-    strip = margin(axes[1], "Figure 1,\nepoch 20")
-    for fold, value in enumerate(AUTHOR_FOLD_MSE):
+    strip = margin(axes[1], "Figure 1,\nepoch 20") if with_author else axes[1]
+    for fold, value in enumerate(AUTHOR_FOLD_MSE if with_author else ()):
         strip.plot((fold - 2.5) / 3.5, value, **look(fold) | {"markersize": 6, "markerfacecolor": "none"})
     for panel in axes:
         describe(panel, counts=True, yscale="log")

@@ -48,7 +48,7 @@ NUM_EPOCHS = integer("epochs", "epochs of training")
 class Refit(Stage[FinalModels, AutoencoderSettings]):
     """The final models."""
 
-    name, title, metric = "refit", "Final models (the paper's Table 1)", "train_mse"
+    name, title, metric = "refit", "Final models", "train_mse"
     settings, config, version = FinalModels, AutoencoderSettings, VERSION
     reads = (Data, Autoencoders)
     presets: ClassVar = {"laptop": {"epochs": 4, "num_seeds": 1}, "smoke": {"epochs": 2, "num_seeds": 1}}

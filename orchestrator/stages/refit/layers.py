@@ -6,7 +6,6 @@ import torch
 from torch import nn
 
 from trainables.autoencoder import Autoencoder
-from trainables.images import IMAGE_SIZE
 
 NAMES = {nn.Conv2d: "conv", nn.Linear: "lin", nn.ConvTranspose2d: "deconv"}
 EMPTY = dict.fromkeys(
@@ -21,7 +20,7 @@ def layer_table(model: Autoencoder) -> list[dict[str, Any]]:
     transposed convolution whose input they give (`acts_on`). The paper's second Lin1 is lin2 and lin3 here.
     """
     rows: list[dict[str, Any]] = []
-    x = torch.zeros(1, 1, IMAGE_SIZE, IMAGE_SIZE)
+    x = torch.zeros(1, *model.input_shape)
     waiting: list[nn.Module] = []
     counts = {"conv": 0, "lin": 0, "deconv": 0}
     model.eval()

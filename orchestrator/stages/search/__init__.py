@@ -14,7 +14,7 @@ from orchestrator.engine.settings import Scale, Section
 from orchestrator.engine.stage import Context, File, Picture, Stage, Table, Tables, Worker
 from orchestrator.engine.study import Suggested
 from orchestrator.engine.tables import EPOCH, SECONDS, STATE, TRIAL, schema
-from orchestrator.stages.architectures import Trained, model_row, param_values, training_cost
+from orchestrator.stages.architectures import Trained, in_common, model_row, param_values, training_cost
 from orchestrator.stages.columns import PARAMS, TRAIN_MSE, TRIAL_OUTCOME, category, mse, real
 from orchestrator.stages.measures import epoch_rows, study_attributes
 from orchestrator.stages.sections import Autoencoders, Data
@@ -108,7 +108,7 @@ class Search(Stage[Settings, AutoencoderSettings]):
         from orchestrator.engine.suggestions import OptunaSuggestions, tpe
         from orchestrator.stages.search.study import distributions, model_of
 
-        own, common = context.own, context.section(Autoencoders).model_dump()
+        own, common = context.own, in_common(context)
         params = OptunaSuggestions(distributions(own.space), tpe(own.num_startup_trials, context.seed), self.metric)
         num_images = context.section(Data).num_train * 5 // 6
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field
 
 from orchestrator.engine.records import Record, Trial
-from orchestrator.engine.settings import Aside, Scale, Section
+from orchestrator.engine.settings import Aside, RunSettings, Scale, Section
 from orchestrator.engine.stage import Context, Picture, Stage, Table, Tables, Worker
 from orchestrator.engine.study import Suggested
 from orchestrator.engine.tables import ERROR, SECONDS, SEED, STATE, TRIAL, schema
@@ -103,8 +103,8 @@ class Studies(Stage[Settings, Tried]):
     }
     shown = ("studies", "study_ranks")
 
-    def wanted(self, own: Settings) -> bool:
-        return own.on
+    def absent(self, settings: RunSettings) -> str:
+        return "" if self.own(settings).on else f"{self.flag} brings it in"
 
     def needs(self, own: Settings) -> tuple[str, ...]:
         return (SEARCH,)

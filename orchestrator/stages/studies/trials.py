@@ -10,10 +10,10 @@ from orchestrator.engine.settings import changed
 from orchestrator.engine.stage import Context
 from orchestrator.engine.study import Suggested
 from orchestrator.engine.suggestions import OptunaSuggestions, tpe
-from orchestrator.stages.architectures import STAND_IN, param_values, training_cost
+from orchestrator.stages.architectures import STAND_IN, in_common, param_values, training_cost
 from orchestrator.stages.search import Settings as Search
 from orchestrator.stages.search.study import distributions, model_of
-from orchestrator.stages.sections import Autoencoders, Data
+from orchestrator.stages.sections import Data
 from orchestrator.stages.studies import FIXED, RETRAINED, SEARCH, Settings, Studies, Tried, num_alike
 from trainables.autoencoder_settings import PAPER_TABLE1, AutoencoderSettings
 
@@ -79,7 +79,7 @@ def _at_random(context: Context[Settings]) -> Iterator[Trial[Tried]]:
 
 
 def _model(context: Context[Settings], params: dict[str, Any]) -> AutoencoderSettings:
-    return model_of(params, **context.section(Autoencoders).model_dump(), epochs=context.section(Search).epochs)
+    return model_of(params, **in_common(context), epochs=context.section(Search).epochs)
 
 
 def _trial(
