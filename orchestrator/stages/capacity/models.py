@@ -10,8 +10,8 @@ from orchestrator.engine.settings import Scale, Section, changed
 from orchestrator.engine.stage import Context
 from orchestrator.stages.architectures import table1
 from orchestrator.stages.sections import Autoencoders, Distinct
-from trainables.autoencoder_settings import ENCODED_SIZE, WIDE, AutoencoderSettings, LinearSettings
-from trainables.images import NUM_PIXELS
+from trainables.autoencoder_settings import WIDE, AutoencoderSettings, LinearSettings, convolved_sizes
+from trainables.images import NUM_PIXELS, PAPER_SHAPE
 
 LatentDim = Annotated[int, Field(gt=0, le=1024)]
 ABLATIONS: dict[str, dict[str, Any]] = {
@@ -76,7 +76,7 @@ class Settings(Section):
         The convolutions have `times` as many channels as that takes.
         """
         width = max(NUM_PIXELS, latent_dim)
-        filters = tuple(times * math.ceil(width / size**2) for size in (14, 7, ENCODED_SIZE))
+        filters = tuple(times * math.ceil(width / math.prod(size)) for size in convolved_sizes(PAPER_SHAPE))
         wide = {"filters": filters, "neurons": width, "learning_rate": 1e-3, "epochs": self.wide_epochs}
         return changed(self.autoencoder(latent_dim, weight_decay), **wide)
 
