@@ -115,8 +115,9 @@ def _load_data(settings: PaperSettings) -> Any:
 
 
 def _all_images(settings: PaperSettings) -> Dataset:
-    from trainables.dataset import DataError
     from trainables.sources import load_source
+
+    from trainables.dataset import DataError
 
     try:
         return load_source(settings.data.source, settings.data_dir, test_share=settings.data.test_share)

@@ -1,6 +1,7 @@
 """The convolutional autoencoder of the paper's Table 1, every size a setting, and its training (Methods)."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -10,33 +11,36 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainables.autoencoder_settings import ENCODED_SIZE, AutoencoderSettings
+from trainables.autoencoder_settings import AutoencoderSettings, convolved_sizes
 from trainables.batch_last import run_layers
 from trainables.epoch import Epoch, State
-from trainables.images import IMAGE_SHAPE, NUM_PIXELS, Images, as_pixels, as_tensor, check_inputs, unit_pixels
+from trainables.images import Images, Size, as_pixels, as_tensor, check_inputs, part_size, unit_pixels
 from trainables.loop import Device, evaluated, passes
 from trainables.optimizers import Descent
 from trainables.splits import Index, Split
 
 
 class Autoencoder(nn.Module):
-    """x -> z = encoder(x) -> x' = decoder(z), with images of shape (batch, 1, 28, 28) in [0, 1].
+    """x -> z = encoder(x) -> x' = decoder(z), with images of shape (batch, channels, rows, columns) in [0, 1].
 
     Each encoder block is convolution, ReLU, batch norm; in the decoder, ReLU and batch norm act on each
-    transposed convolution's input. The last activation is a sigmoid.
+    transposed convolution's input. The last activation is a sigmoid. Sizes are those of
+    `trainables.autoencoder_settings.convolved_sizes`, there and back: the paper's 28-14-7-3-7-14-28.
 
     Source: the paper, Table 1, read as its author's code has it.
     """
 
     def __init__(self, settings: AutoencoderSettings) -> None:
         super().__init__()
-        self.input_shape = IMAGE_SHAPE
+        self.input_shape = settings.image_shape
+        channels, rows, columns = settings.image_shape
+        size1, size2, _ = convolved_sizes(settings.image_shape)
         f1, f2, f3 = settings.filters
         k, pad = settings.kernel_size, (settings.kernel_size - 1) // 2
-        hidden, encoded = settings.neurons, f3 * ENCODED_SIZE**2
-        block = partial(_block, settings)
+        hidden, encoded = settings.neurons, math.prod(settings.encoded_shape)
+        block, up = partial(_block, settings), partial(_up, k)
         self.encoder = nn.Sequential(
-            *block(nn.Conv2d(1, f1, k, stride=2, padding=pad), f1),
+            *block(nn.Conv2d(channels, f1, k, stride=2, padding=pad), f1),
             *block(nn.Conv2d(f1, f2, k, stride=2, padding=pad), f2),
             *block(nn.Conv2d(f2, f3, k, stride=2, padding=pad - 1), f3),
             nn.Flatten(),
@@ -46,21 +50,25 @@ class Autoencoder(nn.Module):
         self.decoder = nn.Sequential(
             *block(nn.Linear(settings.latent_dim, hidden)),
             nn.Linear(hidden, encoded),
-            *block(nn.Unflatten(1, (f3, ENCODED_SIZE, ENCODED_SIZE)), f3),
-            *block(nn.ConvTranspose2d(f3, f2, k, stride=2, padding=pad - 1), f2),
-            *block(nn.ConvTranspose2d(f2, f1, k, stride=2, padding=pad, output_padding=1), f1),
-            nn.ConvTranspose2d(f1, 1, k, stride=2, padding=pad, output_padding=1),
+            *block(nn.Unflatten(1, settings.encoded_shape), f3),
+            *block(up(f3, f2, pad - 1, size2), f2),
+            *block(up(f2, f1, pad, size1), f1),
+            up(f1, channels, pad, (rows, columns)),
             nn.Sigmoid(),
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        """Reconstruct images, shape (batch, 1, 28, 28) in [0, 1], to the same shape and range."""
+        """Reconstruct images, shape (batch, channels, rows, columns) in [0, 1], to the same shape and range."""
+        return run_layers(self.decoder, self.latent(images))
+
+    def latent(self, images: Tensor) -> Tensor:
+        """Latent vectors of the same images, shape (batch, latent_dim)."""
         check_inputs(self, images, *self.input_shape)
-        return run_layers(self.decoder, run_layers(self.encoder, images))
+        return run_layers(self.encoder, images)
 
     def logits(self, images: Tensor) -> Tensor:
-        """The same before the last sigmoid."""
-        return run_layers(self.decoder[:-1], run_layers(self.encoder, images))
+        """Reconstructions before the last sigmoid."""
+        return run_layers(self.decoder[:-1], self.latent(images))
 
 
 def _block(settings: AutoencoderSettings, layer: nn.Module, channels: int | None = None) -> Iterator[nn.Module]:
@@ -72,6 +80,12 @@ def _block(settings: AutoencoderSettings, layer: nn.Module, channels: int | None
         yield nn.BatchNorm2d(channels)
 
 
+def _up(kernel: int, before: int, after: int, padding: int, size: Size) -> nn.ConvTranspose2d:
+    """A transposed convolution to this size: without output padding it would give odd numbers of rows and columns."""
+    even = (1 - size[0] % 2, 1 - size[1] % 2)
+    return nn.ConvTranspose2d(before, after, kernel, stride=2, padding=padding, output_padding=even)
+
+
 def build(settings: AutoencoderSettings, *, seed: int) -> Autoencoder:
     """A fresh model on the CPU; its weights depend on the seed alone, not on torch's global generator."""
     with torch.random.fork_rng(devices=[]):
@@ -80,39 +94,44 @@ def build(settings: AutoencoderSettings, *, seed: int) -> Autoencoder:
 
 
 def encode(model: Autoencoder, images: Images) -> NDArray[np.float32]:
-    """The model's latent vectors, in evaluation mode: uint8 (n, 28, 28) -> float32 (n, latent_dim)."""
-    return evaluated(model, lambda part: run_layers(model.encoder, as_pixels(part)), as_tensor(images)).cpu().numpy()
+    """The model's latent vectors, in evaluation mode: uint8 images -> float32 (n, latent_dim)."""
+    return _evaluated(model, lambda part: model.latent(as_pixels(part)), as_tensor(images)).cpu().numpy()
 
 
 def decode(model: Autoencoder, latent: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
-    """Images of latent vectors, in evaluation mode: (n, latent_dim) -> float32 (n, 28, 28) in [0, 1]."""
-    return evaluated(model, model.decoder, torch.from_numpy(latent.astype(np.float32))).squeeze(1).cpu().numpy()
+    """Images of latent vectors, in evaluation mode: (n, latent_dim) -> float32 in [0, 1], of uint8 images' shape."""
+    return _evaluated(model, model.decoder, torch.from_numpy(latent.astype(np.float32))).squeeze(1).cpu().numpy()
 
 
 def reconstruct(model: Autoencoder, images: Images) -> NDArray[np.float32]:
-    """The model's reconstructions, in evaluation mode: uint8 (n, 28, 28) -> float32 (n, 28, 28) in [0, 1]."""
+    """The model's reconstructions, in evaluation mode: uint8 images -> float32 in [0, 1], of the same shape."""
     return reconstruct_pixels(model, unit_pixels(images))
 
 
 def reconstruct_pixels(model: Autoencoder, pixels: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
-    """The model's reconstructions of pixels, shape (n, 28, 28), in [0, 1] or beyond it where they are noisy."""
-    inputs = torch.from_numpy(pixels.astype(np.float32, copy=False)).unsqueeze(1)
-    return evaluated(model, model, inputs).squeeze(1).cpu().numpy()
+    """The model's reconstructions of images' pixels, in [0, 1] or, where these are noisy, beyond it; same shape."""
+    inputs = torch.from_numpy(pixels.astype(np.float32, copy=False))
+    return _evaluated(model, model, inputs.unsqueeze(1) if inputs.ndim == 3 else inputs).squeeze(1).cpu().numpy()
+
+
+def _evaluated(model: Autoencoder, function: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
+    return evaluated(model, function, inputs, at_once=part_size(model.input_shape))
 
 
 def reconstruction_mse(model: Autoencoder, images: Tensor, index: Tensor | None = None) -> float:
     """Mean over pixels and images of (x' - x)^2 in evaluation mode, in which the model stays; the paper's equation 1.
 
-    `images` are uint8, of shape (n, 28, 28), on the model's device; those that `index` names count, or all of them.
+    Pixels are those of every channel. `images` are uint8, on the model's device; those that `index` names count, or
+    all of them.
     """
     index = torch.arange(len(images), device=images.device) if index is None else index
     total = torch.zeros((), dtype=torch.float64, device=images.device)
     model.eval()
     with torch.inference_mode():
-        for batch in index.split(1000):
+        for batch in index.split(part_size(model.input_shape)):
             pixels = as_pixels(images.index_select(0, batch))
             total += (model(pixels) - pixels).square_().sum(dtype=torch.float64)
-    return total.item() / (len(index) * NUM_PIXELS)
+    return total.item() / (len(index) * math.prod(model.input_shape))
 
 
 def train_autoencoder(
@@ -135,8 +154,11 @@ def train_autoencoder(
     images, train = as_tensor(split.images).to(device), torch.from_numpy(split.train).to(device)
     by_class = {f"val_mse_class_{label}": index for label, index in split.validation_by_class().items()}
     at_the_end = {"train_mse_evaluated": split.train, **by_class}
+    one_number = math.prod(settings.encoded_shape[1:]) == 1
 
     def batch_loss(batch: Tensor) -> Tensor:
+        if one_number and len(batch) == 1:
+            batch = batch.repeat(2)  # batch norm needs a second number of each channel
         pixels = as_pixels(images.index_select(0, batch))
         inputs = _corrupted(pixels, settings)
         if settings.loss == "mse":

@@ -1,16 +1,25 @@
 """Sizes and training of autoencoders, and the paper's Table 1 among them; loads no torch."""
 
+import math
 from itertools import pairwise
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
-from trainables.images import NUM_PIXELS
+from trainables.images import PAPER_SHAPE, ImageShape, Shape, Size
 
 VERSION = 2
 """Raised whenever training an autoencoder, linear or not, gives another result: older records do not count then."""
-ENCODED_SIZE = 3
-"""Height and width after the third convolution: 28 -> 14 -> 7 -> 3."""
+
+
+def convolved_sizes(shape: Shape) -> tuple[Size, Size, Size]:
+    """Rows and columns of an image of this shape after each of an autoencoder's convolutions, whatever their kernel.
+
+    The first two halve a side, rounded up; the third, padded by one less, gives half of one less: 28 -> 14 -> 7 -> 3.
+    """
+    _, rows, columns = shape
+    first, second = ((-(-rows // parts), -(-columns // parts)) for parts in (2, 4))
+    return first, second, ((second[0] - 1) // 2, (second[1] - 1) // 2)
 
 
 class AutoencoderSettings(BaseModel):
@@ -25,7 +34,9 @@ class AutoencoderSettings(BaseModel):
     latent_dim: int = Field(ge=1)
     """Size of the latent vector."""
     kernel_size: Literal[3, 5] = 3
-    """Kernel of every convolution; the padding follows, so that the shapes stay 28-14-7-3."""
+    """Kernel of every convolution; the padding follows, so that sizes do not hang on it: 28-14-7-3."""
+    image_shape: ImageShape = PAPER_SHAPE
+    """Channels, rows and columns of an image."""
     batch_norm: bool = True
     """Batch norm after each inner convolution's ReLU."""
     relu: bool = True
@@ -53,25 +64,36 @@ class AutoencoderSettings(BaseModel):
     """Highest probability of zeroing a pixel, or highest standard deviation."""
 
     @property
+    def encoded_shape(self) -> Shape:
+        """Channels, rows and columns after the third convolution."""
+        return self.filters[-1], *convolved_sizes(self.image_shape)[-1]
+
+    @property
+    def _activations(self) -> tuple[int, int, int]:
+        a1, a2, a3 = (
+            n * math.prod(it) for n, it in zip(self.filters, convolved_sizes(self.image_shape), strict=True)
+        )
+        return a1, a2, a3
+
+    @property
     def num_multiplications(self) -> int:
         """Multiplications that an image takes on its way through the model."""
-        f1, f2, f3 = self.filters
-        convolutions = self.kernel_size**2 * (14**2 * f1 + 7**2 * f1 * f2 + ENCODED_SIZE**2 * f2 * f3)
-        linear = self.neurons * (f3 * ENCODED_SIZE**2 + self.latent_dim)
+        before, activations = (self.image_shape[0], *self.filters[:2]), self._activations
+        convolutions = self.kernel_size**2 * sum(n * made for n, made in zip(before, activations, strict=True))
+        linear = self.neurons * (activations[-1] + self.latent_dim)
         return 2 * (convolutions + linear)
 
     @property
     def num_activations(self) -> int:
         """Numbers that the three convolutions make of an image."""
-        f1, f2, f3 = self.filters
-        return 14**2 * f1 + 7**2 * f2 + ENCODED_SIZE**2 * f3
+        return sum(self._activations)
 
     @property
     def num_parameters(self) -> int:
         """Trainable numbers of the model with these sizes."""
-        encoded, (f1, f2, f3) = self.filters[-1] * ENCODED_SIZE**2, self.filters
+        encoded, (f1, f2, f3), colours = math.prod(self.encoded_shape), self.filters, self.image_shape[0]
         widths = pairwise((encoded, self.neurons, self.latent_dim, self.neurons, encoded))
-        channels = pairwise((1, f1, f2, f3, f2, f1, 1))
+        channels = pairwise((colours, f1, f2, f3, f2, f1, colours))
         linear = sum((before + 1) * after for before, after in widths)
         convolutions = sum((self.kernel_size**2 * before + 1) * after for before, after in channels)
         return linear + convolutions + 4 * (f1 + f2 + f3) * self.batch_norm
@@ -90,11 +112,13 @@ class LinearSettings(BaseModel):
     """Images per step."""
     epochs: int = Field(default=15, ge=1)
     """Passes over the training images."""
+    image_shape: ImageShape = PAPER_SHAPE
+    """Channels, rows and columns of an image."""
 
     @property
     def num_parameters(self) -> int:
         """Trainable numbers of the model with these sizes."""
-        return 2 * NUM_PIXELS * self.latent_dim
+        return 2 * math.prod(self.image_shape) * self.latent_dim
 
 
 PAPER_TABLE1 = AutoencoderSettings(filters=(7, 10, 16), neurons=32, latent_dim=3)

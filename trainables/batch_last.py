@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from trainables.images import Size
+
 AT_ONCE = 100
 """Images that are evaluated at a time: their patches stay in the processor's caches, where those of a thousand take
 hundreds of megabytes. Only where all parts are of this size: products of other sizes end in other last digits."""
@@ -68,7 +70,7 @@ def batch_last(layers: nn.Sequential, x: Tensor) -> Tensor:
 
 
 Geometry = tuple[int, int, int]
-"""Kernel size, stride and padding of a square convolution."""
+"""Kernel size, stride and padding of a convolution, the same along rows and columns."""
 
 
 def _geometry(layer: nn.Conv2d | nn.ConvTranspose2d) -> Geometry:
@@ -84,9 +86,9 @@ def _convolution(x: Tensor, layer: nn.Conv2d) -> Tensor:
 
 def _transposed_convolution(x: Tensor, layer: nn.ConvTranspose2d) -> Tensor:
     kernel, stride, padding = geometry = _geometry(layer)
-    size = (x.shape[1] - 1) * stride - 2 * padding + kernel + layer.output_padding[0]
-    columns = layer.weight.flatten(1).t() @ x.flatten(1)
-    patches = columns.view(layer.out_channels, kernel, kernel, *x.shape[1:])
+    rows, columns = ((side - 1) * stride - 2 * padding + kernel for side in x.shape[1:3])
+    size = (rows + layer.output_padding[0], columns + layer.output_padding[1])
+    patches = (layer.weight.flatten(1).t() @ x.flatten(1)).view(layer.out_channels, kernel, kernel, *x.shape[1:])
     image: Tensor = _Scatter.apply(patches, geometry, size, layer.bias)
     return image
 
@@ -113,7 +115,7 @@ def _batch_norm(x: Tensor, layer: nn.BatchNorm2d) -> Tensor:
 class _Gather(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, geometry: Geometry) -> Tensor:
-        ctx.geometry, ctx.size = geometry, x.shape[1]
+        ctx.geometry, ctx.size = geometry, x.shape[1:3]
         return _gather(x, geometry)
 
     @staticmethod
@@ -123,7 +125,7 @@ class _Gather(torch.autograd.Function):
 
 class _Scatter(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, columns: Tensor, geometry: Geometry, size: int, bias: Tensor) -> Tensor:
+    def forward(ctx: Any, columns: Tensor, geometry: Geometry, size: Size, bias: Tensor) -> Tensor:
         ctx.geometry = geometry
         return _scatter(columns, geometry, size, bias)
 
@@ -140,15 +142,15 @@ def _gather(x: Tensor, geometry: Geometry) -> Tensor:
     return patches.permute(0, 4, 5, 1, 2, 3).contiguous()
 
 
-def _scatter(patches: Tensor, geometry: Geometry, size: int, bias: Tensor | None = None) -> Tensor:
-    """The transpose of `_gather`: patches summed into images of some height and width, on top of the bias."""
+def _scatter(patches: Tensor, geometry: Geometry, size: Size, bias: Tensor | None = None) -> Tensor:
+    """The transpose of `_gather`: patches summed into images of a size, on top of the bias."""
     kernel, stride, padding = geometry
     channels, _, _, num_rows, num_columns, batch = patches.shape
-    padded = patches.new_zeros(channels, size + 2 * padding, size + 2 * padding, batch)
+    padded = patches.new_zeros(channels, size[0] + 2 * padding, size[1] + 2 * padding, batch)
     if bias is not None:
         padded += bias.view(-1, 1, 1, 1)
     for row in range(kernel):
         for column in range(kernel):
             rows = slice(row, row + num_rows * stride, stride)
             padded[:, rows, column : column + num_columns * stride : stride] += patches[:, row, column]
-    return padded[:, padding : padding + size, padding : padding + size].contiguous()
+    return padded[:, padding : padding + size[0], padding : padding + size[1]].contiguous()

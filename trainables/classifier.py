@@ -1,6 +1,6 @@
 """Classifiers of latent vectors and of raw images, in pairs of the same make (the paper's Methods and Results)."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, cast
@@ -14,29 +14,28 @@ from torch.nn import functional
 from trainables.batch_last import run_layers
 from trainables.classifier_settings import ClassifierSettings
 from trainables.epoch import Epoch, State
-from trainables.images import IMAGE_SHAPE, IMAGE_SIZE, as_pixels, as_tensor, check_inputs
+from trainables.images import as_pixels, as_tensor, check_inputs, part_size
 from trainables.loop import Device, evaluated, passes
 from trainables.optimizers import Descent
 
-NUM_CLASSES = 10
 CHANNELS = (32, 64)
 """Output channels of a CNN's two convolutions."""
 
 
 class Classifier(nn.Module):
-    """x -> logits, of latent vectors of shape (batch, latent_dim) or of images of shape (batch, 1, 28, 28).
+    """x -> logits, of latent vectors of shape (batch, latent_dim) or of images (batch, channels, rows, columns).
 
     The two CNNs differ in nothing but the dimension of their convolutions: along a latent vector these keep its
-    length, on an image each halves both sides.
+    length, on an image each halves both sides, rounded up.
     """
 
     def __init__(self, settings: ClassifierSettings) -> None:
         super().__init__()
         self.settings = settings
-        self.input_shape = IMAGE_SHAPE if settings.input == "raw" else (settings.num_features,)
+        self.input_shape = settings.image_shape if settings.input == "raw" else (settings.num_features,)
         self.body = nn.Sequential(*_body(settings))
         """Gives the feature vector, that the last layer tells the classes from."""
-        self.head = nn.Linear(_widths(settings)[-1], NUM_CLASSES)
+        self.head = nn.Linear(_widths(settings)[-1], settings.num_classes)
 
     def features(self, inputs: Tensor) -> Tensor:
         """Feature vectors, shape (batch, 128) for a CNN."""
@@ -47,7 +46,7 @@ class Classifier(nn.Module):
         return cast(Tensor, self.body(inputs.unsqueeze(1) if convolves else inputs.flatten(1)))
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Logits, shape (batch, 10)."""
+        """Logits, shape (batch, num_classes)."""
         return cast(Tensor, self.head(self.features(inputs)))
 
 
@@ -57,13 +56,15 @@ def _widths(settings: ClassifierSettings) -> tuple[int, ...]:
         return (settings.num_features,)
     if settings.architecture == "mlp":
         return (settings.num_features, 20, 120, 100)
-    positions = (IMAGE_SIZE // 4) ** 2 if settings.input == "raw" else settings.num_features
+    _, rows, columns = settings.image_shape
+    positions = -(-rows // 4) * -(-columns // 4) if settings.input == "raw" else settings.num_features
     return (CHANNELS[1] * positions, 128)
 
 
 def _body(settings: ClassifierSettings) -> Iterator[nn.Module]:
     if settings.architecture == "cnn":
-        for before, after in pairwise((1, *CHANNELS)):
+        channels = settings.image_shape[0] if settings.input == "raw" else 1
+        for before, after in pairwise((channels, *CHANNELS)):
             if settings.input == "raw":
                 yield from (nn.Conv2d(before, after, 3, stride=2, padding=1), nn.ReLU(), nn.BatchNorm2d(after))
             else:
@@ -84,8 +85,8 @@ def build(settings: ClassifierSettings, *, seed: int) -> Classifier:
 class Examples:
     """Inputs of one kind with their classes.
 
-    `train` and `test` are latent vectors, float32 of shape (n, latent_dim), or images, uint8 of shape (n, 28, 28);
-    the labels have shape (n,), uint8.
+    `train` and `test` are latent vectors, float32 of shape (n, latent_dim), or images, uint8
+    (`trainables.images`); the labels have shape (n,), uint8.
     """
 
     train: NDArray[Any]
@@ -137,5 +138,16 @@ def prepared(inputs: Tensor) -> Tensor:
 
 
 def predict(model: Classifier, inputs: Tensor) -> Tensor:
-    """Logits, shape (n, 10), in evaluation mode, for uint8 images of shape (n, 28, 28) or latent vectors."""
-    return evaluated(model, lambda part: model(prepared(part)), inputs)
+    """Logits, shape (n, num_classes), in evaluation mode, for uint8 images or latent vectors."""
+    return _evaluated(model, model, inputs)
+
+
+def features(model: Classifier, inputs: Tensor) -> Tensor:
+    """Feature vectors, shape (n, width), in evaluation mode, for the same inputs; on the classifier's device."""
+    return _evaluated(model, model.features, inputs)
+
+
+def _evaluated(model: Classifier, function: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
+    return evaluated(
+        model, lambda part: function(prepared(part)), inputs, at_once=part_size(model.settings.image_shape)
+    )

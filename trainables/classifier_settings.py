@@ -1,11 +1,16 @@
 """What is classified, by what, and how that is trained; loads no torch."""
 
+import math
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from trainables.images import PAPER_SHAPE, ImageShape
 
 VERSION = 2
 """Raised whenever training a classifier gives another result: older records do not count then."""
+NUM_CLASSES = 10
+"""Of the paper's images."""
 Input = Literal["latent", "raw"]
 Architecture = Literal["cnn", "mlp", "linear"]
 
@@ -18,7 +23,7 @@ class ClassifierSettings(BaseModel):
     input: Input
     """Latent vectors, or images."""
     num_features: int = Field(ge=1)
-    """How many numbers an input has: the latent size, or an image's 784 pixels."""
+    """How many numbers an input has: the latent size, or an image's pixels in all channels, the paper's 784."""
     architecture: Architecture
     """cnn: two convolutions (of one dimension along a latent vector, of two on an image) and two linear layers.
     mlp: the author's, with layers of 20, 120 and 100. linear: a linear probe."""
@@ -34,3 +39,13 @@ class ClassifierSettings(BaseModel):
     """Inputs per step."""
     epochs: int = Field(default=50, ge=1)
     """Passes over the training inputs."""
+    image_shape: ImageShape = PAPER_SHAPE
+    """Channels, rows and columns of an image; of no account for latent vectors."""
+    num_classes: int = Field(default=NUM_CLASSES, ge=2, le=256, exclude_if=lambda number: number == NUM_CLASSES)
+    """How many classes there are."""
+
+    @model_validator(mode="after")
+    def _of_an_image(self) -> "ClassifierSettings":
+        if self.input == "raw" and self.num_features != math.prod(self.image_shape):
+            raise ValueError(f"num_features {self.num_features} are not the numbers of an image, {self.image_shape}")
+        return self

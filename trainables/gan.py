@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from math import gcd
+from math import ceil, gcd
 
 import torch
 from torch import Tensor, nn
@@ -17,56 +17,65 @@ Convolution = nn.Conv2d | nn.ConvTranspose2d
 
 
 class Generator(nn.Module):
-    """z -> x, from shape (batch, latent_dim) to images (batch, 1, 28, 28) in (-1, 1); four convolutional layers.
+    """z -> x, shape (batch, latent_dim) to images (batch, channels, rows, columns) in (-1, 1); four convolutions.
 
     Sizes: paper 1 -> 3 -> 7 -> 15 -> 28 (transposed, kernel 3, stride 2; the last with padding 2 and output padding
-    1); stable 1 -> 7 -> 14 -> 28 -> 28.
+    1); stable 1 -> 7 -> 14 -> 28 -> 28. For images other than the paper's the first kernel is the smallest from which
+    the layers after it reach their size, and the last of these that is transposed crops what is beyond it.
 
     Source: the paper, Methods, read as its author's code has it.
     """
 
     def __init__(self, settings: GanRecipe) -> None:
         super().__init__()
-        self.input_shape = (settings.latent_dim,)
+        self.input_shape, self.image_shape = (settings.latent_dim,), settings.image_shape
+        channels, *sides = settings.image_shape
         f1, f2, f3 = settings.generator_filters
         paper = settings.architecture == "paper"
-        first, further = ((3, 2, 0), (3, 2, 0)) if paper else ((7, 1, 0), (4, 2, 1))  # kernel, stride, padding
+        along_rows, along_columns = (_first_kernel_and_crop(side, paper=paper) for side in sides)
+        first, padding, output_padding = zip(along_rows, along_columns, strict=True)
         norm, up = BatchNorm if paper else _group_norm, partial(nn.ConvTranspose2d, bias=not paper)
+        further = partial(up, kernel_size=3 if paper else 4, stride=2)
+        within, last = {"padding": 0 if paper else 1}, {"padding": padding, "output_padding": output_padding}
         self.layers = nn.Sequential(
-            *_block(up(settings.latent_dim, f1, *first), nn.ReLU(), norm),
-            *_block(up(f1, f2, *further), nn.ReLU(), norm),
-            *_block(up(f2, f3, *further), nn.ReLU(), norm),
-            up(f3, 1, 3, 2, padding=2, output_padding=1) if paper else nn.Conv2d(f3, 1, 3, padding=1),
+            *_block(up(settings.latent_dim, f1, first, 2 if paper else 1), nn.ReLU(), norm),
+            *_block(further(f1, f2, **within), nn.ReLU(), norm),
+            *_block(further(f2, f3, **(within if paper else last)), nn.ReLU(), norm),
+            further(f3, channels, **last) if paper else nn.Conv2d(f3, channels, 3, padding=1),
             nn.Tanh(),
         )
         self.apply(_normal_weights)
 
     def forward(self, z: Tensor) -> Tensor:
-        """Images, shape (batch, 1, 28, 28), of random vectors, shape (batch, latent_dim)."""
+        """Images, shape (batch, channels, rows, columns), of random vectors, shape (batch, latent_dim)."""
         check_inputs(self, z, *self.input_shape)
         images: Tensor = self.layers(z[:, :, None, None])
         return images
 
 
 class Discriminator(nn.Module):
-    """x -> logit of d(x), from images (batch, 1, 28, 28) in [-1, 1] to shape (batch,); four convolutions.
+    """x -> logit of d(x), images (batch, channels, rows, columns) in [-1, 1] to shape (batch,); four convolutions.
 
     Sizes: paper 28 -> 14 -> 7 -> 3 -> 1 (kernel 4, stride 2, padding 1; batch norm on the two in the middle); stable
-    28 -> 14 -> 7 -> 4 -> 1, spectral norm on each. LeakyReLU with slope 0.2.
+    28 -> 14 -> 7 -> 4 -> 1, spectral norm on each. LeakyReLU with slope 0.2. For images other than the paper's the
+    last kernel is so large that one number comes out.
 
     Source: the paper, Methods, read as its author's code has it; Miyato et al. 2018 for spectral norm.
     """
 
     def __init__(self, settings: GanRecipe) -> None:
         super().__init__()
+        self.input_shape = settings.image_shape
+        channels, rows, columns = settings.image_shape
         f1, f2, f3 = settings.discriminator_filters
         paper = settings.architecture == "paper"
+        last = (rows // 8 + 1, columns // 8 + 1) if paper else ((rows // 4 + 1) // 2, (columns // 4 + 1) // 2)
         norms, down = [BatchNorm] if paper else [], partial(nn.Conv2d, bias=not paper)
         self.layers = nn.Sequential(
-            *_block(down(1, f1, 4, 2, 1), nn.LeakyReLU(0.2)),
+            *_block(down(channels, f1, 4, 2, 1), nn.LeakyReLU(0.2)),
             *_block(down(f1, f2, 4, 2, 1), nn.LeakyReLU(0.2), *norms),
             *_block(down(f2, f3, 4 if paper else 3, 2, 1), nn.LeakyReLU(0.2), *norms),
-            down(f3, 1, 4, 2, 1) if paper else down(f3, 1, 4),
+            down(f3, 1, last, 2, 1) if paper else down(f3, 1, last),
         )
         self.apply(_normal_weights)
         for layer in self.layers:
@@ -75,7 +84,17 @@ class Discriminator(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits, shape (batch,): d = sigmoid(logit) is the probability that an image is real."""
+        check_inputs(self, images, *self.input_shape)
         return torch.flatten(self.layers(images))
+
+
+def _first_kernel_and_crop(side: int, *, paper: bool) -> tuple[int, int, int]:
+    """Of a generator, along rows or columns: the first kernel, the smallest from which the further transposed
+    convolutions reach a side, and the padding and output padding of the last of these, which crop what is beyond."""
+    kernel = ceil((side - 7) / 8 if paper else side / 4)
+    beyond = (8 * kernel + 7 if paper else 4 * kernel) - side
+    crop = ceil(beyond / 2)
+    return kernel, crop if paper else 1 + crop, 2 * crop - beyond
 
 
 def _block(convolution: Convolution, activation: nn.Module, *norms: Callable[[int], nn.Module]) -> list[nn.Module]:
@@ -118,8 +137,9 @@ def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
 def r1_penalty(discriminator: nn.Module, images: Tensor) -> Tensor:
     """Squared norm of the logit's gradient in real images, mean over them; to be added to the discriminator's loss.
 
-    From images of shape (batch, 1, 28, 28) to a scalar that can be differentiated once more. Batch norm's mean and
-    variance count as constants: else a logit would depend on every image, and this would be no mean over images.
+    From images of shape (batch, channels, rows, columns) to a scalar that can be differentiated once more. Batch
+    norm's mean and variance count as constants: else a logit would depend on every image, and this would be no mean
+    over images.
 
     Source: Mescheder et al. 2018, R1.
     """

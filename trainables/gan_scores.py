@@ -9,10 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from trainables.classifier import NUM_CLASSES, Classifier, prepared
+from trainables.classifier import Classifier, features
 from trainables.gan_training import generate
 from trainables.images import as_rows
-from trainables.loop import evaluated
 
 NEIGHBOURHOOD = 3
 """k of precision and recall, as Kynkaanniemi et al. 2019 have it."""
@@ -61,19 +60,14 @@ class Extractor:
 
     classifier: Classifier
     components: Tensor
-    """Shape (784, NUM_COMPONENTS), orthonormal columns."""
+    """Shape (pixels of an image, in all channels, NUM_COMPONENTS), orthonormal columns."""
 
     def __call__(self, images: Tensor) -> Vectors:
-        """Of uint8 images of shape (n, 28, 28); on the classifier's device."""
+        """Of uint8 images; on the classifier's device."""
         device = self.components.device
         parts = images.split(1000)
         pixels = torch.cat([as_rows(part.to(device)) @ self.components for part in parts])
         return Vectors(features(self.classifier, images), pixels)
-
-
-def features(classifier: Classifier, images: Tensor) -> Tensor:
-    """Feature vectors, shape (n, width), of uint8 images of shape (n, 28, 28); on the classifier's device."""
-    return evaluated(classifier, lambda part: classifier.features(prepared(part)), images)
 
 
 def scores(generated: Vectors, real: Vectors) -> dict[str, float]:
@@ -167,7 +161,8 @@ def _own_neighbours(vectors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def class_entropy(counts: NDArray[np.integer[Any]]) -> float:
-    """Entropy, in nats, of how many images are taken for each class, shape (10,): log 10 where it is equally many."""
+    """Entropy, in nats, of how many images are taken for each class, shape (classes,): the logarithm of their
+    number where it is equally many."""
     shares = counts[counts > 0] / counts.sum()
     return float(-(shares * np.log(shares)).sum())
 
@@ -197,7 +192,7 @@ class Scores:
         generated = features(self.extractor.classifier, images)
         with torch.inference_mode():
             guesses = self.extractor.classifier.head(generated).argmax(1).cpu().numpy()
-        counts = np.bincount(guesses, minlength=NUM_CLASSES)
+        counts = np.bincount(guesses, minlength=self.extractor.classifier.settings.num_classes)
         found = {
             "val_frechet_distance": frechet_distance(generated[: len(self.val)], self.val),
             "class_entropy": class_entropy(counts),

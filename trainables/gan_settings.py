@@ -4,6 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
+from trainables.images import PAPER_SHAPE, ImageShape
+
 VERSION = 2
 """Raised whenever training a GAN gives another result: older records do not count then."""
 Loss = Literal["minimax", "non_saturating"]
@@ -46,6 +48,8 @@ class GanRecipe(BaseModel):
     weights themselves."""
     epochs: int = Field(default=30, ge=1)
     """Passes over the training images."""
+    image_shape: ImageShape = PAPER_SHAPE
+    """Channels, rows and columns of an image."""
 
 
 AUTHOR = GanRecipe()

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from trainables.epoch import Epoch, State
 from trainables.gan import build, discriminator_loss, generator_loss, r1_penalty
 from trainables.gan_settings import GanRecipe, GanSettings
-from trainables.images import Images, as_tensor
+from trainables.images import Images, Shape, as_tensor, part_size, shape_of
 from trainables.loop import Device, evaluated, random_numbers, shuffled
 from trainables.optimizers import Descent
 
@@ -24,8 +24,8 @@ START_STEPS = 50
 
 
 def scaled(images: Tensor) -> Tensor:
-    """uint8 images of shape (n, 28, 28) as the networks see them: shape (n, 1, 28, 28) in [-1, 1]."""
-    return images.float().div_(127.5).sub_(1).unsqueeze(1)
+    """uint8 images as the networks see them: shape (n, channels, rows, columns) in [-1, 1]."""
+    return images.float().div_(127.5).sub_(1).view(-1, *shape_of(images))
 
 
 def random_vectors(count: int, settings: GanRecipe, *seed: int) -> Tensor:
@@ -64,7 +64,7 @@ class Gan:
         self.own_generator, self.own_discriminator = prepare_model(generator), prepare_model(discriminator)
 
     def step_discriminator(self, real: Tensor, z: Tensor, *, penalised: bool) -> Tensor:
-        """Move the discriminator on images, shape (batch, 1, 28, 28) in [-1, 1], and as many random vectors.
+        """Move the discriminator on images, as `scaled` gives them, and as many random vectors.
 
         Gives its loss, without the penalty, and the means of d(x) and d(g(z)): shape (3,).
         """
@@ -146,7 +146,7 @@ def train_gan(
 
     Args:
         settings, device, seed, resume: every training's (`trainables.epoch`).
-        images: uint8, shape (n, 28, 28), real ones.
+        images: uint8 (`trainables.images`), real ones.
         prepare_model: wraps a network so that its gradients are averaged over the workers.
         rank: number of this worker, from 0.
         world_size: number of workers; divides the batch size.
@@ -206,11 +206,16 @@ def _train_epoch(gan: Gan, images: Tensor, number: int, *, seed: int, rank: int,
 
 
 def generate(generator: nn.Module, z: Tensor) -> Tensor:
-    """Images of random vectors in evaluation mode: uint8, shape (n, 28, 28), on the CPU."""
+    """Images of random vectors in evaluation mode, on the CPU: uint8, shape (n, rows, columns) or, where they have
+    colours, (n, channels, rows, columns).
+
+    `generator` is a `trainables.gan.Generator` or another network with an `image_shape`.
+    """
 
     def bytes_of(part: Tensor) -> Tensor:
         images: Tensor = generator(part)
         return images.add_(1).mul_(127.5).round_().byte()
 
-    images = evaluated(generator, bytes_of, z, at_once=200)  # a thousand at once would take 200 MB more
+    # A fifth of what else is evaluated at once, 200 of the paper's images: a thousand would take 200 MB more.
+    images = evaluated(generator, bytes_of, z, at_once=part_size(cast(Shape, generator.image_shape)) // 5)
     return images.cpu().squeeze(1)

@@ -2,31 +2,67 @@
 
 from __future__ import annotations
 
+import math
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import AfterValidator, Field
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 IMAGE_SIZE = 28
-"""Height and width of every image."""
+"""Height and width of each of the paper's images."""
 NUM_PIXELS = IMAGE_SIZE * IMAGE_SIZE
-IMAGE_SHAPE = (1, IMAGE_SIZE, IMAGE_SIZE)
+Shape = tuple[int, int, int]
 """Of an image as models see it: channels, rows, columns."""
+Size = tuple[int, int]
+"""Rows and columns."""
+PAPER_SHAPE: Shape = (1, IMAGE_SIZE, IMAGE_SIZE)
+CHANNELS = (1, 3)
+"""Of grey images and of coloured ones."""
+SIDES = (16, 64)
+"""Fewest and most rows, or columns, that every model here takes."""
 Images = NDArray[np.uint8]
-"""Images of shape (n, 28, 28), from 0 (background) to 255."""
+"""Of shape (n, rows, columns) where they are grey, (n, channels, rows, columns) where they have colours; from 0, the
+background of the paper's, to 255."""
+
+
+def checked_shape(shape: Shape) -> Shape:
+    """The shape, where models can be made for it; else ValueError."""
+    channels, *sides = shape
+    if channels not in CHANNELS or not all(SIDES[0] <= side <= SIDES[1] for side in sides):
+        fewest, most = SIDES
+        raise ValueError(
+            f"image_shape {shape} must have 1 or 3 channels and from {fewest} to {most} rows and columns"
+        )
+    return shape
+
+
+ImageShape = Annotated[Shape, AfterValidator(checked_shape), Field(exclude_if=lambda shape: shape == PAPER_SHAPE)]
+"""A setting whose JSON leaves out the paper's shape: records are found by that JSON, and older ones know no shape."""
+
+
+def shape_of(images: Images | Tensor) -> Shape:
+    """Channels, rows and columns of uint8 images, of shape (n, rows, columns) or (n, channels, rows, columns)."""
+    *_, rows, columns = images.shape
+    return images.shape[1] if images.ndim == 4 else 1, rows, columns
+
+
+def part_size(shape: Shape) -> int:
+    """How many images are evaluated at a time: a thousand, of shapes above the paper's fewer hundreds."""
+    return 100 * max(1, min(10, 10 * NUM_PIXELS // math.prod(shape)))
 
 
 def unit_pixels(images: Images) -> NDArray[np.float32]:
-    """Pixels in [0, 1], shape (n, 28, 28), of uint8 images of the same shape."""
-    return np.divide(images, 255, dtype=np.float32)
+    """Pixels in [0, 1] of uint8 images, of the same shape."""
+    return np.divide(images, 255, dtype=np.float32, order="C")
 
 
 def flat_pixels(images: Images) -> NDArray[np.float32]:
-    """The same pixels as rows, shape (n, 784)."""
+    """The same pixels as rows, shape (n, channels * rows * columns)."""
     return unit_pixels(images).reshape(len(images), -1)
 
 
@@ -40,19 +76,19 @@ def as_tensor(array: NDArray[Any]) -> Tensor:
 
 
 def as_rows(images: Tensor) -> Tensor:
-    """uint8 images of shape (n, 28, 28) or (n, 784) as floats in [0, 1] of shape (n, 784)."""
-    return images.reshape(-1, NUM_PIXELS).float().div_(255)
+    """uint8 images as floats in [0, 1] of shape (n, channels * rows * columns)."""
+    return images.flatten(1).float().div_(255)
 
 
 def as_pixels(images: Tensor) -> Tensor:
-    """uint8 images of shape (n, 28, 28) or (n, 784) as floats in [0, 1] of shape (n, 1, 28, 28).
+    """uint8 images as floats in [0, 1] of shape (n, channels, rows, columns).
 
     On a CPU the batch is the last axis in memory, as `trainables.batch_last` computes there.
     """
     if images.device.type != "cpu":
-        return as_rows(images).view(-1, 1, IMAGE_SIZE, IMAGE_SIZE)
-    columns = images.reshape(-1, NUM_PIXELS).t().contiguous().float().div_(255)
-    return columns.view(1, IMAGE_SIZE, IMAGE_SIZE, -1).permute(3, 0, 1, 2)
+        return as_rows(images).view(-1, *shape_of(images))
+    columns = images.flatten(1).t().contiguous().float().div_(255)
+    return columns.view(*shape_of(images), -1).permute(3, 0, 1, 2)
 
 
 def check_inputs(network: nn.Module, inputs: Tensor, *shape: int) -> None:

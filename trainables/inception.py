@@ -6,6 +6,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from trainables.images import shape_of
+
 BATCH_SIZE = 50
 
 
@@ -27,8 +29,8 @@ def inception(weights: Mapping[str, Tensor]) -> nn.Module:
 
 
 def inception_features(network: nn.Module, images: Tensor) -> Tensor:
-    """Feature vectors, shape (n, 2048), on the CPU, of uint8 images of shape (n, 28, 28), grey in all channels."""
-    device = next(network.parameters()).device
+    """Feature vectors, shape (n, 2048), on the CPU, of uint8 images; grey ones have three equal channels."""
+    device, images = next(network.parameters()).device, images.reshape(-1, *shape_of(images))
     with torch.inference_mode():
-        parts = (part.to(device).unsqueeze(1).expand(-1, 3, -1, -1) for part in images.split(BATCH_SIZE))
+        parts = (part.to(device).expand(-1, 3, -1, -1) for part in images.split(BATCH_SIZE))
         return torch.cat([network(part)[0].cpu() for part in parts])

@@ -1,5 +1,6 @@
 """An autoencoder without non-linearities, which should find the subspace of PCA (the paper's Introduction)."""
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,14 +12,14 @@ from torch.nn import functional
 
 from trainables.autoencoder_settings import LinearSettings
 from trainables.epoch import Epoch, State
-from trainables.images import NUM_PIXELS, as_rows, as_tensor, check_inputs
+from trainables.images import as_rows, as_tensor, check_inputs
 from trainables.loop import Device, passes
 from trainables.optimizers import Descent
 from trainables.splits import Split
 
 
 class LinearAutoencoder(nn.Module):
-    """x' = m + D E (x - m), with x of shape (batch, 784) and m the mean of the training images.
+    """x' = m + D E (x - m), with x of shape (batch, pixels) and m the mean of the training images.
 
     Its least mean squared error is that of PCA, reached where the columns of D span PCA's subspace; the columns
     themselves need not be PCA's axes.
@@ -28,13 +29,14 @@ class LinearAutoencoder(nn.Module):
 
     def __init__(self, settings: LinearSettings) -> None:
         super().__init__()
-        self.input_shape = (NUM_PIXELS,)
-        self.encoder = nn.Linear(NUM_PIXELS, settings.latent_dim, bias=False)
-        self.decoder = nn.Linear(settings.latent_dim, NUM_PIXELS, bias=False)
-        self.mean = nn.Buffer(torch.zeros(NUM_PIXELS))
+        num_pixels = math.prod(settings.image_shape)
+        self.input_shape = (num_pixels,)
+        self.encoder = nn.Linear(num_pixels, settings.latent_dim, bias=False)
+        self.decoder = nn.Linear(settings.latent_dim, num_pixels, bias=False)
+        self.mean = nn.Buffer(torch.zeros(num_pixels))
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Reconstruct pixels, shape (batch, 784), to the same shape."""
+        """Reconstruct pixels, shape (batch, pixels), of all channels, to the same shape."""
         check_inputs(self, pixels, *self.input_shape)
         decoded: Tensor = self.decoder(self.encoder(pixels - self.mean))
         return self.mean + decoded
@@ -53,7 +55,7 @@ def train_linear_autoencoder(
         torch.manual_seed(seed)
         model = LinearAutoencoder(settings).to(device)
     images, train = as_tensor(split.images).to(device), torch.from_numpy(split.train).to(device)
-    sums = [images[part].view(-1, NUM_PIXELS).float().sum(0) for part in train.split(1000)]
+    sums = [images[part].flatten(1).float().sum(0) for part in train.split(1000)]
     model.mean.copy_(torch.stack(sums).sum(0) / (255 * len(train)))
     descent = Descent("adam", model, settings.learning_rate, "cosine")
 
@@ -71,7 +73,7 @@ def train_linear_autoencoder(
 
 
 def linear_mse(model: LinearAutoencoder, images: Tensor) -> float:
-    """Mean over pixels and images of (x' - x)^2 for uint8 images of shape (n, 28, 28) on the model's device."""
+    """Mean over pixels, in all channels, and images of (x' - x)^2 for uint8 images on the model's device."""
     total = torch.zeros((), dtype=torch.float64, device=images.device)
     with torch.inference_mode():
         for part in images.split(1000):
@@ -81,7 +83,7 @@ def linear_mse(model: LinearAutoencoder, images: Tensor) -> float:
 
 
 def reconstruct_linear(model: LinearAutoencoder, pixels: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
-    """The model's reconstructions of pixels, shape (n, 28, 28), noisy ones too, to the same shape."""
+    """The model's reconstructions of images' pixels, noisy ones too, of the same shape."""
     with torch.inference_mode():
         rows = torch.from_numpy(pixels.astype(np.float32, copy=False)).reshape(len(pixels), -1)
         reconstructed: Tensor = model(rows)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from trainables.images import Images, unit_pixels
 
 Noise = Literal["zeroed", "zeroed_foreground", "gaussian", "gaussian_unclipped", "gaussian_matched"]
-"""zeroed: each pixel is set to zero with probability p, the level.
+"""zeroed: each pixel, of a coloured image in each channel by itself, is set to zero with probability p, the level.
 zeroed_foreground: p of an image's pixels, rounded, are set to zero, none of which was zero already; all that are
 left, where there are fewer. So every image loses as many, however black it is.
 gaussian: N(0, sigma^2) is added to each pixel, sigma being the level, and the sum clipped to [0, 1].
@@ -24,13 +24,13 @@ def add_noise(images: Images, noise: Noise, level: float, *, seed: int) -> NDArr
     sigma = sqrt(p mean(x^2)).
 
     Args:
-        images: shape (n, 28, 28), 0 to 255.
+        images: uint8 (`trainables.images`).
         noise: the kind.
         level: probability or share p in [0, 1], or standard deviation sigma >= 0, where the pixels' range is 1.
         seed: the same seed, kind and level give the same noise.
 
     Returns:
-        Shape (n, 28, 28); pixels in [0, 1], but for the unclipped kinds.
+        The images' shape; pixels in [0, 1], but for the unclipped kinds.
 
     Raises:
         ValueError: the level is out of range.

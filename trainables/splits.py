@@ -20,7 +20,7 @@ an image of these; of a class that is cut, the other blocks keep a third or two 
 class Split:
     """Images, and the indices of those that train and of those that validate.
 
-    `images` and `test_images` have shape (n, 28, 28), uint8; neither is ever copied or written to. `labels`, shape
+    `images` and `test_images` are uint8 (`trainables.images`); neither is ever copied or written to. `labels`, shape
     (n,), are the classes of `images`, where they are to be validated class by class.
     """
 
@@ -54,7 +54,7 @@ def fold_split(
     """Validate on one of `num_folds` contiguous blocks of the images in some order, train on the others.
 
     Args:
-        images: shape (n, 28, 28), uint8.
+        images: uint8 (`trainables.images`).
         order: shape (n,), the images' indices in the order that is cut into blocks.
         fold: from 0; which block validates. Blocks differ by at most one image in size.
         num_folds: at least 2 and at most n.

@@ -57,7 +57,9 @@ def image_grid(
     grey = matplotlib.colormaps["gray"].with_extremes(bad="white")
     for row, (bottom, of_row) in enumerate(zip(bottoms, texts, strict=True)):
         place = (left, left + num_columns * side, bottom + OVERLAP, bottom - high)
-        axes.imshow(tiled(in_frames[[row]]), cmap=grey, vmin=0, vmax=1, extent=place, interpolation="none", aspect="auto")
+        axes.imshow(
+            tiled(in_frames[[row]]), cmap=grey, vmin=0, vmax=1, extent=place, interpolation="none", aspect="auto"
+        )
         if rows:
             axes.text(left - 0.06, bottom - high / 2, rows[row], ha="right", va="center", fontsize=SMALL)
         for middle, text in zip(middles, of_row, strict=True):

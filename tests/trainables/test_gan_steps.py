@@ -118,6 +118,7 @@ class Giving(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(1))
+        self.image_shape = (1, 28, 28)
 
     def forward(self, z: Tensor) -> Tensor:
         return (z * self.weight)[:, :, None, None].expand(-1, 1, 28, 28).clone()

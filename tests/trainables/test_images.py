@@ -39,11 +39,10 @@ def test_flat_pixels_are_the_same_as_rows_in_the_images_order(images: Images) ->
 
 
 def test_tensors_have_the_values_of_the_arrays(images: Images) -> None:
-    for tensor in (torch.from_numpy(images), torch.from_numpy(images).flatten(1)):
-        rows, pixels = as_rows(tensor), as_pixels(tensor)
-        assert (rows.shape, pixels.shape) == ((3, 784), (3, 1, 28, 28))
-        np.testing.assert_array_equal(rows.numpy(), flat_pixels(images))
-        np.testing.assert_array_equal(pixels.squeeze(1).numpy(), unit_pixels(images))
+    rows, pixels = (of(torch.from_numpy(images)) for of in (as_rows, as_pixels))
+    assert (rows.shape, pixels.shape) == ((3, 784), (3, 1, 28, 28))
+    np.testing.assert_array_equal(rows.numpy(), flat_pixels(images))
+    np.testing.assert_array_equal(pixels.squeeze(1).numpy(), unit_pixels(images))
 
 
 def test_on_a_cpu_the_batch_is_the_last_axis_in_memory(images: Images) -> None:

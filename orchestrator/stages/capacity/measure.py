@@ -25,6 +25,7 @@ from trainables.linear_autoencoder import LinearAutoencoder, reconstruct_linear
 from trainables.models import restored
 from trainables.noise import Noise, add_noise
 
+
 def pca_mse(pca: PCA, images: Images) -> dict[int, float]:
     """Error of PCA by number of components, up to MOST_COMPONENTS; every component takes its part of the error away."""
     centred = flat_pixels(images).astype(np.float64) - pca.mean_

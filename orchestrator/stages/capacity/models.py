@@ -10,7 +10,7 @@ from orchestrator.engine.settings import Scale, Section, changed
 from orchestrator.engine.stage import Context
 from orchestrator.stages.architectures import table1
 from orchestrator.stages.sections import Autoencoders, Data, Distinct
-from trainables.autoencoder_settings import WIDE, AutoencoderSettings, LinearSettings
+from trainables.autoencoder_settings import WIDE, AutoencoderSettings, LinearSettings, convolved_sizes
 
 LatentDim = Annotated[int, Field(gt=0, le=1024)]
 MOST_VALUES = 1024
@@ -80,7 +80,7 @@ class Settings(Section):
         """
         usual = self.autoencoder(latent_dim, **common)
         width = max(math.prod(usual.image_shape), latent_dim)
-        filters = tuple(times * math.ceil(width / math.prod(size)) for size in usual.layer_sizes)
+        filters = tuple(times * math.ceil(width / math.prod(size)) for size in convolved_sizes(usual.image_shape))
         wide = {"filters": filters, "neurons": width, "learning_rate": 1e-3, "epochs": self.wide_epochs}
         return changed(usual, **wide)
 

@@ -166,7 +166,9 @@ class Classify(Stage[Settings, ClassifierSettings]):
         caption = "Accuracy by the time that training took, on this run's machine."
         yield Picture("classify_seconds", caption, figures.accuracy_by_time, epochs, classifiers)
         caption = "What the two CNNs take each class for, of the first seed."
-        yield Picture("classify_confusion", caption, figures.confusion_matrices, tables["confusion"], data.class_names)
+        yield Picture(
+            "classify_confusion", caption, figures.confusion_matrices, tables["confusion"], data.class_names
+        )
         caption = "Accuracy on the test images by epoch, mean over seeds; to be read off."
         pair = ["architecture", "input"]
         yield Picture("classify_curves", caption, curves, epochs, pair, "test_accuracy", "test accuracy")

@@ -75,7 +75,9 @@ def measured(context: Context[Settings], records: Sequence[Record[ClassifierSett
         row
         for which, predicted in predictions
         if which["seed"] in {context.seed, None}
-        for row in confusion_rows(labels, predicted, num_classes, input=which["input"], architecture=which["architecture"])
+        for row in confusion_rows(
+            labels, predicted, num_classes, input=which["input"], architecture=which["architecture"]
+        )
     ]
     yield Table("confusion", confusion)
 

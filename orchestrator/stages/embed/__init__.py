@@ -52,7 +52,10 @@ class Embed(Stage[Settings, Any]):
         "embeddings": schema(
             METHOD,
             SEED,
-            real("knn_accuracy", "share of test images with the class of those nearest in the plane; missing without labels"),
+            real(
+                "knn_accuracy",
+                "share of test images with the class of those nearest in the plane; missing without labels",
+            ),
             real(
                 "new_knn_accuracy",
                 "the same for test images added as new points, by the fitted training images nearest; of t-SNE only "
@@ -60,7 +63,10 @@ class Embed(Stage[Settings, Any]):
             ),
             real("trustworthiness", "how far neighbours in the plane are near in the images, 1 at best"),
             real("continuity", "how far neighbours in the images are near in the plane, 1 at best"),
-            real("silhouette", "how much nearer its own class than the next a point lies, -1 to 1; missing without labels"),
+            real(
+                "silhouette",
+                "how much nearer its own class than the next a point lies, -1 to 1; missing without labels",
+            ),
             real("seconds", "time spent laying out; the autoencoder's training is refit's", "s"),
             integer("num_points", "test images in the plane"),
             integer("num_fitted", "training images that new points were added to"),

@@ -63,7 +63,9 @@ def planes(
     ]
     if names:
         columns = -(-len(names) // MOST_IN_A_COLUMN)
-        axes[-1].legend(handles=handles, loc="center", fontsize=9 if columns == 1 else 5, ncols=columns, title="class")
+        axes[-1].legend(
+            handles=handles, loc="center", fontsize=9 if columns == 1 else 5, ncols=columns, title="class"
+        )
 
 
 def _letters(names: Sequence[str]) -> list[str]:

@@ -16,8 +16,8 @@ from orchestrator.engine.stage import Context, Table
 from orchestrator.engine.tables import Row
 from orchestrator.figures.style import class_colours
 from orchestrator.stages.architectures import final_model
-from orchestrator.stages.embed import Settings
 from orchestrator.stages.components import fit_pca
+from orchestrator.stages.embed import Settings
 from orchestrator.stages.measures import confusion_rows, prediction_columns
 from orchestrator.stages.sections import Data, FinalModels
 from trainables.autoencoder import decode, encode
