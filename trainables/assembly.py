@@ -14,6 +14,8 @@ MIN_SIDE, MAX_SIDE = 16, 64
 MIN_TRAIN, MIN_TEST = 120, 20
 """How many images there have to be."""
 MAX_CLASSES = 256
+MAX_NAME = 100
+"""Characters of a class's name."""
 
 
 class Part(NamedTuple):
@@ -21,6 +23,15 @@ class Part(NamedTuple):
 
     images: NDArray[np.uint8]
     labels: NDArray[Any] | None
+
+
+class Given(NamedTuple):
+    """What a file or folder of the user's has: images and labels as they are in there."""
+
+    train: Part
+    test: Part | None = None
+    ordered: bool = True
+    """Whether the images' order is the user's. That of files in a folder is not."""
 
 
 def check_memory(what: str, num_bytes: int) -> None:
@@ -49,19 +60,12 @@ def assembled(where: str, name: str, train: Part, test: Part, class_names: tuple
     """
     check_shapes(where, train, test)
     check_numbers(where, len(train.images), len(test.images))
-    arrays = {"train_images": train.images, "train_labels": train.labels}
-    arrays |= {"test_images": test.images, "test_labels": test.labels}
-    frozen = {key: None if array is None else _frozen(array) for key, array in arrays.items()}
-    checksum = _checksum(frozen, class_names)
-    return Dataset(
-        frozen["train_images"],  # type: ignore[arg-type]
-        frozen["train_labels"],
-        frozen["test_images"],  # type: ignore[arg-type]
-        frozen["test_labels"],
-        checksum,
-        name,
-        class_names,
-    )
+    train_images, test_images = _frozen(train.images), _frozen(test.images)
+    train_labels, test_labels = (None if part.labels is None else _frozen(part.labels) for part in (train, test))
+    arrays: dict[str, NDArray[np.uint8] | None] = {"train_images": train_images, "train_labels": train_labels}
+    arrays |= {"test_images": test_images, "test_labels": test_labels}
+    checksum = _checksum(arrays, class_names)
+    return Dataset(train_images, train_labels, test_images, test_labels, checksum, name, class_names)
 
 
 def check_shapes(where: str, train: Part, test: Part) -> None:
@@ -89,6 +93,6 @@ def _checksum(arrays: dict[str, NDArray[np.uint8] | None], class_names: tuple[st
     for key, array in arrays.items():
         digest.update(f"{key} {None if array is None else array.shape}\n".encode())
         if array is not None:
-            digest.update(array.data)
+            digest.update(array.reshape(-1).data)
     digest.update(repr(class_names).encode("utf-8", "surrogatepass"))
     return digest.hexdigest()

@@ -86,11 +86,12 @@ def temporary_cache_dir() -> Path:
     return Path(gettempdir()) / f"fashion-mnist-orchestrator-{os.getuid()}"
 
 
-def _to_stderr(line: str) -> None:
+def to_stderr(line: str) -> None:
+    """Say a line to whoever waits at the terminal."""
     print(line, file=sys.stderr, flush=True)
 
 
-def load(data_dir: Path | None = None, *, cache_dir: Path | None = None, announce: Announce = _to_stderr) -> Dataset:
+def load(data_dir: Path | None = None, *, cache_dir: Path | None = None, announce: Announce = to_stderr) -> Dataset:
     """Zalando's images of clothing, from the first place that has all four files with their published SHA-256 sums.
 
     There are 60,000 and 10,000 of them, of shape (28, 28), 0 being background.
@@ -236,7 +237,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m trainables.fashion_mnist", description=main.__doc__)
     parser.add_argument("--data-dir", type=Path, help="folder with the four idx files, unpacked or .gz")
     try:
-        _, source = _find(parser.parse_args().data_dir, None, _to_stderr)
+        _, source = _find(parser.parse_args().data_dir, None, to_stderr)
     except DataError as error:
         parser.exit(2, f"error: {error}\n")
     print(f"FashionMNIST: 60000 training and 10000 test images from {source}")

@@ -107,7 +107,8 @@ def packed_md5(path: Path) -> str | None:
     """MD5 in hex of a .gz as it is, packed; None of a file that is not packed."""
     try:
         with path.open("rb") as file:
-            packed = file.read(_MAX_PACKED_BYTES)
+            if file.peek(2)[:2] != _GZIP:
+                return None
+            return hashlib.md5(file.read(_MAX_PACKED_BYTES), usedforsecurity=False).hexdigest()
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from None
-    return hashlib.md5(packed, usedforsecurity=False).hexdigest() if packed.startswith(_GZIP) else None

@@ -1,28 +1,18 @@
-"""Reads a user's own images: which file or folder is read how, how labels become classes, and what is the test part."""
+"""Reads a user's own images: how labels become classes, and what is the test part."""
 
 import os
 import stat
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.assembly import MAX_CLASSES, Part, assembled, check_numbers
+from trainables import own_arrays, own_folders, own_tables
+from trainables.assembly import MAX_CLASSES, MAX_NAME, Given, Part, assembled, check_numbers
 from trainables.dataset import DataError, Dataset
 
-MAX_NAME = 100
-"""Characters of a class's name."""
 _SEED = 0
-
-
-class Given(NamedTuple):
-    """What a file or folder has: images and labels as they are in there."""
-
-    train: Part
-    test: Part | None = None
-    ordered: bool = True
-    """Whether the images' order is the user's. That of files in a folder is not."""
 
 
 def load(path: Path, *, test_share: float = 1 / 7) -> Dataset:
@@ -56,16 +46,14 @@ def _given(path: Path) -> Given:
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from None
     if stat.S_ISDIR(mode):
-        from trainables.own_folders import read
-    elif not stat.S_ISREG(mode):
+        return own_folders.read(path)
+    if not stat.S_ISREG(mode):
         raise DataError(f"{path} is no file but a pipe, a socket or a device; give a .npz, a .parquet or a folder")
-    elif path.suffix.lower() == ".npz":
-        from trainables.own_arrays import read
-    elif path.suffix.lower() == ".parquet":
-        from trainables.own_tables import read
-    else:
-        raise DataError(f"{path} has an ending that is not known; give a .npz, a .parquet or a folder of image files")
-    return read(path)
+    if path.suffix.lower() == ".npz":
+        return own_arrays.read(path)
+    if path.suffix.lower() == ".parquet":
+        return own_tables.read(path)
+    raise DataError(f"{path} has an ending that is not known; give a .npz, a .parquet or a folder of image files")
 
 
 def _classes(path: Path, given: Given) -> NDArray[Any]:

@@ -1,4 +1,4 @@
-"""Makes bytes of a user's own images, of shape (n, rows, columns) or (n, 3, rows, columns), whatever numbers they are."""
+"""Makes bytes, from 0 to 255, of a user's own images, whatever numbers or encoded files they are."""
 
 from collections.abc import Iterator
 from io import BytesIO
@@ -11,7 +11,7 @@ from trainables.assembly import MAX_SIDE, check_sides
 from trainables.dataset import DataError
 
 Pixels = NDArray[np.uint8]
-_BLOCK = 4096
+_BLOCK = 1024
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
 """Of image files, as PIL calls them."""
 

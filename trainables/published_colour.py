@@ -34,12 +34,13 @@ class ColourSet(NamedTuple):
         """
         check_folder(folder)
         place = self._place(folder, max_depth)
-        train, test = _READERS[self.torchvision](place, _checksums(self.torchvision))
+        _check_files(place, _checksums(self.torchvision))
+        train, test = _READERS[self.torchvision](place)
         return assembled(str(place), self.title, train, test, self.class_names)
 
     def _place(self, folder: Path, max_depth: int) -> Path:
         """The outermost folder that has all files."""
-        found = (folder / glob_name for depth in range(max_depth + 1) for glob_name in self._found(folder, depth))
+        found = (folder / path for depth in range(max_depth + 1) for path in self._found(folder, depth))
         places = list(dict.fromkeys(path.parent for path in found))
         for place in places:
             if all(os.path.lexists(place / name) for name in self.files):
@@ -75,19 +76,17 @@ def _check_files(place: Path, checksums: dict[str, str]) -> None:
             raise DataError(f"{path} is not the published file: its MD5 checksum differs")
 
 
-def _read_cifar10(place: Path, checksums: dict[str, str]) -> list[Part]:
+def _read_cifar10(place: Path) -> list[Part]:
     from torchvision.datasets import CIFAR10
 
-    _check_files(place, checksums)
     flat: Any = type("Flat", (CIFAR10,), {"base_folder": ""})
     parts = (flat(str(place), train=train) for train in (True, False))
     return [Part(part.data.transpose(0, 3, 1, 2), np.array(part.targets, np.uint8)) for part in parts]
 
 
-def _read_svhn(place: Path, checksums: dict[str, str]) -> list[Part]:
+def _read_svhn(place: Path) -> list[Part]:
     from torchvision.datasets import SVHN
 
-    _check_files(place, checksums)
     parts = (SVHN(str(place), split=split) for split in ("train", "test"))
     return [Part(part.data, part.labels.astype(np.uint8)) for part in parts]
 

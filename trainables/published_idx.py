@@ -35,7 +35,7 @@ class IdxSet(NamedTuple):
     transposed: bool = False
 
     def read(self, folder: Path, max_depth: int) -> Dataset:
-        """The data set from its files in a folder, flat or nested, unpacked or .gz; DataError where it has not all."""
+        """The data set from its files in a folder, flat or nested, unpacked or .gz; else DataError."""
         check_folder(folder)
         paths = [path for path in files_below(folder, max_depth) if not self._is_of_another(path.relative_to(folder))]
         candidates = {file: [path for path in paths if path.name in spellings(file)] for file in self.files}
@@ -93,15 +93,15 @@ def _is_fashion_mnist(array: NDArray[Any]) -> bool:
         return False
     header = np.array([0x0800 + array.ndim, *array.shape], ">u4").tobytes()
     digest = hashlib.sha256(header)
-    digest.update(array.data)
+    digest.update(array.reshape(-1).data)
     return digest.hexdigest() in FILE_CHECKSUMS
 
 
 def _of_whom(md5: str) -> str:
-    owners = [
-        f", and is {it.title}'s (--data.source {name})" for name, it in IDX_SETS.items() if md5 in it.files.values()
-    ]
-    return owners[0] if owners else ""
+    for name, other in IDX_SETS.items():
+        if md5 in other.files.values():
+            return f", and is {other.title}'s (--data.source {name})"
+    return ""
 
 
 _MNIST_FILES = (
