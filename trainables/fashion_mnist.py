@@ -1,23 +1,22 @@
 """Finds, fetches, verifies and reads FashionMNIST, the images of every experiment (the paper's Methods)."""
 
 import argparse
-import gzip
 import hashlib
 import os
 import sys
-import zlib
 from collections.abc import Callable
 from contextlib import suppress
-from glob import glob
+from functools import partial
 from math import prod
 from pathlib import Path
-from subprocess import DEVNULL, TimeoutExpired, run
 from tempfile import TemporaryDirectory, gettempdir
 from typing import NamedTuple
 
 import numpy as np
 
 from trainables.dataset import DataError, Dataset
+from trainables.fetching import run_command
+from trainables.idx import MAX_DEPTH, check_folder, files_below, first_sound, read_bytes, spellings
 
 Announce = Callable[[str], None]
 CLASS_NAMES: tuple[str, ...] = (
@@ -35,8 +34,8 @@ class _Idx(NamedTuple):
         return f"{self.stem}-idx{len(self.shape)}-ubyte"
 
     @property
-    def names(self) -> set[str]:  # some programs unpack it with a dot, as train-images.idx3-ubyte
-        return {name + end for name in (self.name, self.name.replace("-idx", ".idx")) for end in ("", ".gz")}
+    def names(self) -> set[str]:
+        return spellings(self.name)
 
     @property
     def header(self) -> bytes:
@@ -54,9 +53,10 @@ _FILES = (
     _Idx("t10k-labels", (10000,), "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34"),
 )
 CHECKSUM = hashlib.sha256("".join(file.sha256 for file in _FILES).encode()).hexdigest()
+FILE_CHECKSUMS = frozenset(file.sha256 for file in _FILES)
+"""SHA-256 in hex of each of the four files, unpacked."""
 _DEBIAN_PACKAGE = "dataset-fashion-mnist"
 _DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
-_MAX_DEPTH = 5
 _FETCH_SECONDS = 600
 _MEND = "give --data-dir a folder with the four published files, or leave it out to have them fetched"
 
@@ -86,11 +86,12 @@ def temporary_cache_dir() -> Path:
     return Path(gettempdir()) / f"fashion-mnist-orchestrator-{os.getuid()}"
 
 
-def _to_stderr(line: str) -> None:
+def to_stderr(line: str) -> None:
+    """Say a line to whoever waits at the terminal."""
     print(line, file=sys.stderr, flush=True)
 
 
-def load(data_dir: Path | None = None, *, cache_dir: Path | None = None, announce: Announce = _to_stderr) -> Dataset:
+def load(data_dir: Path | None = None, *, cache_dir: Path | None = None, announce: Announce = to_stderr) -> Dataset:
     """Zalando's images of clothing, from the first place that has all four files with their published SHA-256 sums.
 
     There are 60,000 and 10,000 of them, of shape (28, 28), 0 being background.
@@ -119,7 +120,7 @@ def load(data_dir: Path | None = None, *, cache_dir: Path | None = None, announc
 def _find(data_dir: Path | None, cache: Path | None, announce: Announce) -> tuple[list[bytes], str]:
     if data_dir is not None:
         try:
-            return _read_folder(data_dir, max_depth=_MAX_DEPTH), str(data_dir)
+            return _read_folder(data_dir, max_depth=MAX_DEPTH), str(data_dir)
         except DataError as error:
             raise DataError(f"{error}; {_MEND}") from None
     for folder in (*([cache] if cache else [user_cache_dir(), temporary_cache_dir()]), _DEBIAN_FOLDER):
@@ -128,11 +129,14 @@ def _find(data_dir: Path | None, cache: Path | None, announce: Announce) -> tupl
                 return _read_folder(folder, max_depth=0), str(folder)
             except DataError as error:
                 announce(f"FashionMNIST: {error}; passing over {folder}")
-    return _fetch(cache or _writable_cache(announce), announce)
+    return _fetch(cache or writable_cache("FashionMNIST", announce), announce)
 
 
-def _writable_cache(announce: Announce) -> Path:
-    """The user's cache or, where that cannot be written, a folder of the user's own among the temporary ones."""
+def writable_cache(title: str, announce: Announce) -> Path:
+    """The user's cache or, where that cannot be written, a folder of the user's own among the temporary ones.
+
+    `title` is what is to be kept there, for the announcement; DataError where neither can be written.
+    """
     failures, mend = [], "XDG_CACHE_HOME may name another folder"
     for cache in dict.fromkeys((user_cache_dir(), temporary_cache_dir())):
         try:
@@ -143,41 +147,27 @@ def _writable_cache(announce: Announce) -> Path:
                 return cache
         except OSError as error:
             failures.append(f"{cache} cannot be written ({error.strerror})")
-            announce(f"FashionMNIST: {failures[-1]}; {mend}")
+            announce(f"{title}: {failures[-1]}; {mend}")
     raise DataError(f"{' and '.join(failures)}; {mend}")
 
 
 def _candidates(folder: Path, max_depth: int) -> dict[_Idx, list[Path]]:
-    """Where each of the files may be, the outermost place first; `glob` passes over hidden folders."""
-    patterns = [f"{'*/' * depth}*-ubyte*" for depth in range(max_depth + 1)]
-    found = (folder / name for pattern in patterns for name in sorted(glob(pattern, root_dir=folder)))
-    paths = [path for path in found if not os.path.isdir(path)]
+    """Where each of the files may be, the outermost place first."""
+    paths = files_below(folder, max_depth)
     return {file: [path for path in paths if path.name in file.names] for file in _FILES}
 
 
 def _read_folder(folder: Path, max_depth: int) -> list[bytes]:
-    if not os.path.isdir(folder):
-        raise DataError(f"{folder} {'is not a folder' if os.path.exists(folder) else 'does not exist'}")
+    check_folder(folder)
     candidates = _candidates(folder, max_depth)
     missing = [file.name for file, paths in candidates.items() if not paths]
     if missing:
         raise DataError(f"{folder} lacks {', '.join(missing)} (unpacked or .gz)")
-    return [_first_sound(file, paths) for file, paths in candidates.items()]
-
-
-def _first_sound(file: _Idx, paths: list[Path]) -> bytes:
-    """Plain MNIST's files have the same names and may lie beside FashionMNIST's."""
-    errors = []
-    for path in paths:
-        try:
-            return _verified(file, path)
-        except DataError as error:
-            errors.append(error)
-    raise errors[0]
+    return [first_sound(paths, partial(_verified, file)) for file, paths in candidates.items()]
 
 
 def _verified(file: _Idx, path: Path) -> bytes:
-    content = _read(path, limit_bytes=file.size_bytes + 1)
+    content = read_bytes(path, limit_bytes=file.size_bytes + 1)
     start, header = content[: len(file.header)], file.header
     if not header.startswith(start[:4]):
         raise DataError(f"{path} is no such idx file: it starts with {start[:4]!r}, not with {header[:4]!r}")
@@ -191,22 +181,6 @@ def _verified(file: _Idx, path: Path) -> bytes:
     if hashlib.sha256(content).hexdigest() != file.sha256:
         raise DataError(f"{path} is not the published file: its SHA-256 checksum differs")
     return content
-
-
-def _read(path: Path, limit_bytes: int) -> bytes:
-    if path.exists() and not path.is_file():
-        raise DataError(f"{path} is no file but a pipe, a socket or a device")
-    try:
-        with path.open("rb") as file:
-            packed = path.suffix == ".gz" or file.peek(2)[:2] == b"\x1f\x8b"
-            with gzip.open(file) if packed else file as stream:
-                return stream.read(limit_bytes)
-    except EOFError:
-        raise DataError(f"{path} is truncated: its gzip stream breaks off") from None
-    except (gzip.BadGzipFile, zlib.error) as error:
-        raise DataError(f"{path} is not a sound gzip file: {error}") from None
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from None
 
 
 def _fetch(cache: Path, announce: Announce) -> tuple[list[bytes], str]:
@@ -227,7 +201,7 @@ def _fill(cache: Path, fetch: Callable[[Path], None]) -> list[bytes]:
     cache.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=".fetching-", dir=cache.absolute()) as temporary:
         fetch(Path(temporary))
-        contents = _read_folder(Path(temporary), _MAX_DEPTH)
+        contents = _read_folder(Path(temporary), MAX_DEPTH)
         for file, content in zip(_FILES, contents, strict=True):
             whole = Path(temporary, file.name)
             whole.write_bytes(content)
@@ -255,13 +229,7 @@ def _from_debian(folder: Path) -> None:
 
 
 def _run(folder: Path, *command: str) -> None:
-    try:
-        done = run(command, cwd=folder, stdin=DEVNULL, capture_output=True, timeout=_FETCH_SECONDS)
-    except TimeoutExpired:
-        raise DataError(f"gave up after {_FETCH_SECONDS} seconds") from None
-    if done.returncode:
-        message = done.stderr.decode(errors="replace").strip() or f"exit status {done.returncode}"
-        raise DataError(message.splitlines()[-1])
+    run_command(folder, *command, seconds=_FETCH_SECONDS)
 
 
 def main() -> None:
@@ -269,7 +237,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m trainables.fashion_mnist", description=main.__doc__)
     parser.add_argument("--data-dir", type=Path, help="folder with the four idx files, unpacked or .gz")
     try:
-        _, source = _find(parser.parse_args().data_dir, None, _to_stderr)
+        _, source = _find(parser.parse_args().data_dir, None, to_stderr)
     except DataError as error:
         parser.exit(2, f"error: {error}\n")
     print(f"FashionMNIST: 60000 training and 10000 test images from {source}")
