@@ -4,7 +4,7 @@ import contextlib
 import io
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import tyro
 from pydantic import BaseModel, Field, ValidationError, create_model
@@ -69,7 +69,7 @@ def with_flags(kind: type[BaseModel]) -> type[BaseModel]:
     shown: dict[str, Any] = {}
     for name, field in kind.model_fields.items():
         if any(isinstance(it, Found) for it in field.metadata):
-            shown[name] = (tyro.conf.Suppress[field.annotation], None)
+            shown[name] = (Annotated[field.annotation, tyro.conf.Suppress], None)
         elif isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             section = with_flags(field.annotation)
             if section is not field.annotation:

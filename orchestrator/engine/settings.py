@@ -44,19 +44,8 @@ class Found:
 
 
 DECIDE_NOTHING = {
-    *(
-        "preset",
-        "name",
-        "runs_dir",
-        "config",
-        "address",
-        "force",
-        "strict",
-        "track",
-        "data_dir",
-        "data.found",
-        "resources",
-    ),
+    *("preset", "name", "runs_dir", "config", "address", "force", "strict", "track", "resources"),
+    *("data_dir", "data.found"),
 }
 """Settings that say where and how a run is done, or that others follow from."""
 

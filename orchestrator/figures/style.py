@@ -114,7 +114,7 @@ def class_colours(number: int) -> list[str]:
     """Colours of so many classes; of more than ten, around the wheel, light and dark by turns."""
     if number <= len(CLASS_COLOURS):
         return list(CLASS_COLOURS[:number])
-    return [to_hex(hsv_to_rgb((n / number, 0.9, (0.55, 0.85)[n % 2]))) for n in range(number)]
+    return [to_hex(tuple(hsv_to_rgb((n / number, 0.9, (0.55, 0.85)[n % 2])))) for n in range(number)]
 
 
 def placeholder(axes: list[Axes], text: str) -> None:
@@ -173,7 +173,7 @@ def confusions(
             if few and round(share):
                 colour = "white" if share > 50 else "black"
                 panel.text(column, row, f"{share:.0f}", ha="center", va="center", color=colour, fontsize=SMALL)
-        small = {} if few else {"fontsize": 4}
+        small: dict[str, Any] = {} if few else {"fontsize": 4}
         panel.set_xticks(range(len(matrix)), names, rotation=45, ha="right", rotation_mode="anchor", **small)
         panel.set_yticks(range(len(matrix)), names, **small)
         panel.set_title(f"{name}:\n{np.trace(matrix) / matrix.sum():.3f} {right}")

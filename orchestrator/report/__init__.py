@@ -39,7 +39,7 @@ def report(suite: Suite, run: Run, manifest: Manifest, mixture: Sequence[str]) -
     """
     tables = _tables(suite, run, manifest)
     settings = {name: suite.as_told(entry.settings) for name, entry in manifest.stages.items()}
-    last = suite.as_told(manifest.settings) or suite.preset(suite.full)
+    last: Any = suite.as_told(manifest.settings) or suite.preset(suite.full)
     reduced = {stage.name: _less(suite, stage.name, settings.get(stage.name, last)) for stage in suite.stages}
     flags = {table: stage.flag for stage in suite.stages if stage.flag for table in stage.schemas}
     scales = _scales(manifest, reduced)

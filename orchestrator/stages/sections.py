@@ -49,8 +49,8 @@ class Data(Section):
     """Which images are used, and how many of them."""
 
     source: Annotated[str, Field(exclude_if=lambda source: source == FASHION_MNIST)] = FASHION_MNIST
-    """fashion_mnist, mnist, kmnist, qmnist, emnist_balanced, emnist_letters, cifar10, svhn, or images of yours: an .npz
-    or .parquet file, a folder of images, a folder with a folder for each class (docs/your-own.md)."""
+    """fashion_mnist, mnist, kmnist, qmnist, emnist_balanced, emnist_letters, cifar10, svhn, or images of yours: an
+    .npz or .parquet file, a folder of images, a folder with a folder for each class (docs/your-own.md)."""
     test_share: Annotated[float, Field(gt=0, lt=1, exclude_if=lambda share: share == 1 / 7)] = 1 / 7
     """Share of images of yours that are tested on, where these do not say which."""
     num_train: Annotated[int, Field(ge=120), Scale("training images")] = MOST_TRAIN

@@ -7,8 +7,9 @@ cross_entropy: the same, trained on the cross-entropy of pixels in place of equa
 linear_autoencoder: without any non-linearity, held against PCA in error and in the subspace that it finds;
 linear_untuned the same with Adam's usual step size of 1e-3.
 wide_autoencoder: no layer narrower than the image but the latent vector, which from as many numbers on makes it
-overcomplete, of images of 784 numbers say (none where an image has more than 1,024); wide_no_batch_norm has twice the channels and no batch norm, linear_overcomplete one matrix on
-either side. How near they come to the identity, and how much of the input's noise they let through.
+overcomplete; none, where an image has more than MOST_VALUES. wide_no_batch_norm has twice the channels and no batch
+norm, linear_overcomplete one matrix on either side. How near they come to the identity, and how much of the input's
+noise they let through.
 table1...: the paper's best architecture, and the same with one thing changed.
 """
 

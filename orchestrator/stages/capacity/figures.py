@@ -1,5 +1,7 @@
 """What the latent size is worth (tables reconstruction, identity) as figures."""
 
+from typing import Any
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
@@ -29,7 +31,7 @@ def error_by_latent_dim(axes: Axes, table: pd.DataFrame, *, with_published: bool
     pca = table[table["method"] == "pca"].sort_values("latent_dim")
     axes.plot(pca["latent_dim"], pca["test_mse"], color="0.3", linestyle="--", label="PCA")
     if with_published:
-        hollow = {"color": "0.3", "markerfacecolor": "none"}
+        hollow: dict[str, Any] = {"color": "0.3", "markerfacecolor": "none"}
         axes.plot(*AUTHOR_MSE, "D", markersize=6, label="author, 20 epochs", **hollow)
         axes.plot(*PUBLISHED_MSE, "*", markersize=9, label="published autoencoder", **hollow)
     for number, (method, label) in enumerate(METHODS.items()):

@@ -27,7 +27,7 @@ from trainables.noise import Noise, add_noise
 
 
 def pca_mse(pca: PCA, images: Images) -> dict[int, float]:
-    """Error of PCA by number of components, up to MOST_COMPONENTS; every component takes its part of the error away."""
+    """Error of PCA by number of components, up to MOST_COMPONENTS; each takes its part of the error away."""
     centred = flat_pixels(images).astype(np.float64) - pca.mean_
     explained = np.square(centred @ pca.components_.T.astype(np.float64)).mean(axis=0)
     left = np.square(centred).sum(axis=1).mean() - np.cumsum(explained)

@@ -55,8 +55,8 @@ class Settings(Section):
     linear_epochs: Annotated[int, Field(ge=1), Scale("epochs a linear autoencoder")] = 15
     """Epochs of these, and of the overcomplete ones."""
     wide_dims: Annotated[Distinct[LatentDim], Scale("sizes of wide autoencoders")] = (784, 1024)
-    """Latent sizes of autoencoders without a narrower layer on the way; from as many numbers on as an image has they are
-    overcomplete, and there are linear ones of these sizes too. Of images with more than MOST_VALUES numbers there are
+    """Latent sizes of autoencoders without a narrower layer on the way; from as many numbers on as an image has they
+    are overcomplete, and there are linear ones of these sizes too. Of images with more than 1,024 numbers there are
     none."""
     wide_epochs: Annotated[int, Field(ge=1), Scale("epochs a wide autoencoder")] = 12
     """Epochs of the wide ones, which are to come to a plateau."""

@@ -110,7 +110,7 @@ class Classify(Stage[Settings, ClassifierSettings]):
             encoder = context.records("refit")[refit_key("best", context.seed)].config
         data = context.section(Data)
         num_features = {"latent": encoder.latent_dim, "raw": data.num_values}
-        same = {"batch_size": context.section(Autoencoders).batch_size, "epochs": own.epochs}
+        same: dict[str, Any] = {"batch_size": context.section(Autoencoders).batch_size, "epochs": own.epochs}
         same |= {"num_classes": len(data.class_names), "image_shape": data.shape}
         for given, (architecture, recipe) in product(get_args(Input), RECIPES.items()):
             which = {"input": given, "architecture": architecture, "num_features": num_features[given]}

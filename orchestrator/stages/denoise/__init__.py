@@ -198,8 +198,8 @@ class Denoise(Stage[Settings, Any]):
         if context.section(Data).is_papers:
             caption = (
                 "The paper's Figure 2: an image with more and more pixels set to zero, and what the search's best "
-                "makes of it; where it is the author's image, his errors stand below ours, of another model and other "
-                "noise."
+                "makes of it; where it is the author's image, his errors stand below ours, of another model and "
+                "other noise."
             )
         yield Picture("denoise_boot", caption, figures.denoised_image, *boot, model)
         caption = "The same for the first test image of every class, or the first test images."

@@ -32,6 +32,7 @@ def reconstructions(
         names: of the classes that are shown.
         title: says which model.
     """
+    ends: list[tuple[int, int] | None]
     error = mse_of_each(images / 255, reconstructed)
     if labels is None:
         in_order = error.argsort(kind="stable")[:NUM_COLUMNS], error.argsort(kind="stable")[::-1][:NUM_COLUMNS]
