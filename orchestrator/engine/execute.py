@@ -80,7 +80,8 @@ def _tell_end(book: Book, failed: bool) -> None:
     if failed:
         print("next: the same command again tries what failed, and keeps all else")
     elif settings.preset != suite.full:
-        print(f"next: {program()} all --preset {suite.full}  ({suite.full}'s scale; plan says how long that takes)")
+        typed = suite.typed(suite.in_full(settings))
+        print(f"next: {program()} {typed}  ({suite.full}'s scale; plan says how long that takes)")
 
 
 def report(book: Book, names: Iterable[str]) -> int:

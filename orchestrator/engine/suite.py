@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError, create_model
 
-from orchestrator.engine.settings import RunSettings, UserError, changed, differences, merged, section
+from orchestrator.engine.settings import RunSettings, UserError, changed, changes, differences, merged, section
 from orchestrator.engine.stage import Stage
+from orchestrator.engine.typed import flag
 
 if TYPE_CHECKING:
     from orchestrator.engine.manifest import Manifest
@@ -76,9 +77,20 @@ class Suite:
         """The stages of a run with these settings."""
         return tuple(stage for stage in self.stages if not stage.absent(settings))
 
+    def in_full(self, settings: RunSettings) -> RunSettings:
+        """Settings at full scale that are like these in what is no matter of scale."""
+        return changed(self.preset(self.full), **self.apart(settings))
+
+    def typed(self, settings: RunSettings) -> str:
+        """What repeats a run's results, typed after the program's name: preset, and every setting that is other than
+        the preset's and decides some."""
+        mine, usual = (it.model_dump(mode="json") for it in (settings, self.preset(settings.preset)))
+        flags = [flag(path.replace("_", "-"), value) for path, value in changes(mine, usual)]
+        return " ".join(["all", f"--preset {settings.preset}", *flags])
+
     def reduced(self, settings: RunSettings) -> dict[str, list[str]]:
         """Of each stage of a run, what is other than at full scale in its settings, or in what it builds on."""
-        full = changed(self.preset(self.full), **self.apart(settings))
+        full = self.in_full(settings)
         paths = {type(section): name for name, section in full}
         apart = [stage.path for stage in self.stages if "." in stage.path]
         less: dict[str, list[str]] = {}

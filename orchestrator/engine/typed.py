@@ -4,6 +4,7 @@ import shlex
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 
 def program() -> str:
@@ -12,6 +13,14 @@ def program() -> str:
         return shlex.join(sys.orig_argv[: len(sys.orig_argv) - len(sys.argv) + 1])
     name = Path(sys.argv[0]).name
     return shlex.quote(name if shutil.which(name) == sys.argv[0] else sys.argv[0])
+
+
+def flag(path: str, value: Any) -> str:
+    """A setting as it is typed, by its path with dots."""
+    if isinstance(value, bool):
+        section, _, name = path.rpartition(".")
+        return f"--{path}" if value else f"--{section}.no-{name}".replace("--.", "--")
+    return f"--{path} {shlex.join(map(str, value)) if isinstance(value, list) else shlex.quote(str(value))}"
 
 
 def beside(name: str) -> str:

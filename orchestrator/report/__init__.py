@@ -6,7 +6,6 @@
 
 import base64
 import hashlib
-import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -21,7 +20,7 @@ from orchestrator.claims import EVIDENCE, judged
 from orchestrator.claims.anchors import anchored
 from orchestrator.engine.manifest import Manifest
 from orchestrator.engine.results import NO_TABLE, Run, as_frame
-from orchestrator.engine.settings import RunSettings, changed, changes
+from orchestrator.engine.settings import RunSettings
 from orchestrator.engine.shown import shown_lines
 from orchestrator.engine.suite import Suite
 from orchestrator.engine.tables import STAGES, as_parquet
@@ -29,6 +28,8 @@ from orchestrator.report import sections, words
 from orchestrator.report.key_numbers import key_numbers, sentences
 from orchestrator.report.schemas import ANCHORS, CLAIMS, KEY_NUMBERS
 from orchestrator.report.words import VERDICTS
+
+PROGRAM = "python -m orchestrator.run"
 
 
 def report(suite: Suite, run: Run, manifest: Manifest, mixture: Sequence[str]) -> Mapping[str, bytes]:
@@ -74,7 +75,7 @@ def report(suite: Suite, run: Run, manifest: Manifest, mixture: Sequence[str]) -
         facts=_facts(suite, manifest, {name: told for name, told in settings.items() if told} or {"": last}),
         mixture=mixture,
         absent={it.name: it.absent(last) for it in suite.stages if not it.flag and it.absent(last)},
-        in_full=_command(suite, changed(suite.preset(suite.full), **suite.apart(last))),
+        in_full=f"{PROGRAM} {suite.typed(suite.in_full(last))}",
         missing=[stage.name for stage in suite.wanted(last) if stage.name not in manifest.stages],
         reduced=list(dict.fromkeys(line for lines in reduced.values() for line in lines)),
         script=script,
@@ -154,7 +155,7 @@ def _facts(suite: Suite, manifest: Manifest, settings: Mapping[str, Any]) -> dic
     hours = sum(entry.training_seconds for entry in entries.values()) / 3600
     facts: dict[str, dict[str, Iterable[str]]] = {
         "Preset": {name: [f"{told.preset}, seed {told.seed}"] for name, told in settings.items()},
-        "Command": {name: [_command(suite, told)] for name, told in settings.items()},
+        "Command": {name: [f"{PROGRAM} {suite.typed(told)}"] for name, told in settings.items()},
         "Images": {
             name: [f"{told.data.name}, {told.data.num_train:,} training and {told.data.num_test:,} test images"]
             for name, told in settings.items()
@@ -178,21 +179,6 @@ def _facts(suite: Suite, manifest: Manifest, settings: Mapping[str, Any]) -> dic
         parts = [f"{value} ({', '.join(names)})" if several else value for value, names in stages.items()]
         lines[label] = "; ".join(parts) or "unknown"
     return lines
-
-
-def _command(suite: Suite, settings: RunSettings) -> str:
-    """What repeats a run's results: preset, and every setting that is other than the preset's and decides some."""
-    mine, usual = (it.model_dump(mode="json") for it in (settings, suite.preset(settings.preset)))
-    flags = [_flag(path.replace("_", "-"), value) for path, value in changes(mine, usual)]
-    return " ".join(["python -m orchestrator.run all", f"--preset {settings.preset}", *flags])
-
-
-def _flag(path: str, value: Any) -> str:
-    """A setting as it is typed."""
-    if isinstance(value, bool):
-        section, _, name = path.rpartition(".")
-        return f"--{path}" if value else f"--{section}.no-{name}".replace("--.", "--")
-    return f"--{path} {shlex.join(map(str, value)) if isinstance(value, list) else shlex.quote(str(value))}"
 
 
 def _tables(suite: Suite, run: Run, manifest: Manifest) -> dict[str, pd.DataFrame]:

@@ -152,7 +152,7 @@ class Denoise(Stage[Settings, Any]):
         ),
         "denoising_boot": schema(
             category("model", "name of the model, as in models/"),
-            integer("index", "of the test image: the author's, 7418, where it is among them"),
+            integer("index", "of the test image: the author's is 7418"),
             SEED,
             LEVEL,
             integer("draw", "number of the draw of zeroed pixels, from 0"),
@@ -194,14 +194,18 @@ class Denoise(Stage[Settings, Any]):
 
         boot, classes = shown_images(context)
         model = f"The search's best: {described(context.records('refit')[refit_key('best', context.seed)])}"
-        caption = "An image with more and more pixels set to zero, and what the search's best makes of it."
+        name, caption = (
+            "denoise_image",
+            "An image with more and more pixels set to zero, and what the best makes of it.",
+        )
         if context.section(Data).is_papers:
+            name = "denoise_boot"
             caption = (
                 "The paper's Figure 2: an image with more and more pixels set to zero, and what the search's best "
                 "makes of it; where it is the author's image, his errors stand below ours, of another model and "
                 "other noise."
             )
-        yield Picture("denoise_boot", caption, figures.denoised_image, *boot, model)
+        yield Picture(name, caption, figures.denoised_image, *boot, model)
         caption = "The same for the first test image of every class, or the first test images."
         yield Picture("denoise_classes", caption, figures.denoised_classes, *classes, model)
         caption = "These images under more and more noise; MSE over all of them."

@@ -60,7 +60,8 @@ def measured(context: Context[Settings]) -> Iterator[Table]:
     yield Table("denoising_correlations", correlations)
     looked_at = {name: of[name] for name in PER_IMAGE}
     yield Table("denoising_repeats", list(_repeats(context, looked_at, resamples)))
-    yield Table("denoising_boot", list(_of_shown_image(context, looked_at)))
+    papers = context.section(Data).is_papers
+    yield Table("denoising_boot", list(_of_shown_image(context, looked_at)) if papers else [])
     yield Table("denoising_images", _of_images(found, context.data.test_labels, black, energy))
 
 

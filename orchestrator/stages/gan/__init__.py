@@ -205,8 +205,11 @@ def scored_trial(
     context: Context[Any], key: str, arm: Arm, gan: GanSettings, seed: int, num_images: int, **options: Any
 ) -> Trial[ScoredGan]:
     """A training of a GAN that the classifier scores; while there is none, a stand-in."""
-    classifier = ClassifierSettings(input="raw", num_features=context.section(Data).num_values, architecture="cnn")
-    if not context.planning:
+    if context.planning:
+        data = context.section(Data)
+        shape = {"num_features": data.num_values, "image_shape": data.shape}
+        classifier = ClassifierSettings.model_validate({"input": "raw", "architecture": "cnn", **shape})
+    else:
         classifier = scoring_record(context).config
     cost = SECONDS_AN_IMAGE[gan.architecture] * gan.epochs * num_images
     return Trial(
