@@ -47,5 +47,7 @@ class ClassifierSettings(BaseModel):
     @model_validator(mode="after")
     def _of_an_image(self) -> "ClassifierSettings":
         if self.input == "raw" and self.num_features != math.prod(self.image_shape):
-            raise ValueError(f"num_features {self.num_features} are not the numbers of an image, {self.image_shape}")
+            raise ValueError(
+                f"num_features {self.num_features} are not the numbers of an image of shape {self.image_shape}"
+            )
         return self

@@ -37,14 +37,16 @@ def test_outputs_gradients_and_running_statistics_equal_those_of_the_ordinary_mo
     torch.testing.assert_close(fast.eval()(images), ordinary.eval().decoder(ordinary.encoder(images)))
 
 
-@pytest.mark.parametrize("size", [7, 8])
+@pytest.mark.parametrize("size", [(7, 7), (8, 8), (9, 6)])
 @pytest.mark.parametrize(("kernel", "stride", "padding"), [(3, 2, 0), (3, 2, 1), (4, 2, 1), (5, 2, 2), (3, 1, 1)])
-def test_gradient_reaches_the_input_through_any_geometry(kernel: int, stride: int, padding: int, size: int) -> None:
+def test_gradient_reaches_the_input_through_any_geometry(
+    kernel: int, stride: int, padding: int, size: tuple[int, int]
+) -> None:
     layers = nn.Sequential(
         nn.Conv2d(2, 3, kernel, stride=stride, padding=padding),
-        nn.ConvTranspose2d(3, 2, kernel, stride=stride, padding=padding),
+        nn.ConvTranspose2d(3, 2, kernel, stride=stride, padding=padding, output_padding=(0, stride - 1)),
     ).double()
-    x = torch.rand(4, 2, size, size, dtype=torch.float64, requires_grad=True)
+    x = torch.rand(4, 2, *size, dtype=torch.float64, requires_grad=True)
     y = x.detach().permute(1, 2, 3, 0).contiguous().requires_grad_()
     expected, got = layers(x), batch_last(layers, y)
     torch.testing.assert_close(got.permute(3, 0, 1, 2), expected)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainables.classifier import ClassifierSettings, build, predict
+from trainables.classifier import ClassifierSettings, build, features, predict
 from trainables.gan import build as build_gan
 from trainables.gan_scores import (
     NUM_COMPONENTS,
@@ -16,7 +16,6 @@ from trainables.gan_scores import (
     Scores,
     Vectors,
     class_entropy,
-    features,
     frechet_distance,
     gaussian,
     gaussian_distance,
