@@ -21,6 +21,7 @@ from orchestrator.stages.gan import Gan
 from orchestrator.stages.gan_inception import Inception
 from orchestrator.stages.gan_search import Tuning
 from orchestrator.stages.kfold import Kfold
+from orchestrator.stages.own import own_class
 from orchestrator.stages.refit import Refit
 from orchestrator.stages.search import Search
 from orchestrator.stages.sections import MOST_TEST, MOST_TRAIN, Autoencoders, Data, Images
@@ -64,6 +65,8 @@ class PaperSettings(RunSettings):
     """Scale: laptop (a first look, minutes), paper (full scale), smoke (tests)."""
     data_dir: LocalPath | None = None
     """Folder with the files of the published images that are used; by default they are found or fetched."""
+    model: str = ""
+    """An autoencoder of yours in place of the paper's, as package.module:Class (docs/your-own.md)."""
     data: Data = Data()
     autoencoder: Autoencoders = Autoencoders()
 
@@ -115,9 +118,8 @@ def _load_data(settings: PaperSettings) -> Any:
 
 
 def _all_images(settings: PaperSettings) -> Dataset:
-    from trainables.sources import load_source
-
     from trainables.dataset import DataError
+    from trainables.sources import load_source
 
     try:
         return load_source(settings.data.source, settings.data_dir, test_share=settings.data.test_share)
@@ -126,7 +128,13 @@ def _all_images(settings: PaperSettings) -> Dataset:
 
 
 def _complete(settings: PaperSettings) -> PaperSettings:
-    """The settings, saying what the images are, where they are not the paper's, and how many of them there are."""
+    """The settings, saying what the images are, and the model, where they are not the paper's."""
+    settings = _with_images(settings)
+    own = own_class(settings.model, image_shape=settings.data.shape) if settings.model else None
+    return changed(settings, autoencoder={"own": own and own.model_dump()})
+
+
+def _with_images(settings: PaperSettings) -> PaperSettings:
     if settings.data.is_papers:
         return changed(settings, data={"found": None})
     images = _all_images(settings)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -11,7 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainables.autoencoder_settings import AutoencoderSettings, convolved_sizes
+from trainables.autoencoder_settings import (
+    AutoencoderSettings,
+    AutoencoderTraining,
+    OwnAutoencoder,
+    convolved_sizes,
+)
 from trainables.batch_last import run_layers
 from trainables.epoch import Epoch, State
 from trainables.images import Images, Size, as_pixels, as_tensor, check_inputs, part_size, unit_pixels
@@ -59,16 +64,20 @@ class Autoencoder(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Reconstruct images, shape (batch, channels, rows, columns) in [0, 1], to the same shape and range."""
-        return run_layers(self.decoder, self.latent(images))
+        return self.decode(self.encode(images))
 
-    def latent(self, images: Tensor) -> Tensor:
+    def encode(self, images: Tensor) -> Tensor:
         """Latent vectors of the same images, shape (batch, latent_dim)."""
         check_inputs(self, images, *self.input_shape)
         return run_layers(self.encoder, images)
 
+    def decode(self, latent: Tensor) -> Tensor:
+        """Images of latent vectors, shape (batch, latent_dim)."""
+        return run_layers(self.decoder, latent)
+
     def logits(self, images: Tensor) -> Tensor:
         """Reconstructions before the last sigmoid."""
-        return run_layers(self.decoder[:-1], self.latent(images))
+        return run_layers(self.decoder[:-1], self.encode(images))
 
 
 def _block(settings: AutoencoderSettings, layer: nn.Module, channels: int | None = None) -> Iterator[nn.Module]:
@@ -86,39 +95,68 @@ def _up(kernel: int, before: int, after: int, padding: int, size: Size) -> nn.Co
     return nn.ConvTranspose2d(before, after, kernel, stride=2, padding=padding, output_padding=even)
 
 
-def build(settings: AutoencoderSettings, *, seed: int) -> Autoencoder:
+Coder = Any
+"""The paper's autoencoder, or one of the user's own (`trainables.own_models`): a module that encodes and decodes."""
+
+
+def coder(settings: AutoencoderTraining) -> Coder:
+    """The autoencoder that the settings are of, its weights from torch's own generator."""
+    if isinstance(settings, OwnAutoencoder):
+        from trainables.own_models import network
+
+        return network(settings)
+    assert isinstance(settings, AutoencoderSettings)
+    return Autoencoder(settings)
+
+
+def build(settings: AutoencoderTraining, *, seed: int) -> Coder:
     """A fresh model on the CPU; its weights depend on the seed alone, not on torch's global generator."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return Autoencoder(settings)
+        return coder(settings)
 
 
-def encode(model: Autoencoder, images: Images) -> NDArray[np.float32]:
+def reconstructed(model: Coder, pixels: Tensor) -> Tensor:
+    """The model's reconstructions of pixels, shape (batch, channels, rows, columns), with gradients."""
+    if isinstance(model, Autoencoder):
+        return cast(Tensor, model(pixels))
+    images: Tensor = model.decode(model.encode(pixels.contiguous()))
+    return images
+
+
+def encode(model: Coder, images: Images) -> NDArray[np.float32]:
     """The model's latent vectors, in evaluation mode: uint8 images -> float32 (n, latent_dim)."""
-    return _evaluated(model, lambda part: model.latent(as_pixels(part)), as_tensor(images)).cpu().numpy()
+
+    def vectors(part: Tensor) -> Tensor:
+        pixels = as_pixels(part)
+        latent: Tensor = model.encode(pixels if isinstance(model, Autoencoder) else pixels.contiguous())
+        return latent
+
+    return _evaluated(model, vectors, as_tensor(images)).cpu().numpy()
 
 
-def decode(model: Autoencoder, latent: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+def decode(model: Coder, latent: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
     """Images of latent vectors, in evaluation mode: (n, latent_dim) -> float32 in [0, 1], of uint8 images' shape."""
-    return _evaluated(model, model.decoder, torch.from_numpy(latent.astype(np.float32))).squeeze(1).cpu().numpy()
+    return _evaluated(model, model.decode, torch.from_numpy(latent.astype(np.float32))).squeeze(1).cpu().numpy()
 
 
-def reconstruct(model: Autoencoder, images: Images) -> NDArray[np.float32]:
+def reconstruct(model: Coder, images: Images) -> NDArray[np.float32]:
     """The model's reconstructions, in evaluation mode: uint8 images -> float32 in [0, 1], of the same shape."""
     return reconstruct_pixels(model, unit_pixels(images))
 
 
-def reconstruct_pixels(model: Autoencoder, pixels: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+def reconstruct_pixels(model: Coder, pixels: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
     """The model's reconstructions of images' pixels, in [0, 1] or, where these are noisy, beyond it; same shape."""
     inputs = torch.from_numpy(pixels.astype(np.float32, copy=False))
-    return _evaluated(model, model, inputs.unsqueeze(1) if inputs.ndim == 3 else inputs).squeeze(1).cpu().numpy()
+    function = partial(reconstructed, model)
+    return _evaluated(model, function, inputs.unsqueeze(1) if inputs.ndim == 3 else inputs).squeeze(1).cpu().numpy()
 
 
-def _evaluated(model: Autoencoder, function: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
+def _evaluated(model: Coder, function: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
     return evaluated(model, function, inputs, at_once=part_size(model.input_shape))
 
 
-def reconstruction_mse(model: Autoencoder, images: Tensor, index: Tensor | None = None) -> float:
+def reconstruction_mse(model: Coder, images: Tensor, index: Tensor | None = None) -> float:
     """Mean over pixels and images of (x' - x)^2 in evaluation mode, in which the model stays; the paper's equation 1.
 
     Pixels are those of every channel. `images` are uint8, on the model's device; those that `index` names count, or
@@ -130,14 +168,16 @@ def reconstruction_mse(model: Autoencoder, images: Tensor, index: Tensor | None 
     with torch.inference_mode():
         for batch in index.split(part_size(model.input_shape)):
             pixels = as_pixels(images.index_select(0, batch))
-            total += (model(pixels) - pixels).square_().sum(dtype=torch.float64)
-    return total.item() / (len(index) * math.prod(model.input_shape))
+            total += (reconstructed(model, pixels) - pixels).square_().sum(dtype=torch.float64)
+    return float(total.item() / (len(index) * math.prod(model.input_shape)))
 
 
 def train_autoencoder(
-    settings: AutoencoderSettings, split: Split, *, device: Device = "cpu", seed: int, resume: State | None = None
+    settings: AutoencoderTraining, split: Split, *, device: Device = "cpu", seed: int, resume: State | None = None
 ) -> Iterator[Epoch]:
-    """Train on `split.train`, one epoch at a time; the gradient is that of equation 1, or of the settings' loss.
+    """Train on `split.train`, one epoch at a time.
+
+    The gradient is that of equation 1, or of the settings' loss, or of that of the user's own model.
 
     Metrics of an epoch: train_mse (mean over the epoch's batches, measured while the weights move),
     last_batch_mse (what the paper's Figure 1 plots as training loss), and val_mse where the split has validation
@@ -154,18 +194,22 @@ def train_autoencoder(
     images, train = as_tensor(split.images).to(device), torch.from_numpy(split.train).to(device)
     by_class = {f"val_mse_class_{label}": index for label, index in split.validation_by_class().items()}
     at_the_end = {"train_mse_evaluated": split.train, **by_class}
-    one_number = math.prod(settings.encoded_shape[1:]) == 1
+    one_number = not isinstance(settings, AutoencoderSettings) or math.prod(settings.encoded_shape[1:]) == 1
 
     def batch_loss(batch: Tensor) -> Tensor:
         if one_number and len(batch) == 1:
             batch = batch.repeat(2)  # batch norm needs a second number of each channel
         pixels = as_pixels(images.index_select(0, batch))
         inputs = _corrupted(pixels, settings)
+        if not isinstance(model, Autoencoder) and callable(getattr(model, "loss", None)):
+            return _with_gradient_of(
+                model.loss(inputs.contiguous(), pixels.contiguous()), _mse(model, inputs, pixels)
+            )
         if settings.loss == "mse":
-            return functional.mse_loss(model(inputs), pixels)
+            return functional.mse_loss(reconstructed(model, inputs), pixels)
         logits = model.logits(inputs)
         entropy = functional.binary_cross_entropy_with_logits(logits, pixels)
-        return functional.mse_loss(logits.detach().sigmoid(), pixels) + (entropy - entropy.detach())
+        return _with_gradient_of(entropy, functional.mse_loss(logits.detach().sigmoid(), pixels))
 
     def mse_of(index: Index) -> float:
         return reconstruction_mse(model, images, torch.from_numpy(index).to(device))
@@ -181,7 +225,21 @@ def train_autoencoder(
         yield Epoch(number, metrics, state)
 
 
-def _corrupted(pixels: Tensor, settings: AutoencoderSettings) -> Tensor:
+def _with_gradient_of(loss: Tensor, value: Tensor) -> Tensor:
+    """A scalar that has this value, and another's gradient."""
+    return value + (loss - loss.detach())
+
+
+def _mse(model: Coder, inputs: Tensor, targets: Tensor) -> Tensor:
+    """Mean squared error in evaluation mode, without gradient."""
+    model.eval()
+    with torch.no_grad():
+        error = functional.mse_loss(reconstructed(model, inputs), targets)
+    model.train()
+    return error
+
+
+def _corrupted(pixels: Tensor, settings: AutoencoderTraining) -> Tensor:
     """Training images with the noise of the settings, from torch's own generator; themselves where there is none."""
     if settings.noise == "none":
         return pixels

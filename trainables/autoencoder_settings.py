@@ -2,7 +2,7 @@
 
 import math
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
@@ -22,25 +22,13 @@ def convolved_sizes(shape: Shape) -> tuple[Size, Size, Size]:
     return first, second, ((second[0] - 1) // 2, (second[1] - 1) // 2)
 
 
-class AutoencoderSettings(BaseModel):
-    """Sizes of the model and how it is trained."""
+class AutoencoderTraining(BaseModel):
+    """How an autoencoder is trained, and on images of which shape."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    filters: tuple[PositiveInt, PositiveInt, PositiveInt]
-    """Output channels of the three convolutions; the decoder mirrors them."""
-    neurons: int = Field(ge=1)
-    """Width of the fully connected layer on either side of the latent vector."""
-    latent_dim: int = Field(ge=1)
-    """Size of the latent vector."""
-    kernel_size: Literal[3, 5] = 3
-    """Kernel of every convolution; the padding follows, so that sizes do not hang on it: 28-14-7-3."""
     image_shape: ImageShape = PAPER_SHAPE
     """Channels, rows and columns of an image."""
-    batch_norm: bool = True
-    """Batch norm after each inner convolution's ReLU."""
-    relu: bool = True
-    """ReLU after each inner layer; without it and batch norm only the last sigmoid is not linear."""
     optimizer: Literal["adam", "adamw", "adagrad"] = "adamw"
     """Optimizer, by Optuna's and the paper's name for it."""
     learning_rate: float = Field(default=5e-4, gt=0)
@@ -62,6 +50,40 @@ class AutoencoderSettings(BaseModel):
     The level of each image is drawn anew each epoch, evenly from 0 to `max_noise`; the target is the clean image."""
     max_noise: float = Field(default=0.5, ge=0, le=1)
     """Highest probability of zeroing a pixel, or highest standard deviation."""
+
+
+class OwnAutoencoder(AutoencoderTraining):
+    """An autoencoder of the user's own (`trainables.own_models`) and how it is trained."""
+
+    model: str
+    """Its class, as package.module:Class."""
+    code: str
+    """Hash of its module's code: another one, another model."""
+    parameters: dict[str, Any]
+    """Its settings, as plain values by name."""
+    params: dict[str, Any]
+    """What of them Optuna suggested, by the names that it was asked for."""
+    latent_dim: int = Field(ge=1)
+    """Size of the latent vector."""
+    num_parameters: int = Field(ge=1)
+    """Trainable numbers of the model."""
+
+
+class AutoencoderSettings(AutoencoderTraining):
+    """Sizes of the paper's model and how it is trained."""
+
+    filters: tuple[PositiveInt, PositiveInt, PositiveInt]
+    """Output channels of the three convolutions; the decoder mirrors them."""
+    neurons: int = Field(ge=1)
+    """Width of the fully connected layer on either side of the latent vector."""
+    latent_dim: int = Field(ge=1)
+    """Size of the latent vector."""
+    kernel_size: Literal[3, 5] = 3
+    """Kernel of every convolution; the padding follows, so that sizes do not hang on it: 28-14-7-3."""
+    batch_norm: bool = True
+    """Batch norm after each inner convolution's ReLU."""
+    relu: bool = True
+    """ReLU after each inner layer; without it and batch norm only the last sigmoid is not linear."""
 
     @property
     def encoded_shape(self) -> Shape:

@@ -37,7 +37,7 @@ def finished_study(
                 trial_id=number,
                 state=STATES[record.state],
                 params=dict(params),
-                distributions=dict(distributions),
+                distributions={name: distributions[name] for name in params},
                 value=None if failed else record.epochs[-1][metric],
                 intermediate_values={
                     int(epoch["epoch"]): epoch[metric] for epoch in record.epochs if metric in epoch

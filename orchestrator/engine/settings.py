@@ -45,7 +45,7 @@ class Found:
 
 DECIDE_NOTHING = {
     *("preset", "name", "runs_dir", "config", "address", "force", "strict", "track", "resources"),
-    *("data_dir", "data.found"),
+    *("data_dir", "data.found", "autoencoder.own"),
 }
 """Settings that say where and how a run is done, or that others follow from."""
 

@@ -6,7 +6,7 @@ A stage is given what it needs and yields what it made; it opens no file. The en
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, Union, cast
@@ -108,6 +108,8 @@ class Stage(Generic[Own, Config]):
     """Sections that it reads beside its own."""
     schemas: ClassVar[Mapping[str, pa.Schema]] = {}
     """Of its tables, by name."""
+    optional: ClassVar[Collection[str]] = ()
+    """Of its tables, those that not every run has."""
     shown: ClassVar[Sequence[str]] = ()
     """Which of its tables the report shows."""
     config: ClassVar[type[BaseModel] | None] = None
@@ -180,7 +182,8 @@ class Stage(Generic[Own, Config]):
         raise NotImplementedError
 
     def results(self, context: Context[Own], records: Sequence[Record[Config]]) -> Iterator[Table | Model | File]:
-        """Every table of `schemas`, and what else the stage is for, from the records in the order of `trials`."""
+        """Every table of `schemas` that is not `optional`, and what else the stage is for, from the records in the
+        order of `trials`."""
         raise NotImplementedError
 
     def figures(self, context: Context[Own], tables: Tables) -> Iterator[Picture]:

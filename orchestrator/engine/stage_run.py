@@ -239,7 +239,7 @@ class StageRun:
                     self._write(f"models/{part.name}.json", described.encode())
                 else:
                     self._write(part.name, part.content, grows=part.grows)
-            missing = self.stage.schemas.keys() - tables.keys()
+            missing = self.stage.schemas.keys() - tables.keys() - set(self.stage.optional)
             assert not missing, f"the stage gave no table {', '.join(missing)}"
         except Exception as error:
             self.crash(error)

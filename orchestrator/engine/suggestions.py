@@ -44,6 +44,11 @@ class OptunaSuggestions:
         self._trials.append(self._study.ask(self._distributions))
         return dict(self._trials[-1].params)
 
+    @property
+    def trial(self) -> optuna.Trial:
+        """The latest trial, which may be asked for more."""
+        return self._trials[-1]
+
 
 def tpe(num_startup_trials: int, seed: int) -> TPESampler:
     """Optuna's TPE, every option spelled out: Optuna 5 changed the defaults of two, these are the classic ones."""

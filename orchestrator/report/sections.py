@@ -31,7 +31,9 @@ def section(
     figures = list(_figures(entry, run)) if entry else []
     if not shown and not figures:
         return None
-    found = list(stage.findings(tables)) if stage.schemas.keys() <= tables.keys() and shown else []
+    found = (
+        list(stage.findings(tables)) if stage.schemas.keys() - set(stage.optional) <= tables.keys() and shown else []
+    )
     further = [_described(name, tables[name], stage.schemas[name]) for name in there if name not in stage.shown]
     title = stage.title or stage.name
     return {

@@ -3,36 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import BaseModel
 
 from orchestrator.engine.records import Record
 from orchestrator.engine.settings import changed
 from orchestrator.engine.stage import Context, Model
+from orchestrator.stages.columns import PARAMS
 from orchestrator.stages.measures import training_row
+from orchestrator.stages.own import usual_model, with_latent_dim
 from orchestrator.stages.sections import Autoencoders, Data
-from trainables.autoencoder_settings import AUTHOR_BEST, PAPER_TABLE1, WIDE, AutoencoderSettings, LinearSettings
+from trainables.autoencoder_settings import (
+    AUTHOR_BEST,
+    PAPER_TABLE1,
+    WIDE,
+    AutoencoderSettings,
+    LinearSettings,
+    OwnAutoencoder,
+)
 
 if TYPE_CHECKING:
-    from trainables.autoencoder import Autoencoder
+    from trainables.autoencoder import Coder
 
-Trained = Sequence[Record[AutoencoderSettings]]
+AnyAutoencoder = AutoencoderSettings | OwnAutoencoder
+Trained = Sequence[Record[AnyAutoencoder]]
 STAND_IN = AutoencoderSettings(filters=(10, 20, 40), neurons=80, latent_dim=8)
-"""From the middle of the search space; for plans, while the search's best is not known."""
+"""From the middle of the search space."""
 
 
 def in_common(context: Context[Any]) -> dict[str, Any]:
     """What all autoencoders of a run have: weight decay, batch size, and the images' shape."""
-    return context.section(Autoencoders).model_dump() | {"image_shape": context.section(Data).shape}
+    shape = {"image_shape": context.section(Data).shape}
+    return context.section(Autoencoders).model_dump(include={"weight_decay", "batch_size"}) | shape
 
 
-def best(context: Context[Any], epochs: int) -> AutoencoderSettings:
+def stand_in(context: Context[Any]) -> AnyAutoencoder:
+    """What the search's best may be like; for plans, while it is not known."""
+    own = context.section(Autoencoders).own
+    return usual_model(own, **in_common(context)) if own else changed(STAND_IN, **in_common(context))
+
+
+def best(context: Context[Any], epochs: int) -> AnyAutoencoder:
     """The search's best complete trial, to be trained for this many epochs."""
     if context.planning:
-        return changed(STAND_IN, epochs=epochs, image_shape=context.section(Data).shape)
+        return changed(stand_in(context), epochs=epochs)
     complete = [record for record in context.records("search").values() if record.state == "complete"]
-    model: AutoencoderSettings = min(complete, key=lambda record: record.last["val_mse"]).config
+    model: AnyAutoencoder = min(complete, key=lambda record: record.last["val_mse"]).config
     return changed(model, epochs=epochs)
 
 
@@ -46,34 +63,42 @@ def author_best(context: Context[Any], epochs: int) -> AutoencoderSettings:
     return changed(AUTHOR_BEST, **in_common(context), epochs=epochs)
 
 
-def plane_model(context: Context[Any], epochs: int) -> AutoencoderSettings:
-    """An autoencoder whose latent vector is a point of the plane.
+def plane_model(context: Context[Any], epochs: int) -> AnyAutoencoder:
+    """An autoencoder whose latent vector is a point of the plane; of a model of the user's own the search's best with
+    two latent numbers.
 
     It is trained on the cross-entropy of pixels, which keeps classes apart better than equation 1 does, at an error
     that is about 1 % greater (docs/LOG.md); those published planes that it stands beside are trained likewise.
     """
+    if context.section(Autoencoders).own:
+        return with_latent_dim(cast(OwnAutoencoder, best(context, epochs)), 2)
     same = {"weight_decay": context.section(Autoencoders).weight_decay, "image_shape": context.section(Data).shape}
     return changed(WIDE, latent_dim=2, loss="cross_entropy", epochs=epochs, **same)
 
 
-def training_cost(model: AutoencoderSettings | LinearSettings, num_images: int) -> float:
+def training_cost(model: AnyAutoencoder | LinearSettings, num_images: int) -> float:
     """About how many seconds a training takes on one core (docs/LOG.md); no result is decided by it."""
+    if isinstance(model, OwnAutoencoder):  # what its layers do is not known
+        return 1.5 * model.epochs * num_images * (1e-4 + 2e-9 * model.num_parameters)
     if isinstance(model, LinearSettings):
         return model.epochs * num_images * (3.3e-6 + 1e-7 * model.latent_dim)
     an_image = 18e-6 + 68e-12 * model.num_multiplications + 10e-9 * model.num_activations
     return num_images * an_image * (1.05 * model.epochs + 0.45)  # images are looked at again at the end
 
 
-def param_values(model: AutoencoderSettings) -> dict[str, Any]:
-    """A model's parameters by Optuna's names."""
+def param_values(model: AnyAutoencoder) -> dict[str, Any]:
+    """A model's parameters by Optuna's names; of a model of the user's own, those that all have."""
+    if isinstance(model, OwnAutoencoder):
+        return model.model_dump(include={"latent_dim", "optimizer", "learning_rate"})
     filters = {f"filters{number}": width for number, width in enumerate(model.filters, start=1)}
     return filters | model.model_dump(include={"neurons", "latent_dim", "optimizer", "learning_rate"})
 
 
-def model_row(record: Record[AutoencoderSettings], *metrics: str, **columns: Any) -> dict[str, Any]:
+def model_row(record: Record[AnyAutoencoder], *metrics: str, **columns: Any) -> dict[str, Any]:
     """`training_row` with the model's parameters and their number."""
     params = {f"params_{name}": value for name, value in param_values(record.config).items()}
-    return training_row(record, *metrics, **params, num_parameters=record.config.num_parameters, **columns)
+    params = dict.fromkeys(column.name for column in PARAMS) | params
+    return training_row(record, *metrics, **params | {"num_parameters": record.config.num_parameters}, **columns)
 
 
 def refit_key(name: str, seed: int) -> str:
@@ -81,16 +106,16 @@ def refit_key(name: str, seed: int) -> str:
     return f"{name}-seed-{seed}"
 
 
-def final_model(context: Context[Any], name: str, seed: int) -> Autoencoder:
+def final_model(context: Context[Any], name: str, seed: int) -> Coder:
     """One of refit's models, of the training from a seed, in evaluation mode on the CPU."""
-    from trainables.autoencoder import Autoencoder
+    from trainables.autoencoder import coder
     from trainables.models import restored
 
     record = context.records("refit")[refit_key(name, seed)]
-    return restored(Autoencoder, record.config, context.weights(record, "refit"))
+    return restored(coder, record.config, context.weights(record, "refit"))
 
 
-def described(record: Record[AutoencoderSettings]) -> str:
+def described(record: Record[AnyAutoencoder]) -> str:
     """A final model as a figure's title has it."""
     return f"latent size {record.config.latent_dim}, test MSE {record.last['test_mse']:.4f}, seed {record.seed}"
 

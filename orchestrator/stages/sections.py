@@ -106,6 +106,15 @@ def needs_labels(settings: RunSettings) -> str:
     return "" if section(Data, settings).class_names else "it needs labels, and these images have none"
 
 
+class Own(Section):
+    """A class of the user's own."""
+
+    model: str
+    """As package.module:Class."""
+    code: str
+    """Hash of its module's code, or its package's."""
+
+
 class FinalModels(Section):
     """Final models, trained on all training images (the stage refit)."""
 
@@ -126,3 +135,5 @@ class Autoencoders(Section):
     """L2 penalty."""
     batch_size: int = Field(default=256, ge=2)
     """Images per step, of classifiers too; capacity and gan have their own."""
+    own: Annotated[Own | None, Found(), Field(exclude_if=lambda own: own is None)] = None
+    """The model that --model names; None for the paper's."""

@@ -18,8 +18,8 @@ from orchestrator.stages.capacity import Capacity
 from orchestrator.stages.capacity.models import Reconstructor, Settings
 from orchestrator.stages.components import MOST_COMPONENTS, fit_pca
 from orchestrator.stages.measures import mse, training_row
-from trainables.autoencoder import Autoencoder, encode, reconstruct_pixels
-from trainables.autoencoder_settings import AutoencoderSettings, LinearSettings
+from trainables.autoencoder import coder, encode, reconstruct_pixels
+from trainables.autoencoder_settings import LinearSettings
 from trainables.images import Images, flat_pixels, unit_pixels
 from trainables.linear_autoencoder import LinearAutoencoder, reconstruct_linear
 from trainables.models import restored
@@ -71,8 +71,8 @@ def model_row(
         ratio = record.last["test_mse"] / of_pca[k]
     if record.last and method in {"linear_autoencoder", "linear_untuned"}:
         angle = largest_angle(load(context.weights(record))["decoder.weight"], pca)
-    if record.last and method in {"autoencoder", "cross_entropy"} and isinstance(model, AutoencoderSettings):
-        trained = restored(Autoencoder, model, context.weights(record))
+    if record.last and method in {"autoencoder", "cross_entropy"} and not isinstance(model, LinearSettings):
+        trained = restored(coder, model, context.weights(record))
         accuracy = code_accuracy(
             context, *(encode(trained, part) for part in (context.data.train_images, context.data.test_images))
         )
@@ -101,7 +101,7 @@ def identity_rows(
     if isinstance(settings, LinearSettings):
         output = partial(reconstruct_linear, restored(LinearAutoencoder, settings, context.weights(record)))
     else:
-        output = partial(reconstruct_pixels, restored(Autoencoder, settings, context.weights(record)))
+        output = partial(reconstruct_pixels, restored(coder, settings, context.weights(record)))
     clean = unit_pixels(images)
     of_clean = output(clean)
     same = {"method": method, "latent_dim": settings.latent_dim, "seed": record.seed}

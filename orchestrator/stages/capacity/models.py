@@ -8,7 +8,8 @@ from pydantic import Field, PositiveInt
 
 from orchestrator.engine.settings import Scale, Section, changed
 from orchestrator.engine.stage import Context
-from orchestrator.stages.architectures import table1
+from orchestrator.stages.architectures import AnyAutoencoder, in_common, table1
+from orchestrator.stages.own import usual_model, with_latent_dim
 from orchestrator.stages.sections import Autoencoders, Data, Distinct
 from trainables.autoencoder_settings import WIDE, AutoencoderSettings, LinearSettings, convolved_sizes
 
@@ -89,19 +90,24 @@ class Reconstructor(Section):
     """One model to be trained."""
 
     method: str
-    model: AutoencoderSettings | LinearSettings
+    model: AnyAutoencoder | LinearSettings
 
 
-def models(context: Context[Settings]) -> Iterator[tuple[str, AutoencoderSettings | LinearSettings, int]]:
-    """Every method, model, and number of seeds that it is trained from."""
-    own, data = context.own, context.section(Data)
+def models(context: Context[Settings]) -> Iterator[tuple[str, AnyAutoencoder | LinearSettings, int]]:
+    """Every method, model, and number of seeds that it is trained from.
+
+    With a model of the user's own there are its latent sizes, beside linear autoencoders and PCA.
+    """
+    own, data, users = context.own, context.section(Data), context.section(Autoencoders).own
     shape: dict[str, Any] = {"image_shape": data.shape}
     common = shape | {"weight_decay": context.section(Autoencoders).weight_decay}
-    wide_dims = own.wide_dims if data.num_values <= MOST_VALUES else ()
+    wide_dims = own.wide_dims if data.num_values <= MOST_VALUES and not users else ()
     overcomplete = [k for k in wide_dims if k >= data.num_values]
+    if users:
+        of_user = usual_model(users, **in_common(context), epochs=own.epochs, schedule="cosine")
     for k in own.latent_dims:
-        yield "autoencoder", own.autoencoder(k, **common), own.num_seeds
-    for k in own.cross_entropy_dims:
+        yield "autoencoder", with_latent_dim(of_user, k) if users else own.autoencoder(k, **common), own.num_seeds
+    for k in own.cross_entropy_dims if not users else ():
         yield "cross_entropy", changed(own.autoencoder(k, **common), loss="cross_entropy"), own.num_seeds
     for k in own.linear_dims:
         linear = LinearSettings(latent_dim=k, epochs=own.linear_epochs, **shape)
@@ -112,7 +118,7 @@ def models(context: Context[Settings]) -> Iterator[tuple[str, AutoencoderSetting
         yield "linear_overcomplete", linear, 1
     for k in wide_dims:
         yield "wide_autoencoder", own.wide_autoencoder(k, **common), 1
-    if own.ablations:
+    if own.ablations and not users:
         for k in overcomplete[:1]:
             wider = changed(own.wide_autoencoder(k, times=2, **common), batch_norm=False)
             yield "wide_no_batch_norm", wider, 1

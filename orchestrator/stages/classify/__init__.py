@@ -21,7 +21,7 @@ from orchestrator.engine.records import Record, Trial
 from orchestrator.engine.settings import RunSettings, Scale, Section
 from orchestrator.engine.stage import Context, Model, Picture, Stage, Table, Tables, Worker
 from orchestrator.engine.tables import EPOCH, EPOCHS, SECONDS, SEED, schema
-from orchestrator.stages.architectures import STAND_IN, model_file, refit_key
+from orchestrator.stages.architectures import model_file, refit_key, stand_in
 from orchestrator.stages.columns import (
     CONFUSION,
     CPU_SECONDS,
@@ -105,8 +105,9 @@ class Classify(Stage[Settings, ClassifierSettings]):
     def trials(self, context: Context[Settings]) -> Iterator[Trial[ClassifierSettings]]:
         """Every input, architecture and seed."""
         own, num_images = context.own, context.section(Data).num_train
-        encoder = STAND_IN
-        if not context.planning:
+        if context.planning:
+            encoder = stand_in(context)
+        else:
             encoder = context.records("refit")[refit_key("best", context.seed)].config
         data = context.section(Data)
         num_features = {"latent": encoder.latent_dim, "raw": data.num_values}

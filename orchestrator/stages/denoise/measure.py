@@ -26,7 +26,7 @@ from orchestrator.stages.measures import Pixels, of_each
 from orchestrator.stages.sections import Data
 from orchestrator.statistics.intervals import geometric_mean
 from orchestrator.statistics.resamples import Resamples, interval
-from trainables.autoencoder import Autoencoder, reconstruct_pixels
+from trainables.autoencoder import Coder, reconstruct_pixels
 from trainables.images import unit_pixels
 from trainables.noise import Noise, add_noise
 
@@ -157,7 +157,7 @@ def noise_levels(context: Context[Settings]) -> dict[str, list[tuple[str, Pixels
     return groups
 
 
-def _restored(clean: Pixels, noisy: Pixels, models: Sequence[Autoencoder]) -> tuple[Pixels, str]:
+def _restored(clean: Pixels, noisy: Pixels, models: Sequence[Coder]) -> tuple[Pixels, str]:
     """Rows of images as LEVELS_SHOWN names them, and their errors."""
     rows = np.stack([clean, noisy, *(reconstruct_pixels(model, noisy) for model in models)])
     errors = zip(LEVELS_SHOWN, np.square(rows - clean).mean(tuple(range(1, rows.ndim))), strict=True)

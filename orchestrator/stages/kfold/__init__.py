@@ -18,7 +18,7 @@ from orchestrator.engine.records import Record, Trial
 from orchestrator.engine.settings import RunSettings, Scale, Section, UserError, section
 from orchestrator.engine.stage import Context, Picture, Stage, Table, Tables, Worker
 from orchestrator.engine.tables import EPOCH, SECONDS, SEED, schema
-from orchestrator.stages.architectures import author_best, best, table1, training_cost
+from orchestrator.stages.architectures import AnyAutoencoder, author_best, best, table1, training_cost
 from orchestrator.stages.columns import (
     EVALUATED_MSE,
     LABEL,
@@ -32,7 +32,7 @@ from orchestrator.stages.columns import (
 )
 from orchestrator.stages.measures import epoch_rows
 from orchestrator.stages.sections import Autoencoders, Data, Distinct
-from trainables.autoencoder_settings import VERSION, AutoencoderSettings
+from trainables.autoencoder_settings import VERSION
 from trainables.epoch import Epoch
 from trainables.splits import Order, fold_split, ordered
 
@@ -74,7 +74,7 @@ class Settings(Section):
 class Fold(Section):
     """One training: on all blocks but one."""
 
-    model: AutoencoderSettings
+    model: AnyAutoencoder
     order: Order
     order_seed: int
     """Decides the shuffled and the stratified order."""

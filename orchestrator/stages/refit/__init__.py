@@ -16,6 +16,7 @@ from orchestrator.engine.settings import changed
 from orchestrator.engine.stage import Context, Model, Picture, Stage, Table, Tables, Worker
 from orchestrator.engine.tables import ERROR, SECONDS, SEED, STATE, schema
 from orchestrator.stages.architectures import (
+    AnyAutoencoder,
     Trained,
     best,
     model_file,
@@ -37,7 +38,7 @@ from orchestrator.stages.columns import (
     text,
 )
 from orchestrator.stages.sections import Autoencoders, Data, FinalModels
-from trainables.autoencoder_settings import VERSION, AutoencoderSettings
+from trainables.autoencoder_settings import VERSION, AutoencoderSettings, OwnAutoencoder
 from trainables.epoch import Epoch
 from trainables.splits import all_images
 
@@ -45,7 +46,7 @@ NOISE = category("noise", "what the training images were corrupted with: none, o
 NUM_EPOCHS = integer("epochs", "epochs of training")
 
 
-class Refit(Stage[FinalModels, AutoencoderSettings]):
+class Refit(Stage[FinalModels, AnyAutoencoder]):
     """The final models."""
 
     name, title, metric = "refit", "Final models", "train_mse"
@@ -78,7 +79,7 @@ class Refit(Stage[FinalModels, AutoencoderSettings]):
     def needs(self, own: FinalModels) -> tuple[str, ...]:
         return ("search",)
 
-    def trials(self, context: Context[FinalModels]) -> Iterator[Trial[AutoencoderSettings]]:
+    def trials(self, context: Context[FinalModels]) -> Iterator[Trial[AnyAutoencoder]]:
         """Every model from the run's seed, then all of them from the next."""
         epochs, num_images = context.own.epochs, context.section(Data).num_train
         found = best(context, epochs)
@@ -98,7 +99,7 @@ class Refit(Stage[FinalModels, AutoencoderSettings]):
     def own_seconds(self, context: Context[FinalModels]) -> float:
         return 7
 
-    def train(self, trial: Trial[AutoencoderSettings], data: Any, worker: Worker) -> Iterator[Epoch]:
+    def train(self, trial: Trial[AnyAutoencoder], data: Any, worker: Worker) -> Iterator[Epoch]:
         """Train on every training image, test at the end."""
         from trainables.autoencoder import train_autoencoder
 
@@ -115,6 +116,9 @@ class Refit(Stage[FinalModels, AutoencoderSettings]):
         yield Table("models", [model_row(record, *metrics, **which) for record, which in told])
         layers = []
         for name, record in first_models(context, records).items():
+            if isinstance(record.config, OwnAutoencoder):
+                yield model_file(name, record, record.config.model, record.config, "test_mse")
+                continue
             yield model_file(name, record, "trainables.autoencoder.Autoencoder", record.config, "test_mse")
             model = restored(Autoencoder, record.config, context.weights(record))
             layers += [{"model": name} | row for row in layer_table(model)]
@@ -138,6 +142,6 @@ def name_of(key: str) -> str:
     return key.rpartition("-seed-")[0]
 
 
-def first_models(context: Context[FinalModels], records: Trained) -> dict[str, Record[AutoencoderSettings]]:
+def first_models(context: Context[FinalModels], records: Trained) -> dict[str, Record[AnyAutoencoder]]:
     """The complete trainings from the run's seed, by the model's name."""
     return {name_of(it.key): it for it in records if it.state == "complete" and it.seed == context.seed}

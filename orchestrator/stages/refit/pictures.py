@@ -14,7 +14,7 @@ from orchestrator.stages.architectures import described
 from orchestrator.stages.measures import Pixels
 from orchestrator.stages.refit import figures
 from orchestrator.stages.sections import Data
-from trainables.autoencoder import Autoencoder, decode, encode, reconstruct
+from trainables.autoencoder import Coder, coder, decode, encode, reconstruct
 from trainables.images import unit_pixels
 from trainables.models import restored
 
@@ -28,7 +28,7 @@ def pictures(context: Context[Any], trained: Mapping[str, Record[Any]]) -> Itera
     """The stage's figures, of models by their names."""
     images, labels, names = context.data.test_images, context.data.test_labels, context.section(Data).class_names
     records = {name: trained[name] for name in SHOWN if name in trained}
-    models = {name: restored(Autoencoder, it.config, context.weights(it)) for name, it in records.items()}
+    models = {name: restored(coder, it.config, context.weights(it)) for name, it in records.items()}
     for name, model in models.items():
         which = "of each class the test image" if names else "the test images"
         caption = f"{name}: {which} with the least and with the greatest error."
@@ -42,7 +42,7 @@ def pictures(context: Context[Any], trained: Mapping[str, Record[Any]]) -> Itera
         yield from _of_decoder(models["best"], context.data, named, context.seed, title)
 
 
-def _of_decoder(model: Autoencoder, data: Any, names: Sequence[str], seed: int, which: str) -> Iterator[Picture]:
+def _of_decoder(model: Coder, data: Any, names: Sequence[str], seed: int, which: str) -> Iterator[Picture]:
     """What the decoder makes of latent vectors; the first test images are called by these names."""
     latent = encode(model, data.train_images)
     of_test = encode(model, data.test_images[:NUM_SHOWN])

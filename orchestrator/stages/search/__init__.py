@@ -4,7 +4,7 @@ Writes the tables trials, trial_epochs and importances, four figures, and optuna
 The objective is the validation error on the last sixth of the training images after the last epoch.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -14,9 +14,10 @@ from orchestrator.engine.settings import Scale, Section
 from orchestrator.engine.stage import Context, File, Picture, Stage, Table, Tables, Worker
 from orchestrator.engine.study import Suggested
 from orchestrator.engine.tables import EPOCH, SECONDS, STATE, TRIAL, schema
-from orchestrator.stages.architectures import Trained, in_common, model_row, param_values, training_cost
-from orchestrator.stages.columns import PARAMS, TRAIN_MSE, TRIAL_OUTCOME, category, mse, real
+from orchestrator.stages.architectures import AnyAutoencoder, Trained, in_common, model_row, training_cost
+from orchestrator.stages.columns import PARAMS, TRAIN_MSE, TRIAL_OUTCOME, category, mse, real, text
 from orchestrator.stages.measures import epoch_rows, study_attributes
+from orchestrator.stages.own import suggested_model
 from orchestrator.stages.sections import Autoencoders, Data
 from trainables.autoencoder_settings import VERSION, AutoencoderSettings
 from trainables.epoch import Epoch
@@ -80,7 +81,7 @@ class Settings(Section):
     space: Space = Space()
 
 
-class Search(Stage[Settings, AutoencoderSettings]):
+class Search(Stage[Settings, AnyAutoencoder]):
     """The search."""
 
     name, title, metric = "search", "Search for an architecture", "val_mse"
@@ -94,12 +95,18 @@ class Search(Stage[Settings, AutoencoderSettings]):
     schemas: ClassVar = {
         "trials": schema(TRIAL, STATE, OBJECTIVE, *PARAMS, *TRIAL_OUTCOME),
         "trial_epochs": schema(TRIAL, EPOCH, TRAIN_MSE, VAL_MSE, SECONDS),
+        "trial_params": schema(
+            TRIAL,
+            category("param", "what was searched of a model of the user's own"),
+            text("value", "as the trial had it"),
+        ),
         "importances": schema(
             category("param", "parameter of the search"),
             real("importance", "its share of the variance of val_mse over the trials (fANOVA)"),
         ),
     }
-    shown = ("trials", "importances")
+    shown = ("trials", "trial_params", "importances")
+    optional = ("trial_params",)
 
     def stops_weak_trials(self, own: Settings) -> bool:
         return own.scheduler == "asha"
@@ -108,12 +115,18 @@ class Search(Stage[Settings, AutoencoderSettings]):
         from orchestrator.engine.suggestions import OptunaSuggestions, tpe
         from orchestrator.stages.search.study import distributions, model_of
 
-        own, common = context.own, in_common(context)
-        params = OptunaSuggestions(distributions(own.space), tpe(own.num_startup_trials, context.seed), self.metric)
+        own, users = context.own, context.section(Autoencoders).own
+        same = in_common(context) | {"epochs": own.epochs}
+        space = {} if users else distributions(own.space)
+        params = OptunaSuggestions(space, tpe(own.num_startup_trials, context.seed), self.metric)
         num_images = context.section(Data).num_train * 5 // 6
 
-        def suggest(number: int, records: Trained) -> Trial[AutoencoderSettings]:
-            model = model_of(params(number, records), **common, epochs=own.epochs)
+        def suggest(number: int, records: Trained) -> Trial[AnyAutoencoder]:
+            found = params(number, records)
+            if users:
+                model = suggested_model(users, params.trial, own.space.optimizer, own.space.learning_rate, **same)
+            else:
+                model = model_of(found, **same)
             cost = training_cost(model, num_images)
             return Trial(f"trial-{number:03d}", model, context.seed, own.epochs, num_images, cost)
 
@@ -122,7 +135,7 @@ class Search(Stage[Settings, AutoencoderSettings]):
     def own_seconds(self, context: Context[Settings]) -> float:
         return 7  # of which five are imports
 
-    def train(self, trial: Trial[AutoencoderSettings], data: Any, worker: Worker) -> Iterator[Epoch]:
+    def train(self, trial: Trial[AnyAutoencoder], data: Any, worker: Worker) -> Iterator[Epoch]:
         """Train on the first five sixths of the images, validate on the rest."""
         from trainables.autoencoder import train_autoencoder
 
@@ -131,15 +144,18 @@ class Search(Stage[Settings, AutoencoderSettings]):
 
     def results(self, context: Context[Settings], records: Trained) -> Iterator[Table | File]:
         from orchestrator.engine.optuna_journal import finished_study, journal
-        from orchestrator.stages.search.study import distributions, importances
+        from orchestrator.stages.search.study import distributions, importances, own_distributions, searched
 
         reached = [record.epochs[-1]["val_mse"] if record.epochs else None for record in records]
         rows = [model_row(record, trial=n, val_mse=reached[n]) for n, record in enumerate(records)]
         yield Table("trials", rows)
         told = [(record, {"trial": n}) for n, record in enumerate(records)]
         yield Table("trial_epochs", epoch_rows(self.schemas["trial_epochs"], told))
-        params = [(record, param_values(record.config)) for record in records]
+        params = [(record, searched(record.config)) for record in records]
         space = distributions(context.own.space)
+        if context.section(Autoencoders).own:
+            space = own_distributions([record.config for record in records], context.own.space)
+            yield Table("trial_params", list(_own_params(params)))
         study = finished_study(context.run_name, space, self.metric, params, study_attributes(context, records))
         yield File("optuna.journal", journal([study]), grows=True)
         yield Table("importances", importances(study, context.seed))
@@ -162,7 +178,8 @@ class Search(Stage[Settings, AutoencoderSettings]):
             "axis's end, the best lies on the search space's bound."
         )
         space = context.own.space.model_dump()
-        yield Picture("search_parallel", caption, figures.parallel_coordinates, trials, space)
+        if not context.section(Autoencoders).own:
+            yield Picture("search_parallel", caption, figures.parallel_coordinates, trials, space)
         caption = "Learning curves of all trials; which is best goes by the validation error after the last epoch."
         yield Picture("search_epochs", caption, figures.trial_curves, epochs)
         named = epochs.assign(name="trial " + epochs["trial"].astype(str))
@@ -178,7 +195,7 @@ class Search(Stage[Settings, AutoencoderSettings]):
             params = ", ".join(
                 f"{name.removeprefix('params_')} {f'{value:.4g}' if isinstance(value, float) else value}"
                 for name, value in best.items()
-                if name.startswith("params_")
+                if name.startswith("params_") and value == value and value is not None
             )
             yield f"The best is trial {best['trial']}, validation MSE {best['val_mse']:.5f}: {params}."
 
@@ -187,3 +204,10 @@ class Search(Stage[Settings, AutoencoderSettings]):
         if any(record.state == "complete" for record in records):
             return None
         return "no trial came to its end; the table trials has their errors"
+
+
+def _own_params(told: Sequence[tuple[Any, Mapping[str, Any]]]) -> Iterator[dict[str, Any]]:
+    """Rows of trial_params."""
+    for number, (_, params) in enumerate(told):
+        for name, value in params.items():
+            yield {"trial": number, "param": name, "value": str(value)}

@@ -14,7 +14,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field
 
 from orchestrator.engine.records import Record, Trial
-from orchestrator.engine.settings import Aside, RunSettings, Scale, Section
+from orchestrator.engine.settings import Aside, RunSettings, Scale, Section, section
 from orchestrator.engine.stage import Context, Picture, Stage, Table, Tables, Worker
 from orchestrator.engine.study import Suggested
 from orchestrator.engine.tables import ERROR, SECONDS, SEED, STATE, TRIAL, schema
@@ -104,6 +104,8 @@ class Studies(Stage[Settings, Tried]):
     shown = ("studies", "study_ranks")
 
     def absent(self, settings: RunSettings) -> str:
+        if section(Autoencoders, settings).own:
+            return "it searches among sizes of the paper's autoencoder, and there is a --model"
         return "" if self.own(settings).on else f"{self.flag} brings it in"
 
     def needs(self, own: Settings) -> tuple[str, ...]:

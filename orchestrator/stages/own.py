@@ -1,0 +1,103 @@
+"""Models of the user's own, as the search suggests them and as other experiments change them (docs/your-own.md)."""
+
+from typing import Any
+
+from orchestrator.engine.provenance import sources
+from orchestrator.engine.settings import UserError, changed
+from orchestrator.stages.sections import Own
+from trainables.autoencoder_settings import OwnAutoencoder
+
+TRAINING = ("optimizer", "learning_rate", "weight_decay", "batch_size")
+"""What of the training a model's settings may say, by these names; else it is the run's."""
+
+
+def suggested_model(
+    own: Own, trial: Any, optimizers: tuple[str, ...], steps: tuple[float, float], **same: Any
+) -> Any:
+    """The model as an Optuna trial suggests it.
+
+    Args:
+        own: the user's class.
+        trial: asked for the model's settings, then for what of the training these do not say.
+        optimizers, steps: names to choose from, and the range of the step size.
+        same: what all trials are trained with.
+    """
+    from trainables.own_models import suggested
+
+    parameters = suggested(own.model, trial)
+    params = dict(trial.params)
+    told = {name: parameters[name] for name in TRAINING if name in parameters}
+    if "optimizer" not in told:
+        told["optimizer"] = trial.suggest_categorical("optimizer", optimizers)
+    if "learning_rate" not in told:
+        told["learning_rate"] = trial.suggest_float("learning_rate", *steps, log=True)
+    return _measured(own, parameters, params, **same | told)
+
+
+def usual_model(own: Own, **same: Any) -> OwnAutoencoder:
+    """The model with its settings' defaults, or where these have none with such as a trial suggests."""
+    from optuna import create_study
+    from optuna.samplers import RandomSampler
+
+    from trainables.own_models import defaults, suggested
+
+    parameters = defaults(own.model)
+    if parameters is None:
+        parameters = suggested(own.model, create_study(sampler=RandomSampler(0)).ask())
+    told = {name: parameters[name] for name in TRAINING if name in parameters}
+    return _measured(own, parameters, {}, **same | told)
+
+
+def with_latent_dim(model: OwnAutoencoder, latent_dim: int, **changes: Any) -> OwnAutoencoder:
+    """The same model with another latent size, and what else changes."""
+    own = Own(model=model.model, code=model.code)
+    parameters = model.parameters | {"latent_dim": latent_dim}
+    kept = {"model", "code", "parameters", "params", "latent_dim", "num_parameters"}
+    other = _measured(own, parameters, model.params, **model.model_dump(exclude=kept))
+    return changed(other, **changes)
+
+
+def own_class(address: str, **same: Any) -> Own:
+    """The class that is named as package.module:Class, seen to be one that can be searched and trained.
+
+    UserError where it is not, or cannot be had with other latent sizes.
+    """
+    from optuna import create_study, logging
+    from optuna.samplers import RandomSampler
+
+    from trainables.own_models import ModelError, model_class
+
+    logging.set_verbosity(logging.WARNING)
+    try:
+        model_class(address)
+        own = Own(model=address, code=sources([address.partition(":")[0].partition(".")[0]]))
+        trial = create_study(sampler=RandomSampler(0)).ask()
+        suggested_model(own, trial, ("adam",), (1e-4, 1e-2), **same)
+        usual = usual_model(own, **same)
+        for latent_dim in (1, 2, 64):
+            with_latent_dim(usual, latent_dim)
+    except ModelError as error:
+        raise UserError(f"--model {error}") from None
+    return own
+
+
+def _measured(own: Own, parameters: dict[str, Any], params: dict[str, Any], **same: Any) -> OwnAutoencoder:
+    """The model with what only a pass through it tells."""
+    from pydantic import ValidationError
+
+    from trainables.own_models import ModelError, measured
+
+    if not isinstance(parameters.get("latent_dim"), int):
+        raise ModelError(f"{own.model}: its Settings have no latent_dim that is a whole number")
+    latent_dim = parameters["latent_dim"]
+    try:
+        model = OwnAutoencoder(
+            **own.model_dump(), parameters=parameters, params=params, latent_dim=latent_dim, num_parameters=1, **same
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ModelError(f"{own.model}: its Settings' {first['loc'][0]}: {first['msg']}") from None
+    size, number = measured(model)
+    if size != latent_dim:
+        raise ModelError(f"{own.model}: encode gives {size} numbers where its Settings' latent_dim is {latent_dim}")
+    return changed(model, num_parameters=number)
