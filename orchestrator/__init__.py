@@ -1,4 +1,4 @@
-"""Runs a FashionMNIST study on Ray; `Run("runs/laptop").table("folds")` is the DataFrame of one of its tables."""
+"""Runs a study of images on Ray: `run("all")`; `Run("runs/laptop").table("folds")` is one of its tables."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -6,11 +6,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from orchestrator.comparison import runs
     from orchestrator.engine.results import pooled
+    from orchestrator.library import run
     from orchestrator.results import Run
 
 __version__ = "0.2.0"
-__all__ = ["Run", "__version__", "pooled", "runs"]
-_HOMES = {"Run": "orchestrator.results", "pooled": "orchestrator.engine.results", "runs": "orchestrator.comparison"}
+__all__ = ["Run", "__version__", "pooled", "run", "runs"]
+_HOMES = {
+    "Run": "orchestrator.results",
+    "pooled": "orchestrator.engine.results",
+    "run": "orchestrator.library",
+    "runs": "orchestrator.comparison",
+}
 
 
 def __getattr__(name: str) -> Any:

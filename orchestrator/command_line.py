@@ -19,6 +19,7 @@ KINDS = {
     "int_from_float": "a whole number is wanted",
     "float_parsing": "a number is wanted",
     "bool_parsing": "true or false is wanted",
+    "extra_forbidden": "there is no such setting",
 }
 """What pydantic's types of errors are in plain words."""
 
@@ -44,7 +45,7 @@ def defaults(arguments: list[str], suite: Suite) -> RunSettings:
         told = read_settings(path, content, known) if manifest is None else manifest
         return suite.settings.model_validate(merged(known, told))
     except ValidationError as error:
-        raise UserError(f"{path}: {_first_error(error)}") from None
+        raise UserError(f"{path}: {in_one_line(error)}") from None
 
 
 def parse(
@@ -105,7 +106,7 @@ def _early(flag: str, arguments: list[str]) -> str | None:
     return values[0] if values else None
 
 
-def _first_error(error: ValidationError) -> str:
+def in_one_line(error: ValidationError) -> str:
     """The first of a validation's errors as one line: the setting, the rule, the value."""
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])

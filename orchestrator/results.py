@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable
 from html import escape
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -104,21 +104,37 @@ class Run(results.Run):
         content = self._read("figures", name, suffix)
         return Image.open(io.BytesIO(content))
 
-    def model(self, name: str) -> nn.Module:
+    def model(self, name: str, kind: type[nn.Module] | None = None) -> Any:
         """A trained model, in evaluation mode on the CPU; its `input_shape` says what it takes, the batch aside.
 
-        Autoencoders and classifiers take pixels in [0, 1], generators random vectors from N(0, I). Nothing is
-        unpickled, and only the classes of `trainables.models` are ever built. Damaged where the files are no model's.
+        Autoencoders and classifiers take pixels in [0, 1], generators random vectors from N(0, I). An autoencoder's
+        `encode` and `decode` take NumPy arrays too: images, uint8 or in [0, 1], of shape (n, rows, columns) or
+        (n, channels, rows, columns), to latent vectors, shape (n, latent_dim), and back.
+
+        Nothing is unpickled, and of what the files name only the classes of `trainables.models` are ever built.
+
+        Args:
+            name: under models/.
+            kind: the class, of a model of your own.
+
+        Raises:
+            UserError: the model is of another class of the user's own than `kind`.
+            Damaged: the files are no model's.
         """
         from safetensors import SafetensorError
 
-        from trainables.models import KINDS, restored
+        from trainables.models import KINDS, own, restored, takes_arrays
 
         described, weights = (self._read("models", name, suffix) for suffix in (".json", ".safetensors"))
         try:
             told = json.loads(described)
-            kind, settings = KINDS[told["class"]]
-            return restored(kind, settings.model_validate(told["settings"]), weights)
+            if told["class"] not in KINDS:
+                if kind is None or told["class"] != f"{kind.__module__}:{kind.__qualname__}":
+                    mend = "give that class as the second argument, if it is yours"
+                    raise UserError(f"{self.location}/models/{name} is of the class {told['class']}: {mend}")
+                return takes_arrays(own(kind, told["settings"], weights))
+            of_kind, settings = KINDS[told["class"]]
+            return takes_arrays(restored(of_kind, settings.model_validate(told["settings"]), weights))
         except (ValueError, TypeError, KeyError, RecursionError, ValidationError, SafetensorError, RuntimeError):
             raise Damaged(f"{self.location}/models/{name} is no model of this program, or is damaged") from None
 

@@ -7,7 +7,8 @@ import select
 import shlex
 import signal
 import sys
-from typing import NoReturn, TextIO
+from types import ModuleType
+from typing import Any, NoReturn, TextIO
 
 from orchestrator.command_line import defaults, parse, stage_names
 from orchestrator.comparison import compare
@@ -109,6 +110,18 @@ def command() -> NoReturn:
         sys.stderr.flush()
         os._exit(status)
     sys.exit(status)
+
+
+class _Module(ModuleType):
+    """This module, which is called like the function `orchestrator.run` and hides it once it is imported."""
+
+    def __call__(self, *stages: str, **settings: Any) -> Any:
+        from orchestrator.library import run
+
+        return run(*stages, **settings)
+
+
+sys.modules[__name__].__class__ = _Module
 
 
 if __name__ == "__main__":

@@ -124,15 +124,18 @@ def reconstructed(model: Coder, pixels: Tensor) -> Tensor:
     return images
 
 
-def encode(model: Coder, images: Images) -> NDArray[np.float32]:
-    """The model's latent vectors, in evaluation mode: uint8 images -> float32 (n, latent_dim)."""
+def encode(model: Coder, images: Images | NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+    """The model's latent vectors, in evaluation mode, float32 (n, latent_dim), of uint8 images or pixels in [0, 1]."""
 
     def vectors(part: Tensor) -> Tensor:
-        pixels = as_pixels(part)
+        pixels = as_pixels(part) if part.dtype == torch.uint8 else part.float()
         latent: Tensor = model.encode(pixels if isinstance(model, Autoencoder) else pixels.contiguous())
         return latent
 
-    return _evaluated(model, vectors, as_tensor(images)).cpu().numpy()
+    inputs = as_tensor(images)
+    if inputs.is_floating_point() and inputs.ndim == 3:
+        inputs = inputs.unsqueeze(1)
+    return _evaluated(model, vectors, inputs).cpu().numpy()
 
 
 def decode(model: Coder, latent: NDArray[np.floating[Any]]) -> NDArray[np.float32]:

@@ -97,7 +97,12 @@ def _plain(settings: Any) -> dict[str, Any]:
 
 def network(settings: OwnAutoencoder) -> nn.Module:
     """The user's model, with fresh weights from torch's own generator; ModelError where it cannot be made."""
-    kind, address = model_class(settings.model), settings.model
+    return instance(model_class(settings.model), settings)
+
+
+def instance(kind: type[nn.Module], settings: OwnAutoencoder) -> nn.Module:
+    """A model of this class, likewise."""
+    address = settings.model
     try:
         made: nn.Module = kind(settings_class(kind, address)(**settings.parameters), settings.image_shape)
     except ModelError:
