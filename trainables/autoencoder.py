@@ -125,7 +125,7 @@ def reconstructed(model: Coder, pixels: Tensor) -> Tensor:
 
 
 def encode(model: Coder, images: Images | NDArray[np.floating[Any]]) -> NDArray[np.float32]:
-    """The model's latent vectors, in evaluation mode, float32 (n, latent_dim), of uint8 images or pixels in [0, 1]."""
+    """The model's latent vectors, in evaluation mode: float32 (n, latent_dim), of uint8 images or their pixels."""
 
     def vectors(part: Tensor) -> Tensor:
         pixels = as_pixels(part) if part.dtype == torch.uint8 else part.float()
