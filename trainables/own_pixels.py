@@ -81,7 +81,8 @@ def _blocks(num: int) -> Iterator[slice]:
 def decoded(where: str, content: bytes) -> Pixels:
     """The pixels of an image file: shape (rows, columns) where it is grey, (3, rows, columns) where it has colours.
 
-    A palette is resolved, to grey if all its colours are, and transparency is dropped; 16 bits become 8. Its size is checked before it is unpacked.
+    A palette is resolved, to grey if all its colours are, and transparency is dropped; 16 bits become 8. The size is
+    checked before anything is unpacked.
 
     Raises:
         DataError: it is no image, a damaged one, too small, too large or one of several frames.

@@ -2,6 +2,7 @@
 
 import io
 import os
+import random
 import socket
 import struct
 import tempfile
@@ -18,6 +19,7 @@ from PIL import Image
 
 from trainables import own_folders
 from trainables.dataset import DataError, Dataset
+from trainables.own_pixels import decoded
 from trainables.sources import load_source
 
 NUM = 140
@@ -419,3 +421,20 @@ def test_ending_may_be_in_capitals(tmp_path: Path) -> None:
     with (tmp_path / "MINE.NPZ").open("wb") as file:
         np.savez(file, images=IMAGES)
     assert load_source(str(tmp_path / "MINE.NPZ")).name == "MINE"
+
+
+@pytest.mark.parametrize("kind", ["png", "jpg", "bmp", "gif", "webp", "tiff"])
+def test_damaged_image_files_of_any_kind_are_read_or_named(tmp_path: Path, kind: str) -> None:
+    dice = random.Random(3)
+    sound, outcomes = put(tmp_path / f"x.{kind}", COLOURS[0]).read_bytes(), set()
+    with warnings.catch_warnings(action="ignore"):
+        for _ in range(300):
+            content = bytearray(sound)
+            for place in (dice.randrange(min(200, len(content))), dice.randrange(len(content))):
+                content[place] = dice.randrange(256)
+            try:
+                decoded("it", bytes(content))
+            except DataError as error:
+                outcomes.add(str(error))
+    assert all(line.startswith("it ") and "\n" not in line for line in outcomes)
+    assert outcomes

@@ -189,7 +189,7 @@ DAMAGES: dict[str, tuple[str, Damage, str]] = {
     "vast": (
         IMAGES,
         lambda array: idx(array)[:4] + b"\xff" * 12 + idx(array)[16:],
-        " would take 79,228,162,458,924,1",
+        " would take 79,228,162,458,",
     ),
     "small images": (IMAGES, lambda array: idx(array[:, :12, :12]), " is 12 pixels high and 12 wide; resize to"),
     "strange label": (LABELS, lambda array: idx(array + 1), " has labels from 1 to 10; MNIST has 0 to 9"),
