@@ -21,7 +21,7 @@ from orchestrator.stages.gan import Gan
 from orchestrator.stages.gan_inception import Inception
 from orchestrator.stages.gan_search import Tuning
 from orchestrator.stages.kfold import Kfold
-from orchestrator.stages.own import own_class
+from orchestrator.stages.own import own_class, own_classifier, own_game
 from orchestrator.stages.refit import Refit
 from orchestrator.stages.search import Search
 from orchestrator.stages.sections import MOST_TEST, MOST_TRAIN, Autoencoders, Data, Images
@@ -127,11 +127,16 @@ def _all_images(settings: PaperSettings) -> Dataset:
         raise UserError(str(error)) from None
 
 
-def _complete(settings: PaperSettings) -> PaperSettings:
+def _complete(settings: Any) -> Any:
     """The settings, saying what the images are, and the model, where they are not the paper's."""
     settings = _with_images(settings)
-    own = own_class(settings.model, image_shape=settings.data.shape) if settings.model else None
-    return changed(settings, autoencoder={"own": own and own.model_dump()})
+    data, model, classifier, game = settings.data, settings.model, settings.classify.model, settings.gan.model
+    found = {
+        "autoencoder": own_class(model, image_shape=data.shape) if model else None,
+        "classify": own_classifier(classifier, 3, data.shape, len(data.class_names) or 2) if classifier else None,
+        "gan": own_game(game, data.shape) if game else None,
+    }
+    return changed(settings, **{name: {"own": own and own.model_dump()} for name, own in found.items()})
 
 
 def _with_images(settings: PaperSettings) -> PaperSettings:

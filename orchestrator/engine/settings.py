@@ -45,9 +45,11 @@ class Found:
 
 DECIDE_NOTHING = {
     *("preset", "name", "runs_dir", "config", "address", "force", "strict", "track", "resources"),
-    *("data_dir", "data.found", "autoencoder.own"),
+    "data_dir",
 }
 """Settings that say where and how a run is done, or that others follow from."""
+FOUND = {"found", "own"}
+"""What is called so in a section follows from another setting, and is marked with `Found`."""
 
 
 class Section(BaseModel):
@@ -168,7 +170,7 @@ def changes(mine: Mapping[str, Any], usual: Mapping[str, Any], path: str = "") -
     """
     for name, value in mine.items():
         other, where = usual.get(name), path + name
-        if where in DECIDE_NOTHING:
+        if where in DECIDE_NOTHING or (path and name in FOUND):
             continue
         if isinstance(value, Mapping):
             yield from changes(value, other if isinstance(other, Mapping) else {}, f"{where}.")
