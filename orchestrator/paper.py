@@ -155,13 +155,15 @@ def _with_images(settings: PaperSettings) -> PaperSettings:
     return changed(settings, data={"found": found.model_dump(), **at_most})
 
 
-def _apart(settings: PaperSettings) -> Mapping[str, Any]:
-    """Which images are used, and that there are no more."""
-    data = settings.data
-    if not data.found:
-        return {}
-    most = {"num_train": min(MOST_TRAIN, data.found.num_train), "num_test": min(MOST_TEST, data.found.num_test)}
-    return {"data": data.model_dump() | most}
+def _apart(settings: Any) -> Mapping[str, Any]:
+    """Which images are used, and that there are no more, and which classes of the user's own."""
+    data, own = settings.data, {"model", "own"}
+    apart: dict[str, Any] = {"model": settings.model, "autoencoder": settings.autoencoder.model_dump(include=own)}
+    apart |= {name: getattr(settings, name).model_dump(include=own) for name in ("classify", "gan")}
+    if data.found:
+        most = {"num_train": min(MOST_TRAIN, data.found.num_train), "num_test": min(MOST_TEST, data.found.num_test)}
+        apart["data"] = data.model_dump() | most
+    return apart
 
 
 def _summary(run: Run) -> Iterable[str]:

@@ -143,7 +143,7 @@ def differences(
     for name, field in type(mine).model_fields.items():
         pair, where = (getattr(mine, name), getattr(full, name)), f"{path}.{name}"
         scale = next((marker for marker in field.metadata if isinstance(marker, Scale)), None)
-        aside = any(isinstance(marker, Aside) for marker in field.metadata) or where in apart
+        aside = any(isinstance(marker, Aside | Found) for marker in field.metadata) or where in apart
         if aside or (scale is not None and also and also not in scale.also):
             continue
         if isinstance(pair[0], BaseModel):
