@@ -127,6 +127,11 @@ def build(settings: GanRecipe, *, seed: int) -> tuple[nn.Module, nn.Module]:
         return Generator(settings), Discriminator(settings)
 
 
+def fresh_generator(settings: GanRecipe) -> nn.Module:
+    """A generator alone, whose weights are to be loaded."""
+    return build(settings, seed=0)[0]
+
+
 def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
     """Loss that the discriminator minimises, whatever the generator's: -E[log d(x)] - E[log(1 - d(g(z)))].
 

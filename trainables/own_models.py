@@ -128,16 +128,17 @@ def classifier(settings: ClassifierSettings) -> nn.Module:
     return _made(settings.own, settings.input_shape, settings.num_classes)
 
 
-def game(settings: GanRecipe) -> tuple[nn.Module, nn.Module]:
-    """The user's generator and discriminator, likewise."""
+def game(settings: GanRecipe, kind: type[nn.Module] | None = None) -> tuple[nn.Module, nn.Module]:
+    """The user's generator and discriminator, likewise; of this class, where it is given."""
     assert settings.own is not None
-    both: Any = _made(settings.own, settings.image_shape)
+    both: Any = _made(settings.own, settings.image_shape, kind=kind)
     both.generator.input_shape, both.discriminator.input_shape = (settings.latent_dim,), settings.image_shape
+    both.generator.image_shape = settings.image_shape
     return both.generator, both.discriminator
 
 
-def _made(own: OwnNetwork, *sizes: Any) -> nn.Module:
-    kind = model_class(own.model)
+def _made(own: OwnNetwork, *sizes: Any, kind: type[nn.Module] | None = None) -> nn.Module:
+    kind = kind or model_class(own.model)
     try:
         return kind(settings_class(kind, own.model)(**own.parameters), *sizes)
     except ModelError:
