@@ -84,6 +84,7 @@ def suite() -> Suite:
         epilogue=_report,
         summary=_summary,
         modules=MODULES,
+        further_modules=_own_modules,
         complete=_complete,
         apart=_apart,
     )
@@ -139,7 +140,7 @@ def _complete(settings: Any) -> Any:
     return changed(settings, **{name: {"own": own and own.model_dump()} for name, own in found.items()})
 
 
-def _with_images(settings: PaperSettings) -> PaperSettings:
+def _with_images(settings: Any) -> Any:
     if settings.data.is_papers:
         return changed(settings, data={"found": None})
     images = _all_images(settings)
@@ -152,7 +153,13 @@ def _with_images(settings: PaperSettings) -> PaperSettings:
         **numbers,
     )
     at_most = {name: min(number, getattr(settings.data, name)) for name, number in numbers.items()}
-    return changed(settings, data={"found": found.model_dump(), **at_most})
+    gan = settings.gan.at_most(at_most["num_train"] * 5 // 6)
+    return changed(settings, data={"found": found.model_dump(), **at_most}, gan=gan)
+
+
+def _own_modules(settings: Any) -> Iterable[str]:
+    """Those of the user's own classes."""
+    return {own.module for own in (settings.autoencoder.own, settings.classify.own, settings.gan.own) if own}
 
 
 def _apart(settings: Any) -> Mapping[str, Any]:
