@@ -166,7 +166,8 @@ def _apart(settings: Any) -> Mapping[str, Any]:
     """Which images are used, and that there are no more, and which classes of the user's own."""
     data, own = settings.data, {"model", "own"}
     apart: dict[str, Any] = {"model": settings.model, "autoencoder": settings.autoencoder.model_dump(include=own)}
-    apart |= {name: getattr(settings, name).model_dump(include=own) for name in ("classify", "gan")}
+    there = (name for name in ("classify", "gan") if hasattr(settings, name))
+    apart |= {name: getattr(settings, name).model_dump(include=own) for name in there}
     if data.found:
         most = {"num_train": min(MOST_TRAIN, data.found.num_train), "num_test": min(MOST_TEST, data.found.num_test)}
         apart["data"] = data.model_dump() | most
