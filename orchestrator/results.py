@@ -128,7 +128,7 @@ class Run(results.Run):
         described, weights = self.read_model(name)
         try:
             told = json.loads(described)
-            if told["class"] not in KINDS:
+            if ":" in told["class"]:
                 if kind is None or told["class"] != f"{kind.__module__}:{kind.__qualname__}":
                     mend = "give that class as the second argument, if it is yours"
                     raise UserError(f"{self.location}/models/{name} is of the class {told['class']}: {mend}")

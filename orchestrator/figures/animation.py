@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
-from orchestrator.figures.images import framed, tiled
 from orchestrator.figures.style import Pixels
+from orchestrator.figures.tiles import framed, tiled
 
 
 def animation(pixels: Pixels, titles: Sequence[str]) -> bytes:

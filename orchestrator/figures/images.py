@@ -7,9 +7,9 @@ import matplotlib
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from orchestrator.figures.style import SMALL, STYLE, WIDTH, Pixels
+from orchestrator.figures.tiles import framed, tiled
 
 LARGEST = 0.9
 """Side of an image in inches, at most."""
@@ -70,28 +70,6 @@ def image_grid(
         axes.text(left + side * num_columns / 2, first - 0.03 - LINE * _lines(columns), horizontal, **above)
     figure.suptitle(title, y=1 - 0.05 / figure.get_figheight(), va="top")
     return figure
-
-
-def tiled(pixels: NDArray[Any]) -> NDArray[Any]:
-    """Images in rows and columns as one picture.
-
-    From shape (rows, columns, height, width), or (rows, columns, 3, height, width), to (rows * height,
-    columns * width), or the same with the colours last.
-    """
-    if pixels.ndim == 5:
-        pixels = np.moveaxis(pixels, 2, -1)
-    rows, columns, height, width, *colours = pixels.shape
-    return pixels.swapaxes(1, 2).reshape(rows * height, columns * width, *colours)
-
-
-def framed(pixels: Pixels) -> Pixels:
-    """Images, shape (..., rows, columns), each with a grey line around it."""
-    return np.pad(pixels, (*[(0, 0)] * (pixels.ndim - 2), (1, 1), (1, 1)), constant_values=0.35)
-
-
-def broken(names: Sequence[str]) -> list[str]:
-    """Names over columns, in several lines where they are of several words."""
-    return [name.replace(" ", "\n").replace("/", "/\n") for name in names]
 
 
 def _lines(texts: Sequence[str]) -> int:

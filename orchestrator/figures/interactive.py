@@ -15,8 +15,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from orchestrator.figures.images import tiled
 from orchestrator.figures.style import Pixels
+from orchestrator.figures.tiles import tiled
 
 Moved = dict[str, Any]
 

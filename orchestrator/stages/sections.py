@@ -2,9 +2,9 @@
 
 import math
 from dataclasses import replace
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from orchestrator.engine.settings import Found, RunSettings, Scale, Section, section
 from trainables.fashion_mnist import CLASS_NAMES
@@ -60,13 +60,13 @@ class Data(Section):
     found: Annotated[Images | None, Found(), Field(exclude_if=lambda found: found is None)] = None
     """What the images are; None for the paper's."""
 
-    @model_validator(mode="after")
-    def _enough(self) -> Self:
-        most = {"num_train": MOST_TRAIN, "num_test": MOST_TEST}
-        for name in most if self.is_papers else ():
-            if getattr(self, name) > most[name]:
-                raise ValueError(f"{name}: FashionMNIST has {most[name]:,} such images (got {getattr(self, name)})")
-        return self
+    @field_validator("num_train", "num_test")
+    @classmethod
+    def _there_are_so_many(cls, number: int, info: ValidationInfo) -> int:
+        most = {"num_train": MOST_TRAIN, "num_test": MOST_TEST}[str(info.field_name)]
+        if info.data.get("source") == FASHION_MNIST and number > most:
+            raise ValueError(f"there are {most} such images of FashionMNIST (got {number})")
+        return number
 
     @property
     def is_papers(self) -> bool:

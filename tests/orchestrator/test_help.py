@@ -15,6 +15,7 @@ import pytest
 from pydantic import BaseModel
 
 import orchestrator
+from orchestrator.engine.settings import Found
 from orchestrator.engine.stage import Stage
 from orchestrator.help import COMMANDS
 from orchestrator.paper import suite
@@ -34,6 +35,8 @@ def shown(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 def lines_of(model: BaseModel, prefix: str = "") -> Iterator[str]:
     """Every setting as a flag."""
     for name, value in model:
+        if any(isinstance(it, Found) for it in type(model).model_fields[name].metadata):
+            continue
         if isinstance(value, BaseModel):
             yield from lines_of(value, f"{prefix}{name}.")
         else:

@@ -10,7 +10,7 @@ from tests.command import Smoke
 
 def test_numbers_are_those_of_the_tables(smoke: Smoke) -> None:
     tables = smoke.run.tables()
-    rows = {row["quantity"]: row for row in key_numbers(tables, {"models": "reduced"})}
+    rows = {row["quantity"]: row for row in key_numbers(tables, {"models": "reduced"}, papers=True)}
     models, folds = tables["models"], tables["folds"].query("model == 'best' and order == 'sequential'")
     best = rows["test MSE of the best architecture"]
     assert best["ours"] == pytest.approx(models[models["model"] == "best"]["test_mse"].mean())
@@ -29,13 +29,17 @@ def test_numbers_are_those_of_the_tables(smoke: Smoke) -> None:
     )
     assert len(list(sentences(tables))) == 3
     assert list(smoke.run.table("key_numbers")["quantity"]) == list(rows)
+    of_others = list(key_numbers(tables, {}, papers=False))
+    assert [row["ours"] for row in of_others] == [row["ours"] for row in rows.values() if row["ours"] is not None]
+    assert {row["paper"] for row in of_others} == {None}
+    assert not any("boot" in row["quantity"] or "by it" in row["quantity"] for row in of_others)
 
 
 def test_a_run_without_tables_rows_or_finished_trainings_has_no_number_and_no_sentence(smoke: Smoke) -> None:
     whole = smoke.run.tables()
     failed = {it: table.assign(state="failed") if "state" in table else table.iloc[:0] for it, table in whole.items()}
     for tables in ({}, failed, {it: table.iloc[:0] for it, table in whole.items()}):
-        assert [row["ours"] for row in key_numbers(tables, {})] == [None] * len(KEY_NUMBERS)
+        assert [row["ours"] for row in key_numbers(tables, {}, papers=True)] == [None] * len(KEY_NUMBERS)
         assert list(sentences(tables)) == []
 
 

@@ -16,7 +16,7 @@ from orchestrator.engine.settings import changed
 from orchestrator.engine.stage import Context, Stage
 from orchestrator.stages.architectures import plane_model
 from orchestrator.stages.capacity.models import Reconstructor
-from orchestrator.stages.sections import Autoencoders
+from orchestrator.stages.sections import Autoencoders, Data
 from tests.stages.known import KNOWN, at, given, grey, known_answer, known_weights, last_epochs
 from tests.stages.made_up import book_of
 from trainables.autoencoder_settings import PAPER_TABLE1, LinearSettings
@@ -229,7 +229,7 @@ def test_every_method_and_size_is_trained_from_each_seed_and_what_is_looked_into
     assert (models["autoencoder"].schedule, models["autoencoder"].epochs) == ("cosine", 5)
     linear = [models[f"linear_{it}"] for it in ("autoencoder", "untuned", "overcomplete")]
     assert [(model.learning_rate, model.epochs) for model in linear] == [(4e-3, 6), (1e-3, 6), (1e-3, 6)]
-    trained_on = changed(of.settings.capacity.autoencoder(9, 0.125), loss="cross_entropy")
+    trained_on = changed(of.settings.capacity.autoencoder(9, weight_decay=0.125), loss="cross_entropy")
     assert (models["cross_entropy"], models["autoencoder"].loss) == (trained_on, "mse")
     wide, wider = models["wide_autoencoder"], models["wide_no_batch_norm"]
     assert (wide.filters, wide.neurons, wide.epochs) == ((6, 21, 114), 1024, 3)
@@ -239,10 +239,10 @@ def test_every_method_and_size_is_trained_from_each_seed_and_what_is_looked_into
 class Asks(Stage[Any, Any]):
     """A stage that trains a plane."""
 
-    name, title, reads = "asks", "", (Autoencoders,)
+    name, title, reads = "asks", "", (Data, Autoencoders)
 
 
 def test_plane_has_the_recipe_of_capacity_at_latent_size_2_and_cross_entropy_for_its_loss(tmp_path: Path) -> None:
     of = book(tmp_path, autoencoder={"weight_decay": 0.125})
-    expected = changed(of.settings.capacity.autoencoder(2, 0.125), epochs=9, loss="cross_entropy")
+    expected = changed(of.settings.capacity.autoencoder(2, weight_decay=0.125), epochs=9, loss="cross_entropy")
     assert plane_model(Context(Asks(), of), 9) == expected

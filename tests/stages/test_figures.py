@@ -40,6 +40,7 @@ from orchestrator.stages.refit import figures as refit
 from orchestrator.stages.search import Space
 from orchestrator.stages.search import figures as search
 from orchestrator.stages.studies import figures as studies
+from trainables.fashion_mnist import CLASS_NAMES
 
 SPACE = Space().model_dump()
 SCHEMAS = {name: schema for stage in STAGES for name, schema in stage.schemas.items()}
@@ -308,8 +309,9 @@ CASES: dict[str, dict[str, Callable[[], Figure]]] = {
         "one trial": lambda: studies.front(study_trials("complete")),
     },
     "fold_curves": {
-        "six": lambda: kfold.fold_curves(fold_epochs(6, 3), "best"),
-        "eight": lambda: kfold.fold_curves(fold_epochs(8, 1), "best"),
+        "own images": lambda: kfold.fold_curves(fold_epochs(6, 3), "best", with_author=False),
+        "six": lambda: kfold.fold_curves(fold_epochs(6, 3), "best", with_author=True),
+        "eight": lambda: kfold.fold_curves(fold_epochs(8, 1), "best", with_author=True),
     },
     "fold_test": {
         "some": lambda: kfold.fold_test(folds(0.02, None, 0.021), "best"),
@@ -325,20 +327,26 @@ CASES: dict[str, dict[str, Callable[[], Figure]]] = {
         ),
         "rows only": lambda: images.image_grid(pixels(2).reshape(2, 1, 28, 28), ["one", "other"], [], "Two images"),
     },
-    "error_by_latent_dim": {"some": lambda: capacity.error_by_latent_dim(reconstruction())},
+    "error_by_latent_dim": {
+        "own images": lambda: capacity.error_by_latent_dim(reconstruction(), with_published=False),
+        "some": lambda: capacity.error_by_latent_dim(reconstruction(), with_published=True),
+    },
     "ablations": {"some": lambda: capacity.ablations(reconstruction())},
     "identity": {"two sizes": lambda: capacity.identity(identity_table())},
     "learning_curves": {
-        "some": lambda: classify.learning_curves(classifier_epochs(3)),
-        "one point": lambda: classify.learning_curves(classifier_epochs(1)),
+        "own images": lambda: classify.learning_curves(classifier_epochs(3), with_author=False),
+        "some": lambda: classify.learning_curves(classifier_epochs(3), with_author=True),
+        "one point": lambda: classify.learning_curves(classifier_epochs(1), with_author=True),
     },
     "accuracy_by_time": {"some": lambda: classify.accuracy_by_time(classifier_epochs(3), classifiers())},
     "confusion_matrices": {
         "both": lambda: classify.confusion_matrices(
-            confusion_counts("confusion", {"input": ["latent", "raw"], "architecture": ["cnn"]})
+            confusion_counts("confusion", {"input": ["latent", "raw"], "architecture": ["cnn"]}),
+            CLASS_NAMES,
         ),
         "one": lambda: classify.confusion_matrices(
-            confusion_counts("confusion", {"input": ["raw"], "architecture": ["cnn"]})
+            confusion_counts("confusion", {"input": ["raw"], "architecture": ["cnn"]}),
+            CLASS_NAMES,
         ),
     },
     "distance": {
@@ -359,9 +367,12 @@ CASES: dict[str, dict[str, Callable[[], Figure]]] = {
         "one trial": lambda: gan.trial_losses(gan_trials(30.0)),
         "one game": lambda: gan.trial_losses(gan_trials(30.0, 4.0).query("loss == 'minimax'")),
     },
-    "planes": {"three": lambda: embed.planes(embedding_points(), embeddings(), 20.0)},
+    "planes": {
+        "without labels": lambda: embed.planes(embedding_points().assign(label=None), embeddings(), 20.0, ()),
+        "three": lambda: embed.planes(embedding_points(), embeddings(), 20.0, CLASS_NAMES),
+    },
     "confusions": {
-        "three": lambda: embed.confusions(confusion_counts("embedding_confusion", {"method": METHODS})),
+        "three": lambda: embed.confusions(confusion_counts("embedding_confusion", {"method": METHODS}), CLASS_NAMES),
     },
     "reconstructions": {
         "two classes": two_classes,
@@ -399,16 +410,16 @@ EMPTY: dict[str, Callable[[], Figure]] = {
     "trial_curves": lambda: search.trial_curves(table("trial_epochs", [])),
     "history": lambda: studies.history(table("study_trials", [])),
     "front, all failed": lambda: studies.front(study_trials("failed", "failed")),
-    "fold_curves": lambda: kfold.fold_curves(table("fold_epochs", []), "best"),
+    "fold_curves": lambda: kfold.fold_curves(table("fold_epochs", []), "best", with_author=True),
     "fold_test": lambda: kfold.fold_test(table("folds", []), "best"),
     "fold_test, all failed": lambda: kfold.fold_test(folds(None, None), "best"),
     "fold_orders": lambda: kfold.fold_orders(table("folds", [])),
     "fold_orders, all failed": lambda: kfold.fold_orders(folds(None, None)),
     "denoising_gain": lambda: denoise.denoising_gain(table("denoising", [])),
-    "error_by_latent_dim": lambda: capacity.error_by_latent_dim(table("reconstruction", [])),
+    "error_by_latent_dim": lambda: capacity.error_by_latent_dim(table("reconstruction", []), with_published=True),
     "ablations": lambda: capacity.ablations(table("reconstruction", [])),
     "identity": lambda: capacity.identity(table("identity", [])),
-    "learning_curves": lambda: classify.learning_curves(table("classifier_epochs", [])),
+    "learning_curves": lambda: classify.learning_curves(table("classifier_epochs", []), with_author=True),
     "accuracy_by_time": lambda: classify.accuracy_by_time(table("classifier_epochs", []), classifiers()),
     "distance": lambda: gan.distance(table("gan_epochs", []), floor=1.0),
     "probabilities": lambda: gan.probabilities(table("gan_epochs", [])),
@@ -416,7 +427,7 @@ EMPTY: dict[str, Callable[[], Figure]] = {
     "weight_gradients": lambda: gan.weight_gradients(table("gan_epochs", [])),
     "trial_losses": lambda: gan.trial_losses(table("gan_trials", [])),
     "trial_losses, all failed": lambda: gan.trial_losses(gan_trials(None, None)),
-    "planes": lambda: embed.planes(table("embedding_points", []), embeddings(), 20.0),
+    "planes": lambda: embed.planes(table("embedding_points", []), embeddings(), 20.0, CLASS_NAMES),
 }
 
 
@@ -626,7 +637,7 @@ def test_trial_curves_show_each_error_in_its_panel_and_name_the_best_trial() -> 
 
 def test_fold_curves_show_each_fold_s_errors_and_the_author_s_beside_the_validation_errors() -> None:
     epochs = fold_epochs(6, 2)
-    training, validation = drawn(kfold.fold_curves(epochs, "best")).axes
+    training, validation = drawn(kfold.fold_curves(epochs, "best", with_author=True)).axes
     for axes, column in ((training, "train_mse"), (validation, "val_mse")):
         for fold in range(6):
             rows = epochs[epochs["fold"] == fold]
@@ -708,7 +719,7 @@ def test_planes_have_one_scale_mixed_points_letters_that_stand_apart_and_pca_s_s
     points = embedding_points()
     points["x"] *= 0.01  # every class's letter is wanted at about the same place
     points["y"] *= 0.01
-    figure = embed.planes(points, embeddings(), variance=0.01)
+    figure = embed.planes(points, embeddings(), variance=0.01, names=CLASS_NAMES)
     figure.draw_without_rendering()
     *planes, legend = figure.axes
     assert legend.get_legend() is not None
@@ -730,7 +741,7 @@ def test_planes_have_one_scale_mixed_points_letters_that_stand_apart_and_pca_s_s
 
 
 def test_no_line_runs_through_latent_sizes_that_nobody_measured() -> None:
-    (axes,) = drawn(capacity.error_by_latent_dim(reconstruction())).axes
+    (axes,) = drawn(capacity.error_by_latent_dim(reconstruction(), with_published=True)).axes
     lines = {str(line.get_label()): line for line in axes.get_lines()}
     assert [name for name, line in lines.items() if line.get_linestyle() != "None"] == ["PCA"]
     assert list(lines["PCA"].get_xdata()) == list(range(1, 65))
@@ -739,7 +750,7 @@ def test_no_line_runs_through_latent_sizes_that_nobody_measured() -> None:
 
 def test_author_s_classifiers_stand_in_a_margin_of_their_own() -> None:
     epochs = classifier_epochs(3)
-    left, _ = drawn(classify.learning_curves(epochs)).axes
+    left, _ = drawn(classify.learning_curves(epochs, with_author=True)).axes
     assert max(line.get_xdata().max() for line in left.get_lines()) == 3  # type: ignore[union-attr]
     (strip,) = left.child_axes
     losses = [loss for pair in classify.AUTHOR_LOSS.values() for loss in pair]

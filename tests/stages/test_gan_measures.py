@@ -155,7 +155,7 @@ def test_scores_are_shown_beside_those_of_training_images_noise_and_images_upsid
 
     real = vectors(data.test_images)
     upside_down = data.test_images[:, ::-1].copy()
-    shown = {"train": data.train_images[:NUM_TEST], "grey_noise": grey_noise(NUM_TEST), "upside_down": upside_down}
+    shown = {"train": data.train_images[:NUM_TEST], "grey_noise": grey_noise((NUM_TEST, 28, 28)), "upside_down": upside_down}
     for name, pixels in shown.items():
         expected = scores(vectors(pixels), real)
         assert table.loc[name, list(SCORES)].to_dict() == pytest.approx(expected, rel=2e-2, abs=1e-6)
@@ -163,7 +163,7 @@ def test_scores_are_shown_beside_those_of_training_images_noise_and_images_upsid
 
 
 def test_grey_noise_is_the_same_in_every_run_and_grey(played: tuple[Book, dict[str, Any]]) -> None:
-    one, other = grey_noise(50), grey_noise(50)
+    one, other = grey_noise((50, 28, 28)), grey_noise((50, 28, 28))
     np.testing.assert_array_equal(one, other)
     assert (one.shape, one.dtype) == ((50, 28, 28), np.uint8)
     assert one.mean() == pytest.approx(126.5, abs=0.5)

@@ -80,7 +80,7 @@ class Settings(Section):
 class Denoise(Stage[Settings, Any]):
     """Denoising."""
 
-    name, title = "denoise", "Denoising"
+    name, title = "denoise", "Taking noise away"
     settings = Settings
     reads = (Data, FinalModels)
     presets: ClassVar = {"laptop": {"num_repeats": 2}}

@@ -8,8 +8,9 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from orchestrator.figures.images import broken, image_grid
+from orchestrator.figures.images import image_grid
 from orchestrator.figures.style import MODELS, NOISES, STYLE, Pixels, legend_below, look, panels, placeholder
+from orchestrator.figures.tiles import broken
 from orchestrator.stages.measures import mse_of_each
 
 AUTHOR_DENOISED = {

@@ -6,8 +6,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from orchestrator.figures.images import broken, image_grid
+from orchestrator.figures.images import image_grid
 from orchestrator.figures.style import Pixels
+from orchestrator.figures.tiles import broken
 from orchestrator.stages.measures import mse_of_each
 
 NUM_COLUMNS = 10
