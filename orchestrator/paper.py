@@ -120,7 +120,7 @@ def _load_data(settings: PaperSettings) -> Any:
 
 def _all_images(settings: PaperSettings) -> Dataset:
     from trainables.dataset import DataError
-    from trainables.sources import load_source
+    from trainables.sources.find import load_source
 
     try:
         return load_source(settings.data.source, settings.data_dir, test_share=settings.data.test_share)
@@ -159,7 +159,8 @@ def _with_images(settings: Any) -> Any:
 
 def _own_modules(settings: Any) -> Iterable[str]:
     """Those of the user's own classes."""
-    return {own.module for own in (settings.autoencoder.own, settings.classify.own, settings.gan.own) if own}
+    sections = (getattr(settings, name, None) for name in ("autoencoder", "classify", "gan"))
+    return {section.own.module for section in sections if section and section.own}
 
 
 def _apart(settings: Any) -> Mapping[str, Any]:

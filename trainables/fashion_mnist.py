@@ -15,8 +15,8 @@ from typing import NamedTuple
 import numpy as np
 
 from trainables.dataset import DataError, Dataset
-from trainables.fetching import run_command
-from trainables.idx import MAX_DEPTH, check_folder, files_below, first_sound, read_bytes, spellings
+from trainables.sources.fetching import run_command
+from trainables.sources.idx import MAX_DEPTH, check_folder, files_below, first_sound, read_bytes, spellings
 
 Announce = Callable[[str], None]
 CLASS_NAMES: tuple[str, ...] = (

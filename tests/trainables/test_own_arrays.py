@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from trainables.dataset import DataError, Dataset
-from trainables.own_images import drawn
-from trainables.sources import load_source
+from trainables.sources.find import load_source
+from trainables.sources.own import drawn
 
 NUM = 140
 IMAGES = np.random.default_rng(5).integers(0, 256, (NUM, 16, 18), np.uint8)

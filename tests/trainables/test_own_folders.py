@@ -17,10 +17,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from trainables import own_folders
 from trainables.dataset import DataError, Dataset
-from trainables.own_pixels import decoded
-from trainables.sources import load_source
+from trainables.sources import folders as own_folders
+from trainables.sources.find import load_source
+from trainables.sources.pixels import decoded
 
 NUM = 140
 IMAGES = np.random.default_rng(5).integers(0, 256, (NUM, 16, 18), np.uint8)

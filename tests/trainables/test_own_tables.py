@@ -14,9 +14,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from trainables import own_tables
 from trainables.dataset import DataError
-from trainables.sources import load_source
+from trainables.sources import tables as own_tables
+from trainables.sources.find import load_source
 
 NUM = 140
 IMAGES = np.random.default_rng(5).integers(0, 256, (NUM, 16, 16), np.uint8)

@@ -16,10 +16,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from trainables import fashion_mnist, published
+from trainables import fashion_mnist
 from trainables.dataset import DataError, Dataset
-from trainables.published_idx import BALANCED, IDX_SETS, KUZUSHIJI, LETTERS
-from trainables.sources import NAMES, load_source
+from trainables.sources import published
+from trainables.sources.find import NAMES, load_source
+from trainables.sources.idx_sets import BALANCED, IDX_SETS, KUZUSHIJI, LETTERS
 
 REPOSITORY = Path(__file__).parents[2]
 MNIST = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
@@ -435,7 +436,7 @@ def test_fashion_mnist_is_a_source_too(fashion: Path) -> None:
 def test_importing_sources_loads_nothing_heavy_and_reading_idx_files_neither(tmp_path: Path) -> None:
     written(tmp_path, made("mnist"))
     statements = (
-        "import sys, pathlib\nfrom trainables.sources import load_source\n"
+        "import sys, pathlib\nfrom trainables.sources.find import load_source\n"
         f"load_source('mnist', pathlib.Path({str(tmp_path)!r}))\nprint(*sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", statements], cwd=REPOSITORY, capture_output=True, text=True)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from trainables.assembly import Given, Part, check_memory
 from trainables.dataset import DataError
-from trainables.own_pixels import Pixels, decoded, stacked
+from trainables.sources.assembly import Given, Part, check_memory
+from trainables.sources.pixels import Pixels, decoded, stacked
 
 PASSED_OVER = {"thumbs.db", "desktop.ini", "__macosx"}
 """Names, in lower case, of what computers put beside images. Hidden files are passed over too."""

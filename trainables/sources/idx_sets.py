@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.assembly import Part, assembled, check_sides
 from trainables.dataset import DataError, Dataset
 from trainables.fashion_mnist import FILE_CHECKSUMS
-from trainables.idx import check_folder, files_below, first_sound, packed_md5, read_array, spellings
+from trainables.sources.assembly import Part, assembled, check_sides
+from trainables.sources.idx import check_folder, files_below, first_sound, packed_md5, read_array, spellings
 
 DIGITS = tuple("0123456789")
 KUZUSHIJI = ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo")

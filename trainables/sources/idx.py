@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.assembly import check_memory
 from trainables.dataset import DataError
+from trainables.sources.assembly import check_memory
 
 MAX_DEPTH = 5
 """How many folders deep files are looked for."""

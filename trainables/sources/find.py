@@ -5,8 +5,10 @@ from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import Path
 
-from trainables import fashion_mnist, own_images, published
+from trainables import fashion_mnist
 from trainables.dataset import DataError, Dataset
+from trainables.sources import own as own_images
+from trainables.sources import published
 
 NAMES = (
     "fashion_mnist", "mnist", "kmnist", "qmnist", "emnist_balanced", "emnist_letters", "cifar10", "svhn",

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.assembly import MAX_SIDE, check_sides
 from trainables.dataset import DataError
+from trainables.sources.assembly import MAX_SIDE, check_sides
 
 Pixels = NDArray[np.uint8]
 _BLOCK = 1024

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from trainables.assembly import Given, Part, check_memory
 from trainables.dataset import DataError
-from trainables.own_pixels import as_bytes
+from trainables.sources.assembly import Given, Part, check_memory
+from trainables.sources.pixels import as_bytes
 
 LAYOUTS = (
     (("images", "labels"),),

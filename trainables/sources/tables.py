@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.assembly import MAX_CLASSES, MAX_NAME, Given, Part, check_memory, free_bytes
 from trainables.dataset import DataError
-from trainables.own_pixels import Pixels, as_bytes, decoded, stacked
+from trainables.sources.assembly import MAX_CLASSES, MAX_NAME, Given, Part, check_memory, free_bytes
+from trainables.sources.pixels import Pixels, as_bytes, decoded, stacked
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -7,10 +7,10 @@ from tempfile import TemporaryDirectory
 
 from trainables.dataset import DataError, Dataset
 from trainables.fashion_mnist import Announce, temporary_cache_dir, user_cache_dir, writable_cache
-from trainables.fetching import run_command
-from trainables.idx import MAX_DEPTH
-from trainables.published_colour import COLOUR_SETS, ColourSet
-from trainables.published_idx import IDX_SETS, IdxSet
+from trainables.sources.colour_sets import COLOUR_SETS, ColourSet
+from trainables.sources.fetching import run_command
+from trainables.sources.idx import MAX_DEPTH
+from trainables.sources.idx_sets import IDX_SETS, IdxSet
 
 SETS: dict[str, IdxSet | ColourSet] = {**IDX_SETS, **COLOUR_SETS}
 """By the name that `--data.source` has for it."""

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from trainables.assembly import Part, assembled
 from trainables.dataset import DataError, Dataset
-from trainables.idx import check_folder
+from trainables.sources.assembly import Part, assembled
+from trainables.sources.idx import check_folder
 
 OBJECTS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 _MAX_FILE_BYTES = 1 << 28

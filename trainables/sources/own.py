@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables import own_arrays, own_folders, own_tables
-from trainables.assembly import MAX_CLASSES, MAX_NAME, Given, Part, assembled, check_numbers
 from trainables.dataset import DataError, Dataset
+from trainables.sources import arrays as own_arrays
+from trainables.sources import folders as own_folders
+from trainables.sources import tables as own_tables
+from trainables.sources.assembly import MAX_CLASSES, MAX_NAME, Given, Part, assembled, check_numbers
 
 _SEED = 0
 
