@@ -21,7 +21,7 @@ from orchestrator.stages.gan import Gan
 from orchestrator.stages.gan_inception import Inception
 from orchestrator.stages.gan_search import Tuning
 from orchestrator.stages.kfold import Kfold
-from orchestrator.stages.own import own_class
+from orchestrator.stages.own import own_class, own_classifier, own_game
 from orchestrator.stages.refit import Refit
 from orchestrator.stages.search import Search
 from orchestrator.stages.sections import MOST_TEST, MOST_TRAIN, Autoencoders, Data, Images
@@ -127,11 +127,16 @@ def _all_images(settings: PaperSettings) -> Dataset:
         raise UserError(str(error)) from None
 
 
-def _complete(settings: PaperSettings) -> PaperSettings:
+def _complete(settings: Any) -> Any:
     """The settings, saying what the images are, and the model, where they are not the paper's."""
     settings = _with_images(settings)
-    own = own_class(settings.model, image_shape=settings.data.shape) if settings.model else None
-    return changed(settings, autoencoder={"own": own and own.model_dump()})
+    data, model, classifier, game = settings.data, settings.model, settings.classify.model, settings.gan.model
+    found = {
+        "autoencoder": own_class(model, image_shape=data.shape) if model else None,
+        "classify": own_classifier(classifier, 3, data.shape, len(data.class_names) or 2) if classifier else None,
+        "gan": own_game(game, data.shape) if game else None,
+    }
+    return changed(settings, **{name: {"own": own and own.model_dump()} for name, own in found.items()})
 
 
 def _with_images(settings: PaperSettings) -> PaperSettings:
@@ -150,13 +155,15 @@ def _with_images(settings: PaperSettings) -> PaperSettings:
     return changed(settings, data={"found": found.model_dump(), **at_most})
 
 
-def _apart(settings: PaperSettings) -> Mapping[str, Any]:
-    """Which images are used, and that there are no more."""
-    data = settings.data
-    if not data.found:
-        return {}
-    most = {"num_train": min(MOST_TRAIN, data.found.num_train), "num_test": min(MOST_TEST, data.found.num_test)}
-    return {"data": data.model_dump() | most}
+def _apart(settings: Any) -> Mapping[str, Any]:
+    """Which images are used, and that there are no more, and which classes of the user's own."""
+    data, own = settings.data, {"model", "own"}
+    apart: dict[str, Any] = {"model": settings.model, "autoencoder": settings.autoencoder.model_dump(include=own)}
+    apart |= {name: getattr(settings, name).model_dump(include=own) for name in ("classify", "gan")}
+    if data.found:
+        most = {"num_train": min(MOST_TRAIN, data.found.num_train), "num_test": min(MOST_TEST, data.found.num_test)}
+        apart["data"] = data.model_dump() | most
+    return apart
 
 
 def _summary(run: Run) -> Iterable[str]:

@@ -34,9 +34,14 @@ class Given(NamedTuple):
     """Whether the images' order is the user's. That of files in a folder is not."""
 
 
+def free_bytes() -> int:
+    """Memory that is free."""
+    return int(psutil.virtual_memory().available)
+
+
 def check_memory(what: str, num_bytes: int) -> None:
     """Refuse, with DataError, what would take more than half of the memory that is free."""
-    free = psutil.virtual_memory().available
+    free = free_bytes()
     if num_bytes > free / 2:
         raise DataError(
             f"{what} would take {num_bytes / 1e6:,.0f} MB unpacked, more than half of the {free / 1e6:,.0f} MB "

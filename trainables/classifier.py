@@ -1,7 +1,8 @@
 """Classifiers of latent vectors and of raw images, in pairs of the same make (the paper's Methods and Results)."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any, cast
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainables.batch_last import run_layers
+from trainables.batch_last import AT_ONCE, run_layers
 from trainables.classifier_settings import ClassifierSettings
 from trainables.epoch import Epoch, State
 from trainables.images import as_pixels, as_tensor, check_inputs, part_size
@@ -74,10 +75,14 @@ def _body(settings: ClassifierSettings) -> Iterator[nn.Module]:
         yield from (nn.Linear(before, after), nn.ReLU(), nn.Dropout(settings.dropout))
 
 
-def build(settings: ClassifierSettings, *, seed: int) -> Classifier:
+def build(settings: ClassifierSettings, *, seed: int) -> nn.Module:
     """A fresh classifier on the CPU; its weights depend on the seed alone, not on torch's global generator."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
+        if settings.own:
+            from trainables.own_models import classifier
+
+            return classifier(settings)
         return Classifier(settings)
 
 
@@ -118,7 +123,7 @@ def train_classifier(
     train = torch.arange(len(inputs), device=device)
 
     def batch_loss(batch: Tensor) -> Tensor:
-        return functional.cross_entropy(model(prepared(inputs.index_select(0, batch))), labels[batch])
+        return functional.cross_entropy(logits_of(model, inputs.index_select(0, batch)), labels[batch])
 
     for number, train_loss, _, state in passes(descent, train, batch_loss, settings, seed=seed, resume=resume):
         logits = predict(model, test_inputs)
@@ -137,17 +142,20 @@ def prepared(inputs: Tensor) -> Tensor:
     return as_pixels(inputs) if inputs.dtype == torch.uint8 else inputs
 
 
-def predict(model: Classifier, inputs: Tensor) -> Tensor:
+def logits_of(model: nn.Module, inputs: Tensor) -> Tensor:
+    """Logits, shape (batch, classes), of uint8 images or latent vectors."""
+    given = prepared(inputs)
+    logits: Tensor = model(given if isinstance(model, Classifier) else given.contiguous())
+    return logits
+
+
+def predict(model: nn.Module, inputs: Tensor) -> Tensor:
     """Logits, shape (n, num_classes), in evaluation mode, for uint8 images or latent vectors."""
-    return _evaluated(model, model, inputs)
+    at_once = part_size(model.settings.image_shape) if isinstance(model, Classifier) else AT_ONCE
+    return evaluated(model, partial(logits_of, model), inputs, at_once=at_once)
 
 
 def features(model: Classifier, inputs: Tensor) -> Tensor:
     """Feature vectors, shape (n, width), in evaluation mode, for the same inputs; on the classifier's device."""
-    return _evaluated(model, model.features, inputs)
-
-
-def _evaluated(model: Classifier, function: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
-    return evaluated(
-        model, lambda part: function(prepared(part)), inputs, at_once=part_size(model.settings.image_shape)
-    )
+    at_once = part_size(model.settings.image_shape)
+    return evaluated(model, lambda part: model.features(prepared(part)), inputs, at_once=at_once)

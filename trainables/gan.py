@@ -116,11 +116,20 @@ def _normal_weights(layer: nn.Module) -> None:
         nn.init.normal_(layer.weight, 1.0, 0.02)
 
 
-def build(settings: GanRecipe, *, seed: int) -> tuple[Generator, Discriminator]:
+def build(settings: GanRecipe, *, seed: int) -> tuple[nn.Module, nn.Module]:
     """Fresh networks on the CPU; their weights depend on the seed alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
+        if settings.own:
+            from trainables.own_models import game
+
+            return game(settings)
         return Generator(settings), Discriminator(settings)
+
+
+def fresh_generator(settings: GanRecipe) -> nn.Module:
+    """A generator alone, whose weights are to be loaded."""
+    return build(settings, seed=0)[0]
 
 
 def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 from trainables.images import PAPER_SHAPE, ImageShape
+from trainables.own_settings import Own
 
 VERSION = 2
 """Raised whenever training a GAN gives another result: older records do not count then."""
@@ -21,9 +22,9 @@ class GanRecipe(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    architecture: Literal["paper", "stable"] = "paper"
+    architecture: Literal["paper", "stable", "own"] = "paper"
     """paper: the author's geometry, with batch norm. stable: kernels that the stride divides, spectral norm in the
-    discriminator and group norm in the generator, so that no image of a batch depends on another."""
+    discriminator and group norm in the generator, so that no image of a batch depends on another. own: the user's."""
     generator_filters: Widths = (512, 256, 128)
     """Channels between the generator's four convolutions."""
     discriminator_filters: Widths = (32, 64, 128)
@@ -50,6 +51,8 @@ class GanRecipe(BaseModel):
     """Passes over the training images."""
     image_shape: ImageShape = PAPER_SHAPE
     """Channels, rows and columns of an image."""
+    own: Own = None
+    """The user's class, where that is the architecture."""
 
 
 AUTHOR = GanRecipe()

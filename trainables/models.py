@@ -17,7 +17,7 @@ from trainables.classifier_settings import ClassifierSettings
 from trainables.gan import Generator
 from trainables.gan_settings import GanSettings
 from trainables.linear_autoencoder import LinearAutoencoder
-from trainables.own_models import instance
+from trainables.own_models import game, instance
 
 Network = TypeVar("Network", bound=nn.Module)
 Settings = TypeVar("Settings", bound=BaseModel)
@@ -31,9 +31,10 @@ KINDS: Mapping[str, tuple[Callable[..., nn.Module], type[BaseModel]]] = {
 
 
 def own(kind: type[nn.Module], told: Mapping[str, Any], weights: bytes) -> nn.Module:
-    """A trained autoencoder of the user's own, of this class, from its settings as a file has them."""
-    settings = OwnAutoencoder.model_validate(told)
-    return restored(partial(instance, kind), settings, weights)
+    """A trained autoencoder or generator of the user's own, of this class, from its settings as a file has them."""
+    if "own" in told:
+        return restored(lambda settings: game(settings, kind)[0], GanSettings.model_validate(told), weights)
+    return restored(partial(instance, kind), OwnAutoencoder.model_validate(told), weights)
 
 
 def takes_arrays(model: Network) -> Network:

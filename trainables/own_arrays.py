@@ -1,6 +1,8 @@
 """Reads a user's own images from NumPy's .npz."""
 
 import struct
+import tokenize
+import warnings
 import zipfile
 import zlib
 from math import prod
@@ -22,7 +24,8 @@ LAYOUTS = (
 )
 """Names of the arrays of each part. The last is Keras's."""
 _DAMAGED = (
-    zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, ArithmeticError, LookupError, struct.error,
+    zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError,
+    ArithmeticError, EOFError, LookupError, RuntimeError, SyntaxError, TypeError, ValueError,
 )  # fmt: skip
 
 
@@ -46,7 +49,7 @@ def read(path: Path) -> Given:
 
 
 def _line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    return " ".join(str(error.args[0] if error.args else "").split()) or type(error).__name__
 
 
 def _read(path: Path, archive: zipfile.ZipFile) -> Given:
@@ -94,7 +97,8 @@ def _content(where: str, stream: IO[bytes], declared_bytes: int) -> NDArray[Any]
     if version not in ((1, 0), (2, 0)):
         raise DataError(f"{where} has fields; give an array of plain numbers")
     read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-    shape, is_fortran, dtype = read_header(stream)
+    with warnings.catch_warnings(action="ignore"):  # that Python 2 wrote it
+        shape, is_fortran, dtype = read_header(stream)
     if dtype.hasobject:
         raise DataError(f"{where} holds Python objects, which would be unpickled; give numbers or text of one type")
     if any(length < 0 for length in shape):
@@ -130,6 +134,7 @@ def _labels(where: str, labels: NDArray[Any]) -> NDArray[Any]:
     if labels.dtype.kind not in "biuUS":
         nan = " with NaN" if labels.dtype.kind == "f" and np.isnan(labels).any() else ""
         raise DataError(f"{where} is of type {labels.dtype}{nan}; give integers, text or bool")
-    if labels.dtype.kind == "S":
-        return np.char.decode(labels, "utf-8") if labels.dtype.itemsize else labels.astype("U1")
-    return labels
+    try:
+        return np.char.decode(labels, "utf-8") if labels.dtype.kind == "S" else labels
+    except UnicodeDecodeError:
+        raise DataError(f"{where} has bytes that are no text in UTF-8; give text") from None

@@ -1,6 +1,6 @@
-"""Autoencoders of the user's own: a class that is named as package.module:Class, with settings of its own.
+"""Networks of the user's own: a class that is named as package.module:Class, with settings of its own.
 
-Such a class is a `torch.nn.Module` with
+An autoencoder is a `torch.nn.Module` with
 
 - `Settings`, a pydantic model or a dataclass whose fields have plain values, `latent_dim` among them, and whose class
   method `suggest(trial)` makes one of what an `optuna.Trial` suggests;
@@ -9,6 +9,12 @@ Such a class is a `torch.nn.Module` with
 - `decode(latent)`, the way back, to values from 0 to 1;
 - `loss(images, targets)`, a scalar, the mean over the batch, where it is to be another than the mean squared error of
   what is decoded: images may be noisy, targets never are. Random numbers are drawn from torch's own generators.
+
+A classifier has `__init__(self, settings, input_shape, num_classes)`, the shape being that of images, or the size of
+latent vectors alone, and `forward(inputs)` to logits, shape (batch, num_classes). A game has
+`__init__(self, settings, image_shape)`, a `generator` of random vectors, shape (batch, latent_dim), to images in
+[-1, 1], and a `discriminator` of images to logits, shape (batch,). Of both, Settings are as they are by default, or
+as a trial suggests them where they have no defaults.
 """
 
 import dataclasses
@@ -25,6 +31,9 @@ from pydantic import BaseModel
 from torch import Tensor, nn
 
 from trainables.autoencoder_settings import OwnAutoencoder
+from trainables.classifier_settings import ClassifierSettings
+from trainables.gan_settings import GanRecipe
+from trainables.own_settings import OwnNetwork
 
 MEND = "docs/your-own.md says what a model must have"
 
@@ -111,6 +120,63 @@ def instance(kind: type[nn.Module], settings: OwnAutoencoder) -> nn.Module:
         raise ModelError(f"{address}: it cannot be made: {_in_a_line(error)}") from error
     made.input_shape = settings.image_shape  # type: ignore[assignment]  # a plain attribute
     return made
+
+
+def classifier(settings: ClassifierSettings) -> nn.Module:
+    """The user's classifier, with fresh weights from torch's own generator; ModelError where it cannot be made."""
+    assert settings.own is not None
+    return _made(settings.own, settings.input_shape, settings.num_classes)
+
+
+def game(settings: GanRecipe, kind: type[nn.Module] | None = None) -> tuple[nn.Module, nn.Module]:
+    """The user's generator and discriminator, likewise; of this class, where it is given."""
+    assert settings.own is not None
+    both: Any = _made(settings.own, settings.image_shape, kind=kind)
+    both.generator.input_shape, both.discriminator.input_shape = (settings.latent_dim,), settings.image_shape
+    both.generator.image_shape = settings.image_shape
+    return both.generator, both.discriminator
+
+
+def _made(own: OwnNetwork, *sizes: Any, kind: type[nn.Module] | None = None) -> nn.Module:
+    kind = kind or model_class(own.model)
+    try:
+        return kind(settings_class(kind, own.model)(**own.parameters), *sizes)
+    except ModelError:
+        raise
+    except Exception as error:
+        raise ModelError(f"{own.model}: it cannot be made: {_in_a_line(error)}") from error
+
+
+def check_classifier(settings: ClassifierSettings) -> None:
+    """See that the user's classifier gives logits, with gradients; else ModelError."""
+    assert settings.own is not None
+    address = settings.own.model
+    with torch.random.fork_rng(devices=[]):
+        model = classifier(settings)
+        if not any(True for _ in model.parameters()):
+            raise ModelError(f"{address} has no parameters: there is nothing to train")
+        logits = _called(address, "forward", model, torch.rand(3, *settings.input_shape))
+        if logits.shape != (3, settings.num_classes):
+            raise ModelError(f"{address}: forward gives {_shaped(logits)}, not (3, {settings.num_classes})")
+
+
+def check_game(settings: GanRecipe) -> None:
+    """See that the user's generator gives images and the discriminator logits, with gradients; else ModelError."""
+    assert settings.own is not None
+    address = settings.own.model
+    with torch.random.fork_rng(devices=[]):
+        try:
+            generator, discriminator = game(settings)
+        except AttributeError as error:
+            raise ModelError(f"{address}: {error}; {MEND}") from None
+        images = _called(address, "generator", generator, torch.randn(4, settings.latent_dim))
+        if images.shape[1:] != settings.image_shape:
+            raise ModelError(f"{address}: the generator gives {_shaped(images)}, not (4, *{settings.image_shape})")
+        if not (images.min().item() >= -1 and images.max().item() <= 1):
+            raise ModelError(f"{address}: the generator's images are not in [-1, 1]")
+        logits = _called(address, "discriminator", discriminator, images)
+        if logits.shape != (4,):
+            raise ModelError(f"{address}: the discriminator gives {_shaped(logits)}, not (4,)")
 
 
 def measured(settings: OwnAutoencoder) -> tuple[int, int]:

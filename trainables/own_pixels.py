@@ -1,5 +1,7 @@
 """Makes bytes, from 0 to 255, of a user's own images, whatever numbers or encoded files they are."""
 
+import struct
+import zlib
 from collections.abc import Iterator
 from io import BytesIO
 from typing import Any
@@ -14,6 +16,11 @@ Pixels = NDArray[np.uint8]
 _BLOCK = 1024
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
 """Of image files, as PIL calls them."""
+_DAMAGED = (
+    struct.error, zlib.error, OSError, SyntaxError, ValueError, EOFError,
+    ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError,
+)  # fmt: skip
+"""What PIL's readers raise on damaged files."""
 
 
 def as_bytes(where: str, images: NDArray[Any]) -> Pixels:
@@ -74,14 +81,12 @@ def _blocks(num: int) -> Iterator[slice]:
 def decoded(where: str, content: bytes) -> Pixels:
     """The pixels of an image file: shape (rows, columns) where it is grey, (3, rows, columns) where it has colours.
 
-    A palette is resolved and transparency is dropped; 16 bits become 8. Its size is checked before it is unpacked.
+    A palette is resolved, to grey if all its colours are, and transparency is dropped; 16 bits become 8. The size is
+    checked before anything is unpacked.
 
     Raises:
         DataError: it is no image, a damaged one, too small, too large or one of several frames.
     """
-    import struct
-    import zlib
-
     from PIL import Image, UnidentifiedImageError
 
     try:
@@ -100,10 +105,7 @@ def decoded(where: str, content: bytes) -> Pixels:
         ) from None
     except Image.DecompressionBombError:
         raise DataError(f"{where} is far too large; resize it to at most {MAX_SIDE} pixels a side") from None
-    except (
-        OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, ArithmeticError, AttributeError,
-        RuntimeError, struct.error, zlib.error,
-    ) as error:  # what PIL's readers raise on damaged files  # fmt: skip
+    except _DAMAGED as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(f"{where} is a damaged image: {reason}; remove it, or save it anew") from None
 
@@ -116,7 +118,8 @@ def _pixels(where: str, image: Any) -> Pixels:
         raise DataError(f"{where} has 32 bits a pixel, of unknown range; save it with 8 or 16")
     if image.mode in ("1", "L", "LA", "La"):
         return np.asarray(image.convert("L"))
-    return np.asarray(image.convert("RGB")).transpose(2, 0, 1)
+    colours = np.asarray(image.convert("RGB")).transpose(2, 0, 1)
+    return colours[0] if image.mode == "P" and (colours == colours[0]).all() else colours
 
 
 def stacked(images: list[Pixels], names: list[str]) -> Pixels:

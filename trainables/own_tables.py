@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.assembly import MAX_CLASSES, MAX_NAME, Given, Part, check_memory
+from trainables.assembly import MAX_CLASSES, MAX_NAME, Given, Part, check_memory, free_bytes
 from trainables.dataset import DataError
 from trainables.own_pixels import Pixels, as_bytes, decoded, stacked
 
@@ -30,7 +30,7 @@ def read(path: Path) -> Given:
     import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(path) as file:
+        with path.open("rb") as stream, pq.ParquetFile(stream) as file:
             return _read(path, file)
     except DataError:
         raise
@@ -71,7 +71,7 @@ def _batch_rows(path: Path, file: Any, columns: list[str]) -> int:
                 unpacked += max(column.total_uncompressed_size, column.num_values * width)
                 largest = max(largest, column.total_uncompressed_size)
     check_memory(str(path), unpacked)
-    return int(max(1, min(_MAX_ROWS, (1 << 30) // max(1, largest))))
+    return max(1, min(_MAX_ROWS, free_bytes() // 8 // max(1, largest)))
 
 
 def _images(path: Path, column: "pa.Array", first_row: int) -> Pixels:

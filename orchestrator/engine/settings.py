@@ -45,9 +45,11 @@ class Found:
 
 DECIDE_NOTHING = {
     *("preset", "name", "runs_dir", "config", "address", "force", "strict", "track", "resources"),
-    *("data_dir", "data.found", "autoencoder.own"),
+    "data_dir",
 }
 """Settings that say where and how a run is done, or that others follow from."""
+FOUND = {"found", "own"}
+"""What is called so in a section follows from another setting, and is marked with `Found`."""
 
 
 class Section(BaseModel):
@@ -141,7 +143,7 @@ def differences(
     for name, field in type(mine).model_fields.items():
         pair, where = (getattr(mine, name), getattr(full, name)), f"{path}.{name}"
         scale = next((marker for marker in field.metadata if isinstance(marker, Scale)), None)
-        aside = any(isinstance(marker, Aside) for marker in field.metadata) or where in apart
+        aside = any(isinstance(marker, Aside | Found) for marker in field.metadata) or where in apart
         if aside or (scale is not None and also and also not in scale.also):
             continue
         if isinstance(pair[0], BaseModel):
@@ -168,7 +170,7 @@ def changes(mine: Mapping[str, Any], usual: Mapping[str, Any], path: str = "") -
     """
     for name, value in mine.items():
         other, where = usual.get(name), path + name
-        if where in DECIDE_NOTHING:
+        if where in DECIDE_NOTHING or (path and name in FOUND):
             continue
         if isinstance(value, Mapping):
             yield from changes(value, other if isinstance(other, Mapping) else {}, f"{where}.")

@@ -1,11 +1,16 @@
 """Models of the user's own, as the search suggests them and as other experiments change them (docs/your-own.md)."""
 
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from orchestrator.engine.provenance import sources
 from orchestrator.engine.settings import UserError, changed
 from orchestrator.stages.sections import Own
 from trainables.autoencoder_settings import OwnAutoencoder
+from trainables.classifier_settings import ClassifierSettings
+from trainables.gan_settings import GanRecipe
 
 TRAINING = ("optimizer", "learning_rate", "weight_decay", "batch_size")
 """What of the training a model's settings may say, by these names; else it is the run's."""
@@ -36,16 +41,81 @@ def suggested_model(
 
 def usual_model(own: Own, **same: Any) -> OwnAutoencoder:
     """The model with its settings' defaults, or where these have none with such as a trial suggests."""
-    from optuna import create_study
+    parameters = _usual_parameters(own.model)
+    told = {name: parameters[name] for name in TRAINING if name in parameters}
+    return _measured(own, parameters, {}, **same | told)
+
+
+def training_of(own: Own) -> dict[str, Any]:
+    """What the settings of a classifier say of its training."""
+    return {name: own.parameters[name] for name in TRAINING if name != "optimizer" and name in own.parameters}
+
+
+def own_classifier(address: str, latent_dim: int, image_shape: Any, num_classes: int) -> Own:
+    """The classifier that is named likewise, seen to take images and latent vectors; else UserError."""
+    from trainables.own_models import check_classifier
+
+    own = _own("--classify.model", address)
+    for given, size in (("raw", math.prod(image_shape)), ("latent", latent_dim)):
+        which = {"input": given, "num_features": size, "architecture": "own", "own": own.model_dump()}
+        shape = {"image_shape": image_shape, "num_classes": num_classes}
+        with _told("--classify.model"):
+            check_classifier(ClassifierSettings.model_validate(which | shape))
+    return own
+
+
+def own_game(address: str, image_shape: Any) -> Own:
+    """The generator and discriminator that are named likewise; else UserError."""
+    from trainables.own_models import ModelError, check_game
+
+    own = _own("--gan.model", address)
+    with _told("--gan.model"):
+        if not isinstance(own.parameters.get("latent_dim"), int):
+            raise ModelError(f"{address}: its Settings have no latent_dim that is a whole number")
+        check_game(GanRecipe.model_validate(recipe_of(own) | {"image_shape": image_shape}))
+    return own
+
+
+def recipe_of(own: Own) -> dict[str, Any]:
+    """What is other in the recipe of a GAN of the user's own."""
+    return {"architecture": "own", "own": own.model_dump(), "latent_dim": own.parameters["latent_dim"]}
+
+
+def _own(flag: str, address: str) -> Own:
+    from trainables.own_models import model_class
+
+    with _told(flag):
+        model_class(address)
+        return Own(model=address, code=_code(address), parameters=_usual_parameters(address))
+
+
+@contextmanager
+def _told(flag: str) -> Iterator[None]:
+    """What is wrong with a class of the user's, as the user's mistake."""
+    from trainables.own_models import ModelError
+
+    try:
+        yield
+    except ModelError as error:
+        raise UserError(f"{flag} {error}") from None
+
+
+def _code(address: str) -> str:
+    return sources([address.partition(":")[0].partition(".")[0]])
+
+
+def _usual_parameters(address: str) -> dict[str, Any]:
+    """Settings as they are by default, or where not all have a default such as a trial suggests."""
+    from optuna import create_study, logging
     from optuna.samplers import RandomSampler
 
     from trainables.own_models import defaults, suggested
 
-    parameters = defaults(own.model)
-    if parameters is None:
-        parameters = suggested(own.model, create_study(sampler=RandomSampler(0)).ask())
-    told = {name: parameters[name] for name in TRAINING if name in parameters}
-    return _measured(own, parameters, {}, **same | told)
+    found = defaults(address)
+    if found is None:
+        logging.set_verbosity(logging.WARNING)
+        found = suggested(address, create_study(sampler=RandomSampler(0)).ask())
+    return found
 
 
 def with_latent_dim(model: OwnAutoencoder, latent_dim: int, **changes: Any) -> OwnAutoencoder:
@@ -65,19 +135,17 @@ def own_class(address: str, **same: Any) -> Own:
     from optuna import create_study, logging
     from optuna.samplers import RandomSampler
 
-    from trainables.own_models import ModelError, model_class
+    from trainables.own_models import model_class
 
     logging.set_verbosity(logging.WARNING)
-    try:
+    with _told("--model"):
         model_class(address)
-        own = Own(model=address, code=sources([address.partition(":")[0].partition(".")[0]]))
+        own = Own(model=address, code=_code(address))
         trial = create_study(sampler=RandomSampler(0)).ask()
         suggested_model(own, trial, ("adam",), (1e-4, 1e-2), **same)
         usual = usual_model(own, **same)
         for latent_dim in (1, 2, 64):
             with_latent_dim(usual, latent_dim)
-    except ModelError as error:
-        raise UserError(f"--model {error}") from None
     return own
 
 
@@ -92,7 +160,13 @@ def _measured(own: Own, parameters: dict[str, Any], params: dict[str, Any], **sa
     latent_dim = parameters["latent_dim"]
     try:
         model = OwnAutoencoder(
-            **own.model_dump(), parameters=parameters, params=params, latent_dim=latent_dim, num_parameters=1, **same
+            model=own.model,
+            code=own.code,
+            parameters=parameters,
+            params=params,
+            latent_dim=latent_dim,
+            num_parameters=1,
+            **same,
         )
     except ValidationError as error:
         first = error.errors()[0]

@@ -113,6 +113,8 @@ class Own(Section):
     """As package.module:Class."""
     code: str
     """Hash of its module's code, or its package's."""
+    parameters: dict[str, Any] = Field(default={}, exclude_if=lambda parameters: not parameters)
+    """Its settings, of a classifier or a GAN, as plain values by name."""
 
 
 class FinalModels(Section):

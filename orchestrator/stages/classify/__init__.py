@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from orchestrator.engine.records import Record, Trial
-from orchestrator.engine.settings import RunSettings, Scale, Section
+from orchestrator.engine.settings import Found, RunSettings, Scale, Section
 from orchestrator.engine.stage import Context, Model, Picture, Stage, Table, Tables, Worker
 from orchestrator.engine.tables import EPOCH, EPOCHS, SECONDS, SEED, schema
 from orchestrator.stages.architectures import model_file, refit_key, stand_in
@@ -32,7 +32,8 @@ from orchestrator.stages.columns import (
     integer,
     real,
 )
-from orchestrator.stages.sections import Autoencoders, Data, Distinct, FinalModels, Share, needs_labels
+from orchestrator.stages.own import training_of
+from orchestrator.stages.sections import Autoencoders, Data, Distinct, FinalModels, Own, Share, needs_labels
 from trainables.classifier_settings import VERSION, Architecture, ClassifierSettings, Input
 from trainables.epoch import Epoch
 
@@ -46,7 +47,7 @@ MICROSECONDS = {("latent", "cnn"): 35, ("raw", "cnn"): 150, ("latent", "mlp"): 5
 """About what an image takes in training, on one core; a linear probe takes 3."""
 PAIR = (
     category("input", "latent vectors of the model best, or raw images"),
-    category("architecture", "cnn, mlp (the author's), linear (a probe) or knn"),
+    category("architecture", "cnn, mlp (the author's), linear (a probe), own (the user's) or knn"),
 )
 ACCURACY = real("test_accuracy", "share of the test images that are classified right")
 TEST_LOSS = real("test_loss", "mean cross-entropy on the test images", "nat")
@@ -63,6 +64,10 @@ class Settings(Section):
     """Seeds of each, counted from the run's."""
     num_neighbors: int = Field(default=5, ge=1)
     """k of the k-nearest-neighbours classifier."""
+    model: Annotated[str, Field(exclude_if=lambda model: not model)] = ""
+    """A classifier of yours beside these, as package.module:Class (docs/your-own.md)."""
+    own: Annotated[Own | None, Found(), Field(exclude_if=lambda own: own is None)] = None
+    """That classifier, once it was found."""
     accuracies: Distinct[Share] = (0.7, 0.75, 0.8, 0.82, 0.84, 0.86, 0.88, 0.9)
     """Test accuracies that the time to reach is told of."""
 
@@ -113,7 +118,8 @@ class Classify(Stage[Settings, ClassifierSettings]):
         num_features = {"latent": encoder.latent_dim, "raw": data.num_values}
         same: dict[str, Any] = {"batch_size": context.section(Autoencoders).batch_size, "epochs": own.epochs}
         same |= {"num_classes": len(data.class_names), "image_shape": data.shape}
-        for given, (architecture, recipe) in product(get_args(Input), RECIPES.items()):
+        recipes = RECIPES | {"own": {"own": own.own.model_dump()} | training_of(own.own)} if own.own else RECIPES
+        for given, (architecture, recipe) in product(get_args(Input), recipes.items()):
             which = {"input": given, "architecture": architecture, "num_features": num_features[given]}
             config = ClassifierSettings.model_validate(which | same | recipe)
             cost = 1e-6 * MICROSECONDS.get((given, architecture), 3) * own.epochs * num_images

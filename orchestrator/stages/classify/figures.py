@@ -13,8 +13,15 @@ from orchestrator.figures.style import COLOURS, SMALL, confusions, describe, dra
 AUTHOR_LOSS = {2: (1.03, 0.436), 6: (0.672, 0.433), 15: (0.596, 0.427), 20: (0.590, 0.431)}
 """Cross-entropy of the author's MLPs after 50 epochs, latent and raw, by latent size (source: his repository)."""
 INPUTS = {"latent": {"color": COLOURS[0], "marker": "o"}, "raw": {"color": COLOURS[1], "marker": "s"}}
-LINES = {"cnn": "-", "mlp": "--", "linear": ":"}
-NAMES = {"latent": "latent vectors", "raw": "raw images", "cnn": "CNN", "mlp": "MLP", "linear": "linear"}
+LINES = {"cnn": "-", "mlp": "--", "linear": ":", "own": "-."}
+NAMES = {
+    "latent": "latent vectors",
+    "raw": "raw images",
+    "cnn": "CNN",
+    "mlp": "MLP",
+    "linear": "linear",
+    "own": "own",
+}
 NO_EPOCH = "no classifier came to the end of an epoch"
 
 

@@ -72,7 +72,8 @@ def measured(context: Context[Settings]) -> Iterator[Table]:
     yield Table("embeddings", rows)
     yield Table("embedding_predictions", prediction_columns(labels, predictions) if predictions else [])
     first = {str(which["method"]): predicted for which, predicted in reversed(predictions)}
-    confusion = [row for name, of in first.items() for row in confusion_rows(labels, of, num_classes, method=name)]
+    shown = [(name, first[name]) for name in planes if name in first]
+    confusion = [row for name, of in shown for row in confusion_rows(labels, of, num_classes, method=name)]
     yield Table("embedding_confusion", confusion)
     places = np.concatenate(list(planes.values()))
     number = len(data.test_images)

@@ -20,7 +20,7 @@ from orchestrator.figures.style import (
 )
 
 LOSSES = {"minimax": (COLOURS[1], "s"), "non_saturating": (COLOURS[0], "o")}
-ARMS = {"paper": "the paper's recipe", "tuned": "tuned recipe"}
+ARMS = {"paper": "the paper's recipe", "tuned": "tuned recipe", "own": "own GAN"}
 NO_EPOCH = "no GAN came to the end of an epoch"
 
 
@@ -43,7 +43,8 @@ def _by_epoch(
     axes: list[Axes], epochs: pd.DataFrame, column: str, ylabel: str, title: str, floor: float | None = None
 ) -> None:
     """Mean and range over seeds of a column, by epoch, on a logarithmic scale."""
-    for panel, (arm, rows) in zip(axes, _arms(epochs), strict=True):
+    arms = _arms(epochs)
+    for panel, (arm, rows) in zip(axes, arms, strict=False):
         for loss, (colour, marker) in LOSSES.items():
             values = rows[rows["loss"] == loss].groupby("epoch")[column]
             mean, label = values.mean(), loss.replace("_", "-")
@@ -56,12 +57,14 @@ def _by_epoch(
         describe(panel, counts=True, xlabel="epoch", title=ARMS[arm], yscale="log")
     axes[0].set_ylabel(ylabel)
     axes[0].figure.suptitle(title)
+    for empty in axes[len(arms) :]:
+        empty.set_axis_off()
     legend_below(max(axes, key=lambda panel: len(panel.get_legend_handles_labels()[0])), 2)
 
 
 def _arms(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """The rows of each arm."""
-    return [(arm, table[table["arm"] == arm]) for arm in ARMS]
+    """The rows of each arm that is there."""
+    return [(arm, table[table["arm"] == arm]) for arm in ARMS if (table["arm"] == arm).any()]
 
 
 @drawing(5, 4, empty=NO_EPOCH)
@@ -69,7 +72,9 @@ def probabilities(axes: list[Axes], epochs: pd.DataFrame) -> None:
     """d(x) and d(g(z)) by epoch, every seed a line, with the game's equilibrium at 1/2 (table gan_epochs)."""
     games = [(arm, loss, rows[rows["loss"] == loss]) for arm, rows in _arms(epochs) for loss in LOSSES]
     curves = (("d_real", "d(x), real images", "-", COLOURS[2]), ("d_fake", "d(g(z)), generated", "--", COLOURS[3]))
-    for panel, (arm, loss, of_game) in zip(axes, games, strict=True):
+    for empty in axes[len(games) :]:
+        empty.set_axis_off()
+    for panel, (arm, loss, of_game) in zip(axes, games, strict=False):
         panel.axhline(0.5, color="0.3", linewidth=0.8, label="equilibrium")
         for column, name, line, colour in curves:
             for number, (_, rows) in enumerate(of_game.groupby("seed")):

@@ -1,6 +1,6 @@
 """The layers of generator and discriminator, read off the networks themselves."""
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -17,7 +17,7 @@ def gan_layer_table(settings: GanRecipe) -> list[dict[str, Any]]:
 
     The generator is given a vector, the discriminator an image; `output_shape` is what a layer makes of it.
     """
-    generator, discriminator = build(settings, seed=0)
+    generator, discriminator = cast(tuple[Generator, Discriminator], build(settings, seed=0))
     z, image = torch.zeros(1, settings.latent_dim), torch.zeros(1, *settings.image_shape)
     return [*_rows("generator", generator, z), *_rows("discriminator", discriminator, image)]
 

@@ -48,9 +48,12 @@ def measured(context: Context[Settings], records: Sequence[Record[ScoredGan]]) -
     yield Table("gan_epochs", epoch_rows(Gan.schemas["gan_epochs"], which))
     yield Table("gan_intervals", intervals(to_arrow(Gan.schemas["gans"], rows, {}).to_pandas()))
     of_arms = {record.config.arm: record.config.gan for record in records}
-    yield Table("gan_layers", [{"arm": arm} | row for arm, gan in of_arms.items() for row in gan_layer_table(gan)])
+    layers = [{"arm": arm} | row for arm, gan in of_arms.items() if not gan.own for row in gan_layer_table(gan)]
+    yield Table("gan_layers", layers)
     for (arm, loss), best in best_of(records, Gan.metric).items():
-        yield model_file(f"generator_{arm}_{loss}", best, "trainables.gan.Generator", best.config.gan, Gan.metric)
+        own = best.config.gan.own
+        kind = own.model if own else "trainables.gan.Generator"
+        yield model_file(f"generator_{arm}_{loss}", best, kind, best.config.gan, Gan.metric)
 
 
 def _which(record: Record[ScoredGan]) -> dict[str, Any]:

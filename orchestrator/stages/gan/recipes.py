@@ -14,7 +14,7 @@ from trainables.gan_settings import AUTHOR, GanRecipe, GanSettings, Loss
 if TYPE_CHECKING:
     import pandas as pd
 
-Arm = Literal["paper", "tuned"]
+Arm = Literal["paper", "tuned", "own"]
 NUM_IMAGES = 60_000
 """Training images that the author's GANs learn from."""
 SMALLER: dict[str, Any] = {"generator_filters": (128, 64, 32), "discriminator_filters": (16, 32, 64)}
@@ -65,7 +65,9 @@ PAPER = Recipe(**SMALLER, epochs=10)
 
 def told(gan: GanSettings) -> dict[str, Any]:
     """A GAN's recipe and its loss by the columns' names."""
-    values = gan.model_dump(exclude={"epochs", "image_shape"})
+    values = gan.model_dump(exclude={"epochs", "image_shape", "own"})
+    if gan.own:
+        values |= {"generator_filters": None, "discriminator_filters": None}
     return {name: "-".join(map(str, it)) if isinstance(it, tuple) else it for name, it in values.items()}
 
 
@@ -76,7 +78,7 @@ def deviations(gans: pd.DataFrame) -> Iterator[str]:
         "num_images": NUM_IMAGES,
     }
     del his["loss"]
-    for (arm, loss), rows in gans.groupby(["arm", "loss"], observed=True):
+    for (arm, loss), rows in gans[gans["arm"] != "own"].groupby(["arm", "loss"], observed=True):
         given = rows.iloc[0].notna()
         mine = {name: rows[name].iloc[0] if given[name] else None for name in his}
         other = [f"{name} {_said(mine[name])} (his {_said(his[name])})" for name in his if mine[name] != his[name]]

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from math import gcd
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
-from orchestrator.engine.settings import Aside, LocalPath, Scale, Section
+from orchestrator.engine.settings import Aside, Found, LocalPath, Scale, Section, changed
 from orchestrator.stages.gan.recipes import PAPER, Arm, Recipe, Tuned
-from orchestrator.stages.sections import Distinct
+from orchestrator.stages.own import recipe_of
+from orchestrator.stages.sections import Distinct, Own
 from trainables.gan_settings import Decay, Loss
 
 MOST_WORKERS = 8
@@ -46,7 +47,11 @@ class GanSearch(Section):
 class Settings(Section):
     """The two GANs in two arms, from several seeds."""
 
-    arms: Annotated[Distinct[Arm], Scale("arms of the GANs")] = ("paper", "tuned")
+    model: Annotated[str, Field(exclude_if=lambda model: not model)] = ""
+    """A generator and a discriminator of yours in place of these, as package.module:Class (docs/your-own.md)."""
+    own: Annotated[Own | None, Found(), Field(exclude_if=lambda own: own is None)] = None
+    """That class, once it was found."""
+    arms: Annotated[Distinct[Literal["paper", "tuned"]], Scale("arms of the GANs")] = ("paper", "tuned")
     """How they are played: as the paper does, and as they are best played."""
     losses: Annotated[Distinct[Loss], Scale("losses of the generator", also=("gan_search",))] = (
         "minimax",
@@ -75,8 +80,15 @@ class Settings(Section):
                 )
         return self
 
+    @property
+    def played(self) -> tuple[Arm, ...]:
+        """The arms; one, with a class of the user's own."""
+        return ("own",) if self.own else self.arms
+
     def recipe(self, arm: Arm, loss: Loss) -> Recipe:
         """What a loss's GANs of an arm are trained with, where the tuning is not done anew."""
+        if self.own:
+            return changed(self.tuned.of(loss), **recipe_of(self.own))
         return self.paper if arm == "paper" else self.tuned.of(loss)
 
     def most_workers(self, room: int) -> int:
@@ -86,9 +98,9 @@ class Settings(Section):
 
     def batch_sizes(self) -> Iterator[tuple[str, int]]:
         """Those of the GANs that are played, with their names."""
-        for arm in self.arms:
+        for arm in self.played:
             for loss in self.losses:
-                if arm == "tuned" and self.search.on:
+                if arm != "paper" and self.search.on:
                     yield from (("search.batch_sizes", size) for size in self.search.batch_sizes)
                 else:
                     name = "paper" if arm == "paper" else f"tuned.{loss}"

@@ -84,7 +84,7 @@ class Inception(Stage[Settings, ImageSet]):
         sets = [(ImageSet(images=name), context.seed) for name in REAL]
         if context.planning:
             own = context.own
-            number = len(own.arms) * len(own.losses) * own.num_seeds
+            number = len(own.played) * len(own.losses) * own.num_seeds
             sets += [(ImageSet(images=str(n)), n) for n in range(number)]
         else:
             gans = context.records("gan").items()

@@ -20,7 +20,7 @@ from orchestrator.stages.gan.settings import Settings
 from orchestrator.stages.gan_inception import IMAGES_AN_EPOCH, ImageSet
 from trainables import inception
 from trainables.epoch import Epoch, State
-from trainables.gan import Generator
+from trainables.gan import fresh_generator
 from trainables.gan_scores import gaussian, gaussian_distance
 from trainables.gan_training import generate, random_vectors
 from trainables.images import as_tensor
@@ -63,7 +63,7 @@ def gaussian_of(trial: Trial[ImageSet], data: Any, worker: Worker) -> Iterator[E
     if gan is None:
         images = as_tensor({"test": data.test_images, "train": data.train_images}[trial.config.images][:number])
     else:
-        generator = restored(Generator, gan, weights_of(trial.config.images, worker.inputs))
+        generator = restored(fresh_generator, gan, weights_of(trial.config.images, worker.inputs))
         images = generate(generator, random_vectors(number, gan, trial.seed, 0, 2))
     network = inception.inception(weights_of("inception", worker.inputs)).to(worker.device)
     first, features = (worker.resume["epoch"], [worker.resume["features"]]) if worker.resume else (0, [])

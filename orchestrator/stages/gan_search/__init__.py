@@ -22,6 +22,7 @@ from orchestrator.engine.study import Suggested
 from orchestrator.engine.tables import STATE, TRIAL, schema
 from orchestrator.stages.columns import ARM, CLASS_ENTROPY, GAN_MEANS, LOSS, TRIAL_OUTCOME, integer, real
 from orchestrator.stages.gan import TUNED, ScoredGan, best_of, scored_trial, scoring_key, scoring_record
+from orchestrator.stages.gan.recipes import Arm
 from orchestrator.stages.gan.settings import GanSearch, Settings
 from orchestrator.stages.measures import study_attributes, training_row
 from orchestrator.stages.sections import Data, needs_labels
@@ -87,14 +88,15 @@ class Tuning(Stage[GanSearch, ScoredGan]):
         ]
         num_images, num_losses = context.section(Data).num_train * 5 // 6, len(common.losses)
         shape = {"image_shape": context.section(Data).shape}
+        arm: Arm = "own" if common.own else "tuned"
 
         def suggest(number: int, records: Sequence[Record[ScoredGan]]) -> Trial[ScoredGan]:
             of_study, which = divmod(number, num_losses)
             params = studies[which](of_study, records[which::num_losses])
             loss, seed = common.losses[which], context.seed + SEED_APART
-            recipe = common.tuned.of(loss).model_dump() | {"epochs": own.epochs} | params | shape
+            recipe = common.recipe(arm, loss).model_dump() | {"epochs": own.epochs} | params | shape
             gan = GanSettings(loss=loss, **recipe)
-            return scored_trial(context, f"trial-{number:03d}", "tuned", gan, seed, num_images)
+            return scored_trial(context, f"trial-{number:03d}", arm, gan, seed, num_images)
 
         return Suggested(num_losses * own.trials, WINDOW, suggest)
 
@@ -162,7 +164,7 @@ class Tuning(Stage[GanSearch, ScoredGan]):
         """Where a loss has no complete trial; single ones may fail."""
         complete = best_of(records, self.metric)
         losses = dict.fromkeys(record.config.gan.loss for record in records)
-        without = [loss for loss in losses if ("tuned", loss) not in complete]
+        without = [loss for loss in losses if loss not in {of for _, of in complete}]
         if not without:
             return None
         return f"no trial of {', '.join(without)} came to its end; the table gan_trials has their errors"
