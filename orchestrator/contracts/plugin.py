@@ -1,6 +1,5 @@
 """What is put to the test: options of pytest, and the classes that they name."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +32,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Refuse to test nothing; results are compared bit for bit, and threads may add in another order."""
+    """Refuse to test nothing."""
     if not (config.getoption("model") or config.getoption("stage")):
         raise pytest.UsageError("what is to be tested? give --model or --stage, as package.module:Class")
-    os.environ["OMP_NUM_THREADS"] = "1"
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
