@@ -4,14 +4,14 @@ import contextlib
 import io
 import re
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Any
 
 import tyro
-from pydantic import BaseModel, Field, ValidationError, create_model
+from pydantic import Field, ValidationError, create_model
 
-from orchestrator.engine.settings import Found, RunSettings, UserError, merged, nested
+from orchestrator.engine.settings import RunSettings, UserError, merged, nested
 from orchestrator.engine.suite import Suite
-from orchestrator.help import COMMANDS
+from orchestrator.help import COMMANDS, with_flags
 from orchestrator.settings_file import manifest_settings, read_file, read_settings, similar
 
 KINDS = {
@@ -63,19 +63,6 @@ def parse(
         if not argument or re.fullmatch(r"--[\w.-]+=", argument):
             raise UserError(f"{argument.rstrip('=') or before}: nothing is given after it")
     return suite.settings.model_validate(parsed.model_dump(exclude={"stages"})), parsed.stages
-
-
-def with_flags(kind: type[BaseModel]) -> type[BaseModel]:
-    """The same settings as tyro makes flags of them: there is none for what was found where a setting leads."""
-    shown: dict[str, Any] = {}
-    for name, field in kind.model_fields.items():
-        if any(isinstance(it, Found) for it in field.metadata):
-            shown[name] = (Annotated[field.annotation, tyro.conf.Suppress], None)
-        elif isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            section = with_flags(field.annotation)
-            if section is not field.annotation:
-                shown[name] = (section, Field(section(), description=field.description))
-    return create_model(kind.__name__, __base__=kind, __doc__=kind.__doc__, **shown) if shown else kind
 
 
 def stage_names(suite: Suite, settings: RunSettings, words: Sequence[str]) -> tuple[str, ...]:

@@ -8,13 +8,13 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
 
 import tyro
-from pydantic import BaseModel, create_model
+from pydantic import BaseModel, Field, create_model
 
 from orchestrator.engine.provenance import versions
-from orchestrator.engine.settings import RunSettings
+from orchestrator.engine.settings import Found, RunSettings, nested
 from orchestrator.engine.stage import Stage
 from orchestrator.engine.suite import Suite
 from orchestrator.engine.typed import program
@@ -88,6 +88,20 @@ def asked(arguments: list[str], suite: Suite, settings: RunSettings) -> bool:
     return True
 
 
+def with_flags(kind: type[BaseModel]) -> type[BaseModel]:
+    """The same settings as tyro makes flags of them: there is none for what was found where a setting leads."""
+    shown: dict[str, Any] = {}
+    for name, field in kind.model_fields.items():
+        if any(isinstance(it, Found) for it in field.metadata):
+            shown[name] = (Annotated[field.annotation, tyro.conf.Suppress], field.default)
+        elif isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            section = with_flags(field.annotation)
+            if section is not field.annotation:
+                default = section.model_validate(nested(field.default))
+                shown[name] = (section, Field(default, description=field.description))
+    return create_model(kind.__name__, __base__=kind, __doc__=kind.__doc__, **shown) if shown else kind
+
+
 def _overview(suite: Suite) -> Iterator[str]:
     name = program()
     yield f"usage: {name} STAGE ... | COMMAND  [--SETTING VALUE ...]\n"
@@ -136,6 +150,8 @@ def _about(stage: Stage[Any, Any]) -> str:
 
 
 def _settings_help(kind: type[Any], default: Any, name: str, about: str) -> None:
+    kind = with_flags(kind)
+    default = kind.model_validate(nested(default))
     plain = io.StringIO()  # tyro knows no NO_COLOR, and has no colours for what is no terminal
     out = plain if os.environ.get("NO_COLOR") else sys.stdout
     with contextlib.suppress(SystemExit), contextlib.redirect_stdout(out):
@@ -145,6 +161,8 @@ def _settings_help(kind: type[Any], default: Any, name: str, about: str) -> None
 
 def _flags(settings: BaseModel, prefix: str = "--") -> Iterator[str]:
     for name, value in settings:
+        if any(isinstance(it, Found) for it in type(settings).model_fields[name].metadata):
+            continue
         if isinstance(value, BaseModel):
             yield from _flags(value, f"{prefix}{name.replace('_', '-')}.")
         else:

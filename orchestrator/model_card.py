@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 KINDS = {
     "Autoencoder": "A convolutional autoencoder: pixels in [0, 1], shape (batch, {shape}), to the same shape. "
-    "`model.encoder` gives latent vectors, `model.decoder` takes them.",
+    "`model.encode` gives latent vectors, `model.decode` takes them.",
     "Classifier": "A classifier: pixels in [0, 1], shape (batch, {shape}), to logits of the {classes} classes.",
     "Generator": "The generator of a GAN: vectors from N(0, I), shape (batch, latent_dim), to images in (-1, 1), "
     "shape (batch, {shape}).",
@@ -76,8 +76,10 @@ CHOSEN = (
 
 def card(run: Run, name: str) -> str:
     """The card of one of a run's models, as Markdown; Damaged where its stage or tables are not there."""
-    model, told = run.model(name), json.loads(run.read(f"models/{name}.json"))
-    kind, settings, which = type(model).__name__, told["settings"], {"seed": told["seed"]}
+    told = json.loads(run.read_model(name)[0])
+    kind, settings, which = told["class"].rpartition(".")[2], told["settings"], {"seed": told["seed"]}
+    if kind not in KINDS:  # the user's own
+        kind = "Generator" if "own" in settings else "Autoencoder"
     if kind == "Autoencoder":
         table, which["model"] = "models", name
     elif kind == "Classifier":

@@ -84,6 +84,7 @@ def suite() -> Suite:
         epilogue=_report,
         summary=_summary,
         modules=MODULES,
+        further_modules=_own_modules,
         complete=_complete,
         apart=_apart,
     )
@@ -139,7 +140,7 @@ def _complete(settings: Any) -> Any:
     return changed(settings, **{name: {"own": own and own.model_dump()} for name, own in found.items()})
 
 
-def _with_images(settings: PaperSettings) -> PaperSettings:
+def _with_images(settings: Any) -> Any:
     if settings.data.is_papers:
         return changed(settings, data={"found": None})
     images = _all_images(settings)
@@ -152,14 +153,21 @@ def _with_images(settings: PaperSettings) -> PaperSettings:
         **numbers,
     )
     at_most = {name: min(number, getattr(settings.data, name)) for name, number in numbers.items()}
-    return changed(settings, data={"found": found.model_dump(), **at_most})
+    gan = settings.gan.at_most(at_most["num_train"] * 5 // 6)
+    return changed(settings, data={"found": found.model_dump(), **at_most}, gan=gan)
+
+
+def _own_modules(settings: Any) -> Iterable[str]:
+    """Those of the user's own classes."""
+    return {own.module for own in (settings.autoencoder.own, settings.classify.own, settings.gan.own) if own}
 
 
 def _apart(settings: Any) -> Mapping[str, Any]:
     """Which images are used, and that there are no more, and which classes of the user's own."""
     data, own = settings.data, {"model", "own"}
     apart: dict[str, Any] = {"model": settings.model, "autoencoder": settings.autoencoder.model_dump(include=own)}
-    apart |= {name: getattr(settings, name).model_dump(include=own) for name in ("classify", "gan")}
+    there = (name for name in ("classify", "gan") if hasattr(settings, name))
+    apart |= {name: getattr(settings, name).model_dump(include=own) for name in there}
     if data.found:
         most = {"num_train": min(MOST_TRAIN, data.found.num_train), "num_test": min(MOST_TEST, data.found.num_test)}
         apart["data"] = data.model_dump() | most

@@ -125,7 +125,7 @@ class Run(results.Run):
 
         from trainables.models import KINDS, own, restored, takes_arrays
 
-        described, weights = (self._read("models", name, suffix) for suffix in (".json", ".safetensors"))
+        described, weights = self.read_model(name)
         try:
             told = json.loads(described)
             if told["class"] not in KINDS:
@@ -137,6 +137,10 @@ class Run(results.Run):
             return takes_arrays(restored(of_kind, settings.model_validate(told["settings"]), weights))
         except (ValueError, TypeError, KeyError, RecursionError, ValidationError, SafetensorError, RuntimeError):
             raise Damaged(f"{self.location}/models/{name} is no model of this program, or is damaged") from None
+
+    def read_model(self, name: str) -> tuple[bytes, bytes]:
+        """What the two files of a model hold: its description as JSON, its weights as safetensors."""
+        return self._read("models", name, ".json"), self._read("models", name, ".safetensors")
 
     def track(self, *trackers: Tracker, to: str | Path = "tracking") -> None:
         """Tell trackers ("tensorboard", "mlflow", "wandb") of the run's trainings; files go into the folder `to`.
@@ -180,7 +184,7 @@ class Run(results.Run):
 
         return card(self, name)
 
-    def export(self, name: str, to: str | Path) -> Path:
+    def export(self, name: str, to: str | Path, kind: type[nn.Module] | None = None) -> Path:
         """Write a model for other programs, NAME.pt2 for torch.export.load or NAME.onnx, and beside it its card.
 
         It takes batches of any size. It is written only once its outputs were seen to be the model's, up to
@@ -194,7 +198,7 @@ class Run(results.Run):
         path, exporters = Path(to), {".pt2": as_program, ".onnx": as_onnx}
         if path.suffix not in exporters:
             raise UserError(f"{path}: a model is exported as .pt2 (torch.export) or .onnx")
-        model, told = self.model(name), self.card(name)
+        model, told = self.model(name, kind), self.card(name)
         try:
             content = exporters[path.suffix](model)
         except ModuleNotFoundError as error:

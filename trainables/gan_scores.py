@@ -192,7 +192,7 @@ class Scores:
         generated = features(self.extractor.classifier, images)
         with torch.inference_mode():
             guesses = self.extractor.classifier.head(generated).argmax(1).cpu().numpy()
-        counts = np.bincount(guesses, minlength=self.extractor.classifier.settings.num_classes)
+        counts = np.bincount(guesses)
         found = {
             "val_frechet_distance": frechet_distance(generated[: len(self.val)], self.val),
             "class_entropy": class_entropy(counts),

@@ -77,10 +77,10 @@ def _files_of_class(folder: Path, above: list[Path]) -> list[Path]:
 def _pixels(folder: Path, paths: list[Path]) -> Pixels:
     if not paths:
         raise DataError(f"{folder} has no images; give image files, a .npz or a .parquet")
-    first = _decoded(paths[0])
-    check_memory(str(folder), len(paths) * first.shape[-2] * first.shape[-1] * 3)
     with warnings.catch_warnings(), ThreadPoolExecutor(_NUM_THREADS) as pool:
         warnings.simplefilter("ignore")  # PIL's, about what is passed over
+        first = _decoded(paths[0])
+        check_memory(str(folder), len(paths) * first.shape[-2] * first.shape[-1] * 3)
         return stacked(list(_in_order(pool, paths)), [str(path) for path in paths])
 
 

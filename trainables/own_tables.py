@@ -1,5 +1,6 @@
 """Reads a user's own images from Parquet."""
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,7 +87,8 @@ def _images(path: Path, column: "pa.Array", first_row: int) -> Pixels:
         _check_nulls(f"{where}'s bytes", column, first_row)
     if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
         rows = [f"{where} of row {first_row + number}" for number in range(len(column))]
-        return stacked([decoded(row, value.as_py()) for row, value in zip(rows, column, strict=True)], rows)
+        with warnings.catch_warnings(action="ignore"):  # PIL's, about what is passed over
+            return stacked([decoded(row, value.as_py()) for row, value in zip(rows, column, strict=True)], rows)
     return _numbers(where, column, first_row)
 
 

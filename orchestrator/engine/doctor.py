@@ -92,7 +92,8 @@ def examine(book: Book, cluster: Cluster) -> list[Node]:
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     run, probe = book.run, f"probe-{uuid.uuid4()}"
-    modules = tuple({module: 0 for stage in book.stages.values() for module in book.suite.modules_of(stage)})
+    of_stages = (book.suite.modules_of(stage, book.settings) for stage in book.stages.values())
+    modules = tuple(dict.fromkeys(module for of_stage in of_stages for module in of_stage))
     run.write(f"{probe}/driver", b"")
     own = ray.get_runtime_context().get_node_id()
     nodes = sorted((node for node in ray.nodes() if node["Alive"]), key=lambda node: node["NodeID"] != own)

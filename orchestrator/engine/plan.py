@@ -88,5 +88,5 @@ def mixture_of(book: Book, manifest: Manifest | None) -> list[str]:
         is_done = entry is not None and entry.state == "done"
         trained[name] = list(entry.trained) if entry and is_done else [it.made for it in book.study(name).in_order()]
         written[name] = [entry.made] if entry and is_done else []
-    here = {name: made(book.suite.modules_of(stage)) for name, stage in book.stages.items()}
+    here = {name: made(book.suite.modules_of(stage, book.settings)) for name, stage in book.stages.items()}
     return mixture({name: trained[name] + written[name] for name in book.stages}, trained, here)

@@ -51,7 +51,7 @@ class StageRun:
         self.longest = 0.0
         """Cost of the longest trial that waited at the start."""
         self._inputs = ""
-        self._modules = book.suite.modules_of(self.stage)
+        self._modules = book.suite.modules_of(self.stage, book.settings)
         self.prepared = False
         """Whether trainings can start."""
         self._started, self._clock = datetime.now(UTC), time.monotonic()

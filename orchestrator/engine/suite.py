@@ -43,6 +43,8 @@ class Suite:
     """What a run has found, in a few lines for the end of a command."""
     modules: tuple[str, ...] = ()
     """Modules whose code decides results, beside the engine's and the stages' own."""
+    further_modules: Callable[[Any], Iterable[str]] = lambda settings: ()
+    """Modules that some settings name."""
     complete: Callable[[Any], Any] = lambda settings: settings
     """Adds to settings what only the data can tell; raises UserError where they cannot be had."""
     apart: Callable[[Any], Mapping[str, Any]] = lambda settings: {}
@@ -67,11 +69,11 @@ class Suite:
             changes = merged(changes, nested)
         return changed(self.settings(preset=name), **changes)
 
-    def modules_of(self, stage: Stage[Any, Any]) -> tuple[str, ...]:
-        """Modules whose code decides a stage's results."""
+    def modules_of(self, stage: Stage[Any, Any], settings: RunSettings) -> tuple[str, ...]:
+        """Modules whose code decides a stage's results with some settings."""
         own = type(stage).__module__
         of_stage = () if own.startswith(self.modules) else (own.partition(".")[0],)
-        return (__name__.rpartition(".")[0], *self.modules, *of_stage)
+        return (__name__.rpartition(".")[0], *self.modules, *of_stage, *self.further_modules(settings))
 
     def wanted(self, settings: RunSettings) -> tuple[Stage[Any, Any], ...]:
         """The stages of a run with these settings."""

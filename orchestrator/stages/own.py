@@ -86,7 +86,7 @@ def _own(flag: str, address: str) -> Own:
 
     with _told(flag):
         model_class(address)
-        return Own(model=address, code=_code(address), parameters=_usual_parameters(address))
+        return _coded(Own(model=address, code="", parameters=_usual_parameters(address)))
 
 
 @contextmanager
@@ -100,8 +100,8 @@ def _told(flag: str) -> Iterator[None]:
         raise UserError(f"{flag} {error}") from None
 
 
-def _code(address: str) -> str:
-    return sources([address.partition(":")[0].partition(".")[0]])
+def _coded(own: Own) -> Own:
+    return changed(own, code=sources([own.module]))
 
 
 def _usual_parameters(address: str) -> dict[str, Any]:
@@ -140,7 +140,7 @@ def own_class(address: str, **same: Any) -> Own:
     logging.set_verbosity(logging.WARNING)
     with _told("--model"):
         model_class(address)
-        own = Own(model=address, code=_code(address))
+        own = _coded(Own(model=address, code=""))
         trial = create_study(sampler=RandomSampler(0)).ask()
         suggested_model(own, trial, ("adam",), (1e-4, 1e-2), **same)
         usual = usual_model(own, **same)

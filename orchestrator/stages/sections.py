@@ -116,6 +116,11 @@ class Own(Section):
     parameters: dict[str, Any] = Field(default={}, exclude_if=lambda parameters: not parameters)
     """Its settings, of a classifier or a GAN, as plain values by name."""
 
+    @property
+    def module(self) -> str:
+        """The module, or the package, that its code is in."""
+        return self.model.partition(":")[0].partition(".")[0]
+
 
 class FinalModels(Section):
     """Final models, trained on all training images (the stage refit)."""

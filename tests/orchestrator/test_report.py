@@ -19,7 +19,6 @@ from orchestrator.engine.settings import Section, changed
 from orchestrator.engine.stage import Stage
 from orchestrator.engine.stage_run import told
 from orchestrator.paper import suite
-from orchestrator.report import _command
 from orchestrator.run import main
 from tests.command import Smoke
 from tests.orchestrator.copies import copy_of
@@ -198,7 +197,7 @@ def test_report_of_a_run_that_has_done_nothing_yet_is_a_page(
 )
 def test_the_command_on_the_page_gives_the_same_settings(preset: str, changes: dict[str, Any]) -> None:
     settings = changed(suite().preset(preset), runs_dir="elsewhere", name="again", **changes)
-    *program, word = (typed := shlex.split(_command(suite(), settings)))[:4]
+    *program, word = (typed := shlex.split(suite().typed(settings)))[:4]
     assert (program, word) == (["python", "-m", "orchestrator.run"], "all")
     again, words = parse(typed[3:], suite())
     assert words == ("all",)

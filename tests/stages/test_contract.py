@@ -81,7 +81,7 @@ FIELDS = list(fields(PAPER))
 
 def with_stage(settings: RunSettings, stage: AnyStage) -> RunSettings:
     """Settings with which the stage is wanted, by its flag where it has one."""
-    if stage.wanted(stage.own(settings)):
+    if not stage.absent(settings):
         return settings
     flags = [__file__ if word.isupper() else word for word in stage.flag.split()]
     return parse(["--preset", settings.preset, *flags], suite())[0]
@@ -119,7 +119,7 @@ def check_sentences(found: Iterator[str]) -> int:
 def test_stage_has_a_name_and_a_title_and_says_what_brings_it_in(stage: AnyStage) -> None:
     assert re.fullmatch(r"[a-z]\w*", stage.name)
     assert len(stage.title.split()) >= 2
-    assert stage.wanted(stage.own(with_stage(PAPER, stage)))
+    assert not stage.absent(with_stage(PAPER, stage))
     assert bool(stage.flag) == (stage not in suite().wanted(PAPER))
     assert [other.name for other in suite().stages].count(stage.name) == 1
 

@@ -374,7 +374,7 @@ def test_inception_distances_are_those_of_each_game_s_own_images(
     whole = inception.inception_features
     monkeypatch.setattr(inception, "inception_features", lambda network, images: whole(network, images)[:, ::256])
     made = book_with_generators(tmp_path, inception_weights=inception_weights)
-    assert Inception().wanted(made.settings.gan)
+    assert not Inception().absent(made.settings)
     entry = done(made, "gan_inception")
     assert entry.state == "done", entry.error
     table = made.run.table("gan_inception")

@@ -176,6 +176,12 @@ def test_larger_images_are_evaluated_in_fewer_hundreds_at_a_time() -> None:
     sizes = {shape: part_size(shape) for shape in SHAPES}
     assert sizes == dict(zip(SHAPES, [1000, 1000, 200, 100, 300, 1000], strict=True))
     assert all(size % AT_ONCE == 0 for size in sizes.values())
+    for shape, expected in ((PAPER_SHAPE, 200), ((1, 64, 64), 20)):
+        settings, seen = game(shape, generator_filters=(1, 1, 1)), []
+        generator, _ = gan.build(settings, seed=0)
+        generator.register_forward_pre_hook(lambda _, z, seen=seen: seen.append(len(*z)))
+        generate(generator, random_vectors(expected + 1, settings, 1))
+        assert seen == [expected, 1]
 
 
 @EACH

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from orchestrator.engine.settings import Scale, Section
+from orchestrator.engine.settings import Found, Scale, Section
 from orchestrator.stages.columns import category, integer, real, text
 from trainables.gan_settings import AUTHOR, GanRecipe, GanSettings, Loss
+from trainables.images import PAPER_SHAPE, ImageShape
+from trainables.own_settings import Own
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,6 +45,10 @@ class Recipe(GanRecipe, Section):
 
     epochs: Annotated[int, Field(ge=1), Scale("epochs a GAN")] = AUTHOR.epochs
     """Passes over the training images."""
+    image_shape: Annotated[ImageShape, Found()] = PAPER_SHAPE
+    """Channels, rows and columns of an image."""
+    own: Annotated[Own, Found()] = None
+    """The user's class, where that is the architecture."""
 
 
 class Tuned(Section):

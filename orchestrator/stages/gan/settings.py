@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from math import gcd
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
@@ -90,6 +90,18 @@ class Settings(Section):
         if self.own:
             return changed(self.tuned.of(loss), **recipe_of(self.own))
         return self.paper if arm == "paper" else self.tuned.of(loss)
+
+    def at_most(self, num_images: int) -> dict[str, Any]:
+        """What is other where no batch is to be of more images than there are: the largest power of two is taken."""
+        largest = 2 ** (num_images.bit_length() - 1)
+        recipes = {"paper": self.paper, **{f"tuned.{loss}": self.tuned.of(loss) for loss in get_args(Loss)}}
+        nested: dict[str, Any] = {"paper": {}, "tuned": {}}
+        for name, recipe in recipes.items():
+            if recipe.batch_size > num_images:
+                first, _, loss = name.partition(".")
+                nested[first] |= {loss: {"batch_size": largest}} if loss else {"batch_size": largest}
+        sizes = tuple(size for size in self.search.batch_sizes if size <= num_images)
+        return nested | {"search": {"batch_sizes": sizes or (largest,)}}
 
     def most_workers(self, room: int) -> int:
         """How many workers, where there is room for so many, share each training's batches evenly."""

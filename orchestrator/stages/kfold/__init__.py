@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from orchestrator.engine.records import Record, Trial
-from orchestrator.engine.settings import RunSettings, Scale, Section, UserError, section
+from orchestrator.engine.settings import Scale, Section, UserError
 from orchestrator.engine.stage import Context, Picture, Stage, Table, Tables, Worker
 from orchestrator.engine.tables import EPOCH, SECONDS, SEED, schema
 from orchestrator.stages.architectures import AnyAutoencoder, author_best, best, table1, training_cost
@@ -125,11 +125,6 @@ class Kfold(Stage[Settings, Fold]):
     def needs(self, own: Settings) -> tuple[str, ...]:
         return ("search",) if "best" in own.models else ()
 
-    def check(self, settings: RunSettings) -> None:
-        """Without labels there are no orders by class."""
-        if not orders(self.own(settings), section(Data, settings)):
-            raise UserError(f"--kfold.orders: these images have no labels; there are: {', '.join(WITHOUT_LABELS)}")
-
     def trials(self, context: Context[Settings]) -> Iterator[Trial[Fold]]:
         """Every model's folds in the first order, then other orders and seeds of the first model."""
         own, seed, num_train = context.own, context.seed, context.section(Data).num_train
@@ -199,8 +194,11 @@ class Kfold(Stage[Settings, Fold]):
 
 
 def orders(own: Settings, data: Data) -> tuple[Order, ...]:
-    """The orders of the images, as far as these can be had without labels where there are none."""
-    return tuple(order for order in own.orders if data.class_names or order in WITHOUT_LABELS)
+    """The orders of the images, without those by class where there are no labels; UserError where none is left."""
+    found = tuple(order for order in own.orders if data.class_names or order in WITHOUT_LABELS)
+    if not found:
+        raise UserError(f"--kfold.orders: these images have no labels; there are: {', '.join(WITHOUT_LABELS)}")
+    return found
 
 
 def _labels(data: Any) -> NDArray[np.uint8]:
