@@ -67,16 +67,15 @@ def test_page_leads_from_a_folder_of_images_to_a_report_and_to_arrays(
     installed: dict[str, str], folder: Path
 ) -> None:
     """All commands, in their order, then what is written for Python; what is recorded is not trained again."""
-    _, plan, run, networks, contracts = COMMANDS
+    _, run, networks, contracts = COMMANDS
 
-    said = typed(plan, folder, installed)
-    assert re.search(r"^search +to do +6 +2 +1283 ", said, flags=re.MULTILINE)
-    assert "nothing was started" in said
     said = typed(run, folder, installed)
     for stage in ("search", "refit", "embed"):
         assert f"{stage}: done in " in said
     assert "next: fmo all --preset paper --model my_vae:Vae --data.source digits" in said
-    assert re.search(r"^gan +to do +2 ", typed(networks, folder, installed), flags=re.MULTILINE)
+    said = typed(networks, folder, installed)
+    assert re.search(r"^gan +to do +2 +\d+ +1283 ", said, flags=re.MULTILINE)
+    assert "nothing was started" in said
 
     tables = folder / "runs" / "smoke" / "tables"
     params = pd.read_parquet(tables / "trial_params.parquet")
