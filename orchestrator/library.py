@@ -28,10 +28,15 @@ def run(*stages: str, preset: str = "laptop", **settings: Any) -> Run:
         UserError: a name or a value is wrong, or the images, or the model; one line that says how to mend it.
         RuntimeError: a stage failed; what was finished is kept, and the same call goes on from it.
     """
+    for name in (preset, *stages):
+        if not isinstance(name, str):
+            raise UserError(f'{name!r} is no name: run("search", "refit", preset="smoke") has one after the other')
     if preset not in suite().presets:
         raise UserError(
             f"preset: {preset!r} is none of {', '.join(suite().presets)}{similar(preset, suite().presets)}"
         )
+    if "config" in settings:
+        raise UserError("config: a file of settings is for the command; here they are arguments")
     try:
         told = changed(suite().preset(preset), **_plain(settings))
     except ValidationError as error:

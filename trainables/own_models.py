@@ -19,6 +19,7 @@ as a trial suggests them where they have no defaults.
 
 import dataclasses
 import importlib
+import json
 import math
 import re
 import sys
@@ -88,20 +89,27 @@ def suggested(address: str, trial: Any) -> dict[str, Any]:
         raise ModelError(f"{address}: Settings.suggest(trial) failed: {_in_a_line(error)}") from None
     if not isinstance(settings, kind):
         raise ModelError(f"{address}: Settings.suggest(trial) gives a {type(settings).__name__}, not Settings")
-    return _plain(settings)
+    return _plain(settings, address)
 
 
 def defaults(address: str) -> dict[str, Any] | None:
     """Settings of the model as they are by default, as plain values by name; None where not all have one."""
     kind = settings_class(model_class(address), address)
     try:
-        return _plain(kind())
+        usual = kind()
     except (TypeError, ValueError):  # pydantic's errors are the latter
         return None
+    return _plain(usual, address)
 
 
-def _plain(settings: Any) -> dict[str, Any]:
-    return settings.model_dump(mode="json") if isinstance(settings, BaseModel) else dataclasses.asdict(settings)
+def _plain(settings: Any, address: str) -> dict[str, Any]:
+    """As they come back from JSON: a network that is loaded is made of just what it was trained with."""
+    try:
+        told = settings.model_dump(mode="json") if isinstance(settings, BaseModel) else dataclasses.asdict(settings)
+        plain: dict[str, Any] = json.loads(json.dumps(told, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"{address}: its Settings have values that are not plain: {_in_a_line(error)}") from None
+    return plain
 
 
 def network(settings: OwnAutoencoder) -> nn.Module:

@@ -6,12 +6,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
+NAME = "fmo"
+"""Of this program, where it is installed."""
+
 
 def program() -> str:
-    """How this program was called, to be typed again."""
-    if getattr(sys.modules["__main__"], "__spec__", None) is not None:  # python -m
+    """How this program was called, to be typed again; in a notebook or a script of others, how it could be."""
+    main = getattr(sys.modules["__main__"], "__spec__", None)
+    if main is not None and main.name.startswith(f"{__name__.partition('.')[0]}."):  # python -m
         return shlex.join(sys.orig_argv[: len(sys.orig_argv) - len(sys.argv) + 1])
     name = Path(sys.argv[0]).name
+    if name != NAME:
+        return beside(NAME)
     return shlex.quote(name if shutil.which(name) == sys.argv[0] else sys.argv[0])
 
 

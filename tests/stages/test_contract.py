@@ -16,6 +16,7 @@ from PIL import Image
 from pydantic import BaseModel
 
 from orchestrator.command_line import parse
+from orchestrator.contracts.in_process import done, trained
 from orchestrator.engine.book import Book
 from orchestrator.engine.manifest import StageState
 from orchestrator.engine.records import Record
@@ -26,7 +27,7 @@ from orchestrator.paper import suite
 from orchestrator.report.sections import MOVED
 from tests.command import Smoke
 from tests.orchestrator.copies import copy_of
-from tests.stages.made_up import book_of, done, trained
+from tests.stages.made_up import book_of
 
 AnyStage = Stage[Any, Any]
 PAPER, SMOKE = suite().preset(suite().full), suite().preset("smoke")

@@ -14,6 +14,7 @@ import pytest
 import safetensors.numpy
 import torch
 
+from orchestrator.contracts.in_process import done
 from orchestrator.engine.book import Book
 from orchestrator.engine.records import Record, Rows, Trial
 from orchestrator.engine.settings import UserError, changed, merged
@@ -26,7 +27,7 @@ from orchestrator.stages.gan.recipes import deviations, told
 from orchestrator.stages.gan_inception import Inception
 from orchestrator.stages.gan_search import Tuning
 from tests.stages.games import NUM_TEST, NUM_TRAIN, book, book_with_a_classifier, images
-from tests.stages.made_up import done, recorded
+from tests.stages.made_up import recorded
 from trainables.dataset import Dataset
 from trainables.gan import Generator, build
 from trainables.gan_settings import AUTHOR, GanSettings

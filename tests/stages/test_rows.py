@@ -3,11 +3,12 @@
 from pathlib import Path
 from typing import Any
 
+from orchestrator.contracts.in_process import done
 from orchestrator.engine.records import Rows, Trial
 from orchestrator.engine.settings import changed
 from orchestrator.stages.architectures import best
 from tests.stages.known import grey
-from tests.stages.made_up import book_of, done
+from tests.stages.made_up import book_of
 
 
 def _rows(epochs: int, value: float = 0.1) -> Rows:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
+from orchestrator.contracts.in_process import trained
 from orchestrator.engine.book import Book
 from orchestrator.engine.records import Checkpoint, Record, Rows, Trial
 from orchestrator.engine.settings import changed
@@ -24,7 +25,7 @@ from orchestrator.stages.refit import Refit
 from orchestrator.stages.search import Search
 from orchestrator.stages.studies import Studies, Tried
 from tests.stages.known import given, grey, last_epochs, models_of
-from tests.stages.made_up import book_of, recorded, trained
+from tests.stages.made_up import book_of, recorded
 from trainables.autoencoder import Autoencoder, reconstruct
 from trainables.autoencoder_settings import AUTHOR_BEST, PAPER_TABLE1, AutoencoderSettings
 from trainables.dataset import Dataset

@@ -7,13 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from orchestrator.contracts.in_process import trained
 from orchestrator.engine.book import Book
 from orchestrator.engine.records import Record, Rows, Trial
 from orchestrator.stages.architectures import param_values
 from orchestrator.stages.studies import FIXED, Studies
 from orchestrator.stages.studies.measure import ranks
 from tests.stages.known import given
-from tests.stages.made_up import book_of, trained
+from tests.stages.made_up import book_of
 from trainables.autoencoder_settings import PAPER_TABLE1, AutoencoderSettings
 
 SEARCH = {"num_trials": 8, "num_startup_trials": 2, "max_concurrent_trials": 3}
