@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from orchestrator.results import Run
 
 KINDS = {
-    "Autoencoder": "A convolutional autoencoder: pixels in [0, 1], shape (batch, {shape}), to the same shape. "
+    "Autoencoder": "An autoencoder: pixels in [0, 1], shape (batch, {shape}), to the same shape. "
     "`model.encode` gives latent vectors, `model.decode` takes them.",
     "Classifier": "A classifier: pixels in [0, 1], shape (batch, {shape}), to logits of the {classes} classes.",
     "Generator": "The generator of a GAN: vectors from N(0, I), shape (batch, latent_dim), to images in (-1, 1), "
