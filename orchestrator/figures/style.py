@@ -1,5 +1,6 @@
 """What all figures share: size, colours that colour-blind readers tell apart, markers, names, panels, ticks."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from typing import Any
@@ -27,6 +28,8 @@ CLASS_COLOURS = (
     *("#CC6677", "#332288", "#DDCC77", "#117733", "#88CCEE", "#882255", "#44AA99", "#999933", "#AA4499", "#000000"),
 )
 """Of ten classes, or fewer: Paul Tol's muted scheme, and black."""
+MOST_TICKS = 14
+"""Of a logarithmic axis, at most: more would stand upon each other."""
 MOST_NUMBERS = 20
 """Classes up to which a matrix of confusions has its numbers written in it."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
@@ -215,4 +218,9 @@ def _plain_ticks(low: float, high: float) -> tuple[list[float], list[str]]:
         inside = [tick for tick in ticks if low <= tick <= high]
         if len(inside) >= 3:
             break
-    return inside, [f"{tick:.3g}" for tick in inside]
+    apart = math.log(high / low) / MOST_TICKS
+    shown = inside[:1]
+    for tick in inside:
+        if math.log(tick / shown[-1]) >= apart:
+            shown.append(tick)
+    return shown, [f"{tick:.3g}" for tick in shown]

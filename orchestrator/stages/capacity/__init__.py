@@ -141,12 +141,15 @@ class Capacity(Stage[Settings, Reconstructor]):
             "Table 1's architecture and what was changed in it; every seed a mark. The dashed line is the mean "
             "without a change, so that marks left of it are better."
         )
-        yield Picture("capacity_ablations", caption, figures.ablations, table)
+        trained = {method for method, _, _ in models(context)}
+        if "table1" in trained:
+            yield Picture("capacity_ablations", caption, figures.ablations, table)
         caption = (
             "Models without a narrow layer: how much of the noise that goes in comes out. The identity lets all of "
             "it through; a model that denoises, nothing."
         )
-        yield Picture("capacity_identity", caption, figures.identity, tables["identity"])
+        if trained & CONTROLS:
+            yield Picture("capacity_identity", caption, figures.identity, tables["identity"])
 
     def findings(self, tables: Tables) -> Iterator[str]:
         table = tables["reconstruction"].dropna(subset=["test_mse"])
