@@ -106,8 +106,8 @@ def _overview(suite: Suite) -> Iterator[str]:
     name = program()
     yield f"usage: {name} STAGE ... | COMMAND  [--SETTING VALUE ...]\n"
     yield _wrapped(
-        "Runs a study of FashionMNIST, or of images of yours, on Ray. What is finished is kept; the same command goes on "
-        "from it."
+        "Runs a study of FashionMNIST, or of images of yours, on Ray. What is finished is kept; the same command "
+        "goes on from it."
     )
     yield "\nstages (what they need is brought in):"
     yield _row("all", "every stage, then the report")
