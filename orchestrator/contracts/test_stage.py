@@ -8,70 +8,31 @@ import pickle
 import re
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
 
-import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
 from pydantic import BaseModel, ValidationError
 from torch import Tensor
 
-from orchestrator.command_line import parse
 from orchestrator.contracts.in_process import done
+from orchestrator.contracts.tried import AnyStage, Tried, brought_in, tried_anew
 from orchestrator.engine.book import Book
 from orchestrator.engine.manifest import StageState
 from orchestrator.engine.records import Checkpoint, Rows, Trial
-from orchestrator.engine.results import Run, as_frame
-from orchestrator.engine.settings import RunSettings, changed
+from orchestrator.engine.results import as_frame
+from orchestrator.engine.settings import changed
 from orchestrator.engine.stage import Stage, Worker
-from orchestrator.engine.suite import Suite
 from orchestrator.engine.worker import Job, unwatch
-from orchestrator.paper import suite
-from trainables.dataset import Dataset
-
-AnyStage = Stage[Any, Any]
-NUM_TRAIN, NUM_TEST = 600, 100
 
 
 @pytest.fixture(autouse=True)
 def _in_order() -> None:
     """Threads may add in another order."""
     torch.set_num_threads(1)
-
-
-@cache
-def digits() -> Dataset:
-    """Real images of the shape and classes that FashionMNIST's have."""
-    from sklearn.datasets import load_digits
-
-    found = load_digits()
-    enlarged = np.kron(found.images / 16 * 255, np.ones((1, 3, 3))).round().astype(np.uint8)
-    images, labels = np.pad(enlarged, ((0, 0), (2, 2), (2, 2))), found.target.astype(np.uint8)
-    train, test = slice(0, NUM_TRAIN), slice(NUM_TRAIN, NUM_TRAIN + NUM_TEST)
-    return Dataset(images[train], labels[train], images[test], labels[test], "digits")
-
-
-@dataclass(frozen=True)
-class Tried:
-    """A stage among the others, with settings that bring it in."""
-
-    stage: AnyStage
-    suite: Suite
-    settings: RunSettings
-
-    @property
-    def name(self) -> str:
-        """The stage's."""
-        return self.stage.name
-
-    def book(self, folder: Path, **changes: Any) -> Book:
-        """Its trials and records in a run folder, with some settings changed."""
-        return Book(self.suite, changed(self.settings, **changes), Run(folder), set_aside=True)
 
 
 @pytest.fixture(scope="session")
@@ -85,25 +46,6 @@ def kind(request: pytest.FixtureRequest) -> type[AnyStage]:
 def tried(kind: type[AnyStage]) -> Tried:
     """The stage at the scale of the preset smoke."""
     return tried_anew(kind)
-
-
-def tried_anew(kind: type[AnyStage]) -> Tried:
-    """A stage of this class that nobody has asked anything."""
-    stage = kind()
-    others = suite().stages
-    stages = tuple(stage if type(it) is kind else it for it in others)  # it is installed, or comes last
-    stages = stages if stage in stages else (*others, stage)
-    among = replace(suite(), stages=stages, load_data=lambda settings: digits())
-    settings = brought_in(among, stage, "smoke")
-    return Tried(stage, among, changed(settings, data={"num_train": NUM_TRAIN, "num_test": NUM_TEST}))
-
-
-def brought_in(among: Suite, stage: AnyStage, preset: str) -> RunSettings:
-    """A preset with which the stage is wanted, by its flag where it has one."""
-    settings = among.preset(preset)
-    if not stage.absent(settings):
-        return settings
-    return parse(["--preset", preset, *stage.flag.split()], among)[0]
 
 
 @pytest.fixture(scope="session")
