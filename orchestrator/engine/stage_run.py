@@ -20,7 +20,7 @@ from orchestrator.engine.imports import import_all
 from orchestrator.engine.manifest import Manifest, StageState, State
 from orchestrator.engine.progress import Progress, Standing, duration
 from orchestrator.engine.provenance import Made, distinct, made
-from orchestrator.engine.records import Outcome, Parts, Record, Rows, digest_of
+from orchestrator.engine.records import Outcome, Parts, Record, Rows, Trial, digest_of
 from orchestrator.engine.results import as_frame, check_own
 from orchestrator.engine.settings import RunSettings, UserError
 from orchestrator.engine.stage import Model, Picture, Table, Tables
@@ -95,7 +95,13 @@ class StageRun:
 
     def start(self) -> Job:
         """Take the first waiting trial, for a worker to train."""
-        trial = self.study.ask()
+        return self._job(self.study.ask())
+
+    def start_alike(self) -> list[Job]:
+        """The same, with others that a worker can train as one with it, as far as the settings let."""
+        return [self._job(trial) for trial in self.study.ask_alike(self.stage.alike, self.resources.ensemble)]
+
+    def _job(self, trial: Trial[Any]) -> Job:
         self._tally.start(trial, queued=self.stage.shared)
         config = trial.config.model_dump(mode="json") | {"seed": trial.seed}
         self._book.tracking.started(f"{self.name}/{trial.key}", config)
