@@ -195,40 +195,46 @@ def train_autoencoder(
         settings.optimizer, model, settings.learning_rate, settings.schedule, weight_decay=settings.weight_decay
     )
     images, train = as_tensor(split.images).to(device), torch.from_numpy(split.train).to(device)
-    by_class = {f"val_mse_class_{label}": index for label, index in split.validation_by_class().items()}
-    at_the_end = {"train_mse_evaluated": split.train, **by_class}
-    one_number = not isinstance(settings, AutoencoderSettings) or math.prod(settings.encoded_shape[1:]) == 1
 
     def batch_loss(batch: Tensor) -> Tensor:
-        if one_number and len(batch) == 1:
-            batch = batch.repeat(2)  # batch norm needs a second number of each channel
-        pixels = as_pixels(images.index_select(0, batch))
-        inputs = _corrupted(pixels, settings)
+        pixels = as_pixels(images.index_select(0, for_batch_norm(batch, settings)))
+        inputs = corrupted(pixels, settings)
         if not isinstance(model, Autoencoder) and callable(getattr(model, "loss", None)):
-            return _with_gradient_of(
-                model.loss(inputs.contiguous(), pixels.contiguous()), _mse(model, inputs, pixels)
-            )
+            return with_gradient_of(model.loss(inputs.contiguous(), pixels.contiguous()), _mse(model, inputs, pixels))
         if settings.loss == "mse":
             return functional.mse_loss(reconstructed(model, inputs), pixels)
         logits = model.logits(inputs)
         entropy = functional.binary_cross_entropy_with_logits(logits, pixels)
-        return _with_gradient_of(entropy, functional.mse_loss(logits.detach().sigmoid(), pixels))
-
-    def mse_of(index: Index) -> float:
-        return reconstruction_mse(model, images, torch.from_numpy(index).to(device))
+        return with_gradient_of(entropy, functional.mse_loss(logits.detach().sigmoid(), pixels))
 
     for number, train_mse, last_mse, state in passes(descent, train, batch_loss, settings, seed=seed, resume=resume):
         metrics = {"train_mse": train_mse, "last_batch_mse": last_mse}
-        if split.validation is not None:
-            metrics["val_mse"] = mse_of(split.validation)
-        if number == settings.epochs:
-            metrics |= {name: mse_of(index) for name, index in at_the_end.items()}
-            if split.test_images is not None:
-                metrics["test_mse"] = reconstruction_mse(model, as_tensor(split.test_images).to(device))
-        yield Epoch(number, metrics, state)
+        yield Epoch(number, metrics | errors(model, images, split, at_the_end=number == settings.epochs), state)
 
 
-def _with_gradient_of(loss: Tensor, value: Tensor) -> Tensor:
+def errors(model: Coder, images: Tensor, split: Split, *, at_the_end: bool) -> dict[str, float]:
+    """What `train_autoencoder` measures of a model after an epoch; `images` are the split's, on its device."""
+
+    def mse_of(index: Index) -> float:
+        return reconstruction_mse(model, images, torch.from_numpy(index).to(images.device))
+
+    metrics = {} if split.validation is None else {"val_mse": mse_of(split.validation)}
+    if at_the_end:
+        metrics["train_mse_evaluated"] = mse_of(split.train)
+        by_class = split.validation_by_class()
+        metrics |= {f"val_mse_class_{label}": mse_of(index) for label, index in by_class.items()}
+        if split.test_images is not None:
+            metrics["test_mse"] = reconstruction_mse(model, as_tensor(split.test_images).to(images.device))
+    return metrics
+
+
+def for_batch_norm(batch: Tensor, settings: AutoencoderTraining) -> Tensor:
+    """Indices of a batch, along the first axis; a single one twice where batch norm would lack a second number."""
+    one_number = not isinstance(settings, AutoencoderSettings) or math.prod(settings.encoded_shape[1:]) == 1
+    return torch.cat([batch, batch]) if one_number and len(batch) == 1 else batch
+
+
+def with_gradient_of(loss: Tensor, value: Tensor) -> Tensor:
     """A scalar that has this value, and another's gradient."""
     return value + (loss - loss.detach())
 
@@ -242,12 +248,15 @@ def _mse(model: Coder, inputs: Tensor, targets: Tensor) -> Tensor:
     return error
 
 
-def _corrupted(pixels: Tensor, settings: AutoencoderTraining) -> Tensor:
-    """Training images with the noise of the settings, from torch's own generator; themselves where there is none."""
+def corrupted(pixels: Tensor, settings: AutoencoderTraining, draws: torch.Generator | None = None) -> Tensor:
+    """Training images with the noise of the settings; themselves where there is none.
+
+    It is drawn on the CPU, by default from torch's own generator.
+    """
     if settings.noise == "none":
         return pixels
-    levels = (torch.rand(len(pixels), 1, 1, 1) * settings.max_noise).to(pixels.device)
+    levels = (torch.rand(len(pixels), 1, 1, 1, generator=draws) * settings.max_noise).to(pixels.device)
     if settings.noise == "zeroed":
-        return pixels * (torch.rand(pixels.shape).to(pixels.device) >= levels)
-    noisy = pixels + torch.randn(pixels.shape).to(pixels.device) * levels
+        return pixels * (torch.rand(pixels.shape, generator=draws).to(pixels.device) >= levels)
+    noisy = pixels + torch.randn(pixels.shape, generator=draws).to(pixels.device) * levels
     return noisy.clamp_(0, 1) if settings.noise == "gaussian" else noisy

@@ -19,7 +19,7 @@ from orchestrator.engine.estimate import seconds_of, work_of
 from orchestrator.engine.folder import digest
 from orchestrator.engine.lock import locked
 from orchestrator.engine.machine import slots_for, this_machine
-from orchestrator.engine.manifest import Manifest
+from orchestrator.engine.manifest import Manifest, told
 from orchestrator.engine.metrics import published
 from orchestrator.engine.plan import Plan, damage, mixture_of, unused_files
 from orchestrator.engine.progress import Progress, duration
@@ -28,7 +28,7 @@ from orchestrator.engine.results import Run
 from orchestrator.engine.scheduler import Scheduler
 from orchestrator.engine.settings import UserError
 from orchestrator.engine.shown import shown
-from orchestrator.engine.stage_run import told, write_stages
+from orchestrator.engine.stage_run import write_stages
 from orchestrator.engine.tracking import Tracking
 from orchestrator.engine.typed import program
 from orchestrator.engine.waiting import watched

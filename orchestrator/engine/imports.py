@@ -52,5 +52,7 @@ def _imported_by(module: ModuleType) -> Iterator[str]:
             package = resolve_name("." * node.level + (node.module or ""), module.__package__ or "")
             yield package
             yield from (f"{package}.{alias.name}" for alias in node.names)
-        elif not (isinstance(node, ast.FunctionDef) and node.name == "train"):  # which runs in workers
+        elif not (
+            isinstance(node, ast.FunctionDef) and node.name in {"train", "train_ensemble"}
+        ):  # which runs in workers
             waiting += ast.iter_child_nodes(node)

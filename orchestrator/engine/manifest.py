@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from orchestrator.engine.provenance import Made
+from orchestrator.engine.settings import RunSettings
 
 SCHEMA_VERSION = 4
 """Raised whenever a run folder of the version before could be misread."""
@@ -102,3 +103,8 @@ class Manifest(BaseModel):
         """What a table of this run says of itself."""
         own = {"run": self.name, "preset": self.preset, "seed": self.seed, "schema_version": SCHEMA_VERSION}
         return {"table": table, **own, "fingerprint": fingerprint}
+
+
+def told(settings: RunSettings) -> dict[str, Any]:
+    """What a command was told, as the manifest keeps it."""
+    return settings.model_dump(mode="json", exclude={"force", "config", "strict", "track"})

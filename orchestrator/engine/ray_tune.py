@@ -3,7 +3,6 @@
 import functools
 import re
 import time
-import traceback
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -20,25 +19,12 @@ from orchestrator.engine.cluster import Cluster
 from orchestrator.engine.folder import Folder, Unusable
 from orchestrator.engine.machine import scratch
 from orchestrator.engine.nodes import Nodes
-from orchestrator.engine.provenance import made
-from orchestrator.engine.records import Checkpoint, Record, Records
+from orchestrator.engine.records import Record
 from orchestrator.engine.stage import Worker
 from orchestrator.engine.stage_run import StageRun
-from orchestrator.engine.worker import (
-    GRACE_SECONDS,
-    Job,
-    News,
-    Unfit,
-    check_device,
-    check_reach,
-    here,
-    in_a_line,
-    is_of_the_machine,
-    made_by,
-    unwatch,
-)
+from orchestrator.engine.underway import COMPARED, train_all
+from orchestrator.engine.worker import GRACE_SECONDS, Job
 
-CHECKPOINT_SECONDS = 10
 LOOK_SECONDS = 1
 """How often the watchdog looks."""
 IDLE_SECONDS = 0.02
@@ -47,8 +33,6 @@ NUM_WRITERS = 8
 """Records that are written at once: each write waits for a disk, or for S3."""
 MOST_AT_ONCE = 10**6
 """For Tune, whose limit cannot change: the real one is that of the nodes as they come and go."""
-COMPARED = "compared"
-"""What trials report that may be stopped early."""
 
 
 class Source(Protocol):
@@ -101,7 +85,7 @@ def run_trials(source: Source, cluster: Cluster, data: Any, folder: Folder) -> N
 
 
 def _name(trial: TuneTrial) -> str:
-    job: Job = trial.config["job"]
+    job: Job = trial.config["jobs"][0]
     return f"{job.stage.name}-{job.trial.key}"
 
 
@@ -114,8 +98,8 @@ class _Feed(Searcher):
     def __init__(self, source: Source, cluster: Cluster, watchdog: "_Watchdog", writers: ThreadPoolExecutor) -> None:
         super().__init__()
         self._source, self._nodes, self._watchdog, self._writers = source, Nodes(cluster), watchdog, writers
-        self._taken: dict[str, tuple[StageRun, str]] = {}
-        """Of Tune's running trials, the stage and the trial's key."""
+        self._taken: dict[str, tuple[StageRun, dict[str, dict[str, Any]]]] = {}
+        """Of Tune's running trials, the stage, and what was told last of each of its trials in there, by key."""
         self._writing: dict[Future[None], tuple[StageRun, Record[Any]]] = {}
 
     def __reduce__(self) -> tuple[type, tuple[()]]:
@@ -132,9 +116,9 @@ class _Feed(Searcher):
             stage_run = self._source.next()
         if stage_run is None:
             return Searcher.FINISHED if self._source.exhausted else None
-        job = stage_run.start()
-        self._taken[trial_id] = stage_run, job.trial.key
-        return {"job": job}
+        jobs = tuple(stage_run.start_alike())
+        self._taken[trial_id] = stage_run, {job.trial.key: {} for job in jobs}
+        return {"jobs": jobs}
 
     def _take_note_of_records(self) -> None:
         for future in [future for future in self._writing if future.done()]:
@@ -151,30 +135,41 @@ class _Feed(Searcher):
             self._source.halt(error)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        stage_run, key = self._taken[trial_id]
-        stage_run.report(key, result["rows"], result["said"])
+        stage_run, told = self._taken[trial_id]
+        told[result["key"]] = result
+        stage_run.report(result["key"], result["rows"], result["said"])
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         if result and result.get("unusable"):
             self._source.halt(Unusable(result["unusable"]))
         if self._source.halted:
             return
-        stage_run, key = self._taken.pop(trial_id)
+        stage_run, told = self._taken.pop(trial_id)
         with self._halting():
             if error or result is None:
-                self._lost(stage_run, key, self._watchdog.last_heard(trial_id))
-                return
-            self._nodes.worked(result["node"])
-            stage_run.report(key, result["rows"])
-            told = {name: result[name] for name in ("parts", "checkpointed", "made_with") if name in result}
-            record, checkpointed = stage_run.ended(key, None, result.get("error"), **told)
-            save = functools.partial(stage_run.records.save, record, checkpointed=checkpointed)
-            self._writing[self._writers.submit(save)] = stage_run, record
+                lost = [key for key, last in told.items() if not (len(told) > 1 and last.get("over"))]
+            else:
+                told[result["key"]] = result
+                self._nodes.worked(result["node"])
+                lost = [key for key, last in told.items() if not last]
+            if lost:
+                self._lost(stage_run, lost, self._watchdog.last_heard(trial_id))
+            for key, last in told.items():
+                if key not in lost:
+                    self._over(stage_run, key, last)
 
-    def _lost(self, stage_run: StageRun, key: str, told: dict[str, Any]) -> None:
+    def _over(self, stage_run: StageRun, key: str, result: dict[str, Any]) -> None:
+        stage_run.report(key, result["rows"])
+        told = {name: result[name] for name in ("parts", "checkpointed", "made_with") if name in result}
+        record, checkpointed = stage_run.ended(key, None, result.get("error"), **told)
+        save = functools.partial(stage_run.records.save, record, checkpointed=checkpointed)
+        self._writing[self._writers.submit(save)] = stage_run, record
+
+    def _lost(self, stage_run: StageRun, keys: list[str], told: dict[str, Any]) -> None:
         why, node = told.get("lost", ""), told["node"] if told.get("unfit") else ""
         left_out = bool(node) and self._nodes.failed(node)
-        stage_run.lost(key, why + "; no more trainings there" * left_out, node, forgiven=left_out)
+        for key in reversed(keys):  # each before all that wait
+            stage_run.lost(key, why + "; no more trainings there" * left_out, node, forgiven=left_out)
 
     def save(self, checkpoint_path: str) -> None:
         pass  # the records have it all
@@ -220,7 +215,7 @@ class _Watchdog(tune.Callback):
             return
         self._looked = now
         for trial, heard in list(self._running.values()):
-            actor, latest = trial.temporary_state.ray_actor, trial.config["job"].stuck_seconds + GRACE_SECONDS
+            actor, latest = trial.temporary_state.ray_actor, trial.config["jobs"][0].stuck_seconds + GRACE_SECONDS
             if actor and trial.status == TuneTrial.RUNNING and now - heard > latest:
                 self._running[trial.trial_id] = trial, now
                 ray.kill(actor)
@@ -243,45 +238,7 @@ def why_ended(text: str) -> str:
 
 
 def _train(config: dict[str, Any], data: Any, location: str) -> None:
-    """In a worker: train, tell the driver of epochs, keep a checkpoint every few seconds.
-
-    An exception of the training is a result, not a fault of the machine: it would only happen again.
-    """
-    job: Job = config["job"]
-    context, folder, trial = ray.get_runtime_context(), Folder(location), job.trial
-    records = Records(folder, job.stage.name)
+    """In a worker: train one trial, or several as one, and tell the driver of epochs."""
+    jobs, context, folder = config["jobs"], ray.get_runtime_context(), Folder(location)
     worker = Worker("cuda" if context.get_accelerator_ids().get("GPU") else "cpu")
-    so_far, news = Checkpoint(), News(tune.report, checkpointed=job.begun, node=context.get_node_id())
-    try:
-        check_device(worker.device)
-        news.always["made_with"] = made(job.modules, worker.device)
-        check_reach(folder)
-        if job.begun:
-            so_far = records.load_checkpoint(trial.address, made_by(job, worker))
-        saved = time.perf_counter()
-        for epoch, diverged in job.epochs(data, records, so_far, worker, news.said):
-            if diverged:
-                news.tell(so_far.rows, error=diverged)
-                return
-            facts: dict[str, Any] = {COMPARED: epoch.metrics[job.stage.metric]} if job.stops_weak_trials else {}
-            if epoch.number == trial.epochs:
-                so_far.state = epoch.state()
-                facts["parts"] = records.save_results(trial, so_far)
-            elif time.perf_counter() - saved > CHECKPOINT_SECONDS:
-                so_far.state = epoch.state()
-                records.save_checkpoint(trial.address, so_far, made_by(job, worker))
-                saved, news.always["checkpointed"] = time.perf_counter(), True
-            if facts or news.due(so_far.rows):
-                news.tell(so_far.rows, **facts)
-        if news.due(so_far.rows, 0):
-            news.tell(so_far.rows)
-    except Unusable as error:
-        news.tell(so_far.rows, unusable=str(error))
-    except Exception as error:
-        if is_of_the_machine(error):
-            unfit = isinstance(error, Unfit | ImportError)
-            news.tell(so_far.rows, lost=f"{here(worker.device)}: {in_a_line(error)}", unfit=unfit)
-            raise
-        news.tell(so_far.rows, error=traceback.format_exc())
-    finally:
-        unwatch()
+    train_all(jobs, data, folder, worker, tune.report, node=context.get_node_id())

@@ -179,13 +179,17 @@ def changes(mine: Mapping[str, Any], usual: Mapping[str, Any], path: str = "") -
 
 
 class Resources(Section):
-    """How trainings share the machine; none of this changes a result on the CPU."""
+    """How trainings share the machine; none of this changes a result on the CPU, `ensemble` above 1 aside."""
 
     slots: int | None = Field(default=None, ge=1)
     """Trainings at once; by default as many as there are cores, or GPU shares where there are GPUs."""
     gpus_per_training: float | None = Field(default=None, gt=0, le=1)
     """Share of a GPU for each training, on machines that have GPUs; by default as many share one as there are cores
     for it, eight at most."""
+    ensemble: int = Field(default=1, ge=1, le=64)
+    """Trainings of one architecture that a worker trains as one, at most; for GPUs, whose kernels are too small to
+    fill them otherwise: on a CPU it is half as fast. Each has its own record, which differs by rounding from that of
+    a training alone, as on a GPU two of those do."""
     niceness: int = Field(default=5, ge=0, le=19)
     """How far trainings stand back behind what else runs: with 0 they take turns with it, with 5 they have a quarter
     of a core that something else wants too, with 15 a thirtieth. Where Linux groups by session (sched_autogroup) this

@@ -6,7 +6,7 @@ A stage is given what it needs and yields what it made; it opens no file. The en
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, Union, cast
@@ -179,6 +179,19 @@ class Stage(Generic[Own, Config]):
 
     def train(self, trial: Trial[Config], data: Any, worker: Worker) -> Iterator[Any]:
         """One training, as a generator of epochs (trainables.epoch says what these are); runs in a worker."""
+        raise NotImplementedError
+
+    def alike(self, trial: Trial[Config]) -> Hashable | None:
+        """What trials have in common that `train_ensemble` can train as one; None for one that goes alone."""
+        return None
+
+    def train_ensemble(
+        self, trials: Sequence[Trial[Config]], data: Any, worker: Worker, resumes: Sequence[Any] | None
+    ) -> Iterator[Sequence[Any]]:
+        """Trials that are alike, each with the epochs and states that `train` gives it but for rounding.
+
+        All of them begin, or go on from their states after the same epoch.
+        """
         raise NotImplementedError
 
     def results(self, context: Context[Own], records: Sequence[Record[Config]]) -> Iterator[Table | Model | File]:

@@ -17,12 +17,12 @@ from orchestrator.engine.drawing import drawn
 from orchestrator.engine.estimate import pace_of
 from orchestrator.engine.folder import beginning, digest
 from orchestrator.engine.imports import import_all
-from orchestrator.engine.manifest import Manifest, StageState, State
+from orchestrator.engine.manifest import Manifest, StageState, State, told
 from orchestrator.engine.progress import Progress, Standing, duration
 from orchestrator.engine.provenance import Made, distinct, made
-from orchestrator.engine.records import Outcome, Parts, Record, Rows, digest_of
+from orchestrator.engine.records import Outcome, Parts, Record, Rows, Trial, digest_of
 from orchestrator.engine.results import as_frame, check_own
-from orchestrator.engine.settings import RunSettings, UserError
+from orchestrator.engine.settings import UserError
 from orchestrator.engine.stage import Model, Picture, Table, Tables
 from orchestrator.engine.study import Study
 from orchestrator.engine.tables import STAGES, as_parquet
@@ -95,7 +95,13 @@ class StageRun:
 
     def start(self) -> Job:
         """Take the first waiting trial, for a worker to train."""
-        trial = self.study.ask()
+        return self._job(self.study.ask())
+
+    def start_alike(self) -> list[Job]:
+        """The same, with others that a worker can train as one with it, as far as the settings let."""
+        return [self._job(trial) for trial in self.study.ask_alike(self.stage.alike, self.resources.ensemble)]
+
+    def _job(self, trial: Trial[Any]) -> Job:
         self._tally.start(trial, queued=self.stage.shared)
         config = trial.config.model_dump(mode="json") | {"seed": trial.seed}
         self._book.tracking.started(f"{self.name}/{trial.key}", config)
@@ -286,15 +292,9 @@ class StageRun:
         self._captions[picture.name] = picture.caption
 
 
-def told(settings: RunSettings) -> dict[str, Any]:
-    """What a command was told, as the manifest keeps it."""
-    return settings.model_dump(mode="json", exclude={"force", "config", "strict", "track"})
-
-
 def write_stages(book: Book, manifest: Manifest) -> None:
     """Write the table stages, which tells what the manifest does, unless it stands as it should."""
-    known = [name for name in book.stages if name in manifest.stages]
-    rows = [{"stage": name, **manifest.stages[name].row()} for name in known]
+    rows = [{"stage": name, **manifest.stages[name].row()} for name in book.stages if name in manifest.stages]
     name, content = "tables/stages.parquet", as_parquet(STAGES, rows, manifest.attributes("stages", ""))
     if any(book.run.differing({name: digest(content)})):
         book.run.write(name, content)

@@ -5,7 +5,7 @@ to n - window, in order. So the same seed suggests the same trials on one core a
 suggests them again from the records. A recorded trial is never run again.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,6 +72,15 @@ class Study:
         trial = self.waiting.pop(0)
         self.running[trial.key] = trial
         return trial
+
+    def ask_alike(self, alike: Callable[[Trial[Any]], Hashable | None], most: int) -> list[Trial[Any]]:
+        """Take the first of the waiting trials and, up to so many, others of which `alike` says the same, if any."""
+        first = self.ask()
+        kind = alike(first) if most > 1 else None
+        others = [trial for trial in self.waiting if kind is not None and alike(trial) == kind][: most - 1]
+        self.running |= {trial.key: trial for trial in others}
+        self.waiting = [trial for trial in self.waiting if trial.key not in self.running]
+        return [first, *others]
 
     def give_back(self, key: str) -> None:
         """A running trial's worker was lost; it waits again, before all others."""

@@ -77,19 +77,23 @@ class Job:
             yield from self._epochs(data, so_far, worker)
 
     def _epochs(self, data: Any, so_far: Checkpoint, worker: Worker) -> Iterator[tuple[Any, str | None]]:
-        started, log = time.perf_counter(), self._log if worker.rank == 0 else lambda line: None
+        started, log = time.perf_counter(), self.log if worker.rank == 0 else lambda line: None
         log(f"begins: epochs {len(so_far.rows) + 1} to {self.trial.epochs}, on the {worker.device}")
         for epoch in self.stage.train(self.trial, data, replace(worker, resume=so_far.state)):
             self.watch()
-            so_far.rows.append({"epoch": epoch.number, **epoch.metrics, "seconds": time.perf_counter() - started})
-            so_far.arrays.update(epoch.arrays)
-            measured = [f", {name} {value:.5f}" for name, value in epoch.metrics.items() if name == self.stage.metric]
-            log(f"epoch {epoch.number} of {self.trial.epochs}{''.join(measured)}")
-            wrong = [f"{name} is {value}" for name, value in epoch.metrics.items() if not math.isfinite(value)]
-            yield epoch, f"diverged: {wrong[0]} after epoch {epoch.number}" if wrong else None
+            yield epoch, self.note(epoch, so_far, time.perf_counter() - started, log)
             started = time.perf_counter()
 
-    def _log(self, line: str) -> None:
+    def note(self, epoch: Any, so_far: Checkpoint, seconds: float, log: Callable[[str], None]) -> str | None:
+        """Add an epoch to what there is so far, but for its state; why the training has diverged, if it has."""
+        so_far.rows.append({"epoch": epoch.number, **epoch.metrics, "seconds": seconds})
+        so_far.arrays.update(epoch.arrays)
+        measured = [f", {name} {value:.5f}" for name, value in epoch.metrics.items() if name == self.stage.metric]
+        log(f"epoch {epoch.number} of {self.trial.epochs}{''.join(measured)}")
+        wrong = [f"{name} is {value}" for name, value in epoch.metrics.items() if not math.isfinite(value)]
+        return f"diverged: {wrong[0]} after epoch {epoch.number}" if wrong else None
+
+    def log(self, line: str) -> None:
         """A line for the worker's own log, which Ray's dashboard shows."""
         with contextlib.suppress(OSError):
             print(f"{self.stage.name} {self.trial.key}: {line}", flush=True)

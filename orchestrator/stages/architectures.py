@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import BaseModel
@@ -84,6 +84,11 @@ def training_cost(model: AnyAutoencoder | LinearSettings, num_images: int) -> fl
         return model.epochs * num_images * (3.3e-6 + 1e-7 * model.latent_dim)
     an_image = 18e-6 + 68e-12 * model.num_multiplications + 10e-9 * model.num_activations
     return num_images * an_image * (1.05 * model.epochs + 0.45)  # images are looked at again at the end
+
+
+def as_one(model: AnyAutoencoder, num_images: int) -> Hashable | None:
+    """What trainings have in common that `trainables.ensemble` trains as one; None for a model of the user's own."""
+    return (model, num_images) if isinstance(model, AutoencoderSettings) else None
 
 
 def param_values(model: AnyAutoencoder) -> dict[str, Any]:

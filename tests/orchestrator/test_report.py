@@ -11,13 +11,12 @@ import pytest
 from orchestrator.command_line import parse
 from orchestrator.engine.book import Book
 from orchestrator.engine.execute import described, execute, write_report
-from orchestrator.engine.manifest import Manifest
+from orchestrator.engine.manifest import Manifest, told
 from orchestrator.engine.plan import Plan
 from orchestrator.engine.provenance import made
 from orchestrator.engine.results import Run
 from orchestrator.engine.settings import Section, changed
 from orchestrator.engine.stage import Stage
-from orchestrator.engine.stage_run import told
 from orchestrator.paper import suite
 from orchestrator.run import main
 from tests.command import Smoke

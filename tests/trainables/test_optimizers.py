@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from trainables.autoencoder import _corrupted
+from trainables.autoencoder import corrupted
 from trainables.autoencoder_settings import PAPER_TABLE1
 from trainables.classifier_settings import ClassifierSettings
 from trainables.loop import passes
@@ -86,7 +86,7 @@ def test_zeroed_training_images_lose_of_each_its_own_share_evenly_up_to_the_high
     torch.manual_seed(seed)
     images = torch.full((400, 1, 28, 28), 0.5)
     settings = PAPER_TABLE1.model_copy(update={"noise": "zeroed", "max_noise": 0.6})
-    found = _corrupted(images, settings)
+    found = corrupted(images, settings)
     assert set(found.unique().tolist()) == {0.0, 0.5}
     lost = (found == 0).double().mean(dim=(1, 2, 3)).numpy()
     np.testing.assert_allclose(np.quantile(lost, [0.01, 0.25, 0.5, 0.75, 0.99]), [0, 0.15, 0.3, 0.45, 0.6], atol=0.05)
@@ -96,11 +96,11 @@ def test_gaussian_training_noise_has_for_each_image_a_deviation_of_its_own_and_s
     torch.manual_seed(1)
     images = torch.full((400, 1, 28, 28), 0.5)
     settings = PAPER_TABLE1.model_copy(update={"noise": "gaussian", "max_noise": 0.1})
-    found = _corrupted(images, settings)
+    found = corrupted(images, settings)
     deviations = found.std(dim=(1, 2, 3)).numpy()
     expected = [0, 0.025, 0.05, 0.075, 0.1]
     np.testing.assert_allclose(np.quantile(deviations, [0.01, 0.25, 0.5, 0.75, 0.99]), expected, atol=0.01)
     assert found.mean().item() == pytest.approx(0.5, abs=1e-3)
-    found = _corrupted(images, settings.model_copy(update={"max_noise": 1.0}))
+    found = corrupted(images, settings.model_copy(update={"max_noise": 1.0}))
     assert (found.min().item(), found.max().item()) == (0.0, 1.0)
-    assert _corrupted(images, PAPER_TABLE1) is images
+    assert corrupted(images, PAPER_TABLE1) is images

@@ -11,11 +11,11 @@ import pytest
 from orchestrator import Run
 from orchestrator.command_line import parse
 from orchestrator.engine.cluster import Cluster
+from orchestrator.engine.manifest import told
 from orchestrator.engine.ray_tune import run_trials
 from orchestrator.engine.records import Trial
 from orchestrator.engine.settings import Section, Tracker, UserError
 from orchestrator.engine.stage import Worker
-from orchestrator.engine.stage_run import told
 from orchestrator.engine.tracking import PACKAGES, Tracking
 from orchestrator.paper import suite
 from tests.command import NO_IMAGES

@@ -6,7 +6,7 @@ fold from several seeds, so that the spread of folds is told from that of chance
 stands beside one by class, and the search's best beside Table 1 and the author's published best.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -18,7 +18,7 @@ from orchestrator.engine.records import Record, Trial
 from orchestrator.engine.settings import Scale, Section, UserError
 from orchestrator.engine.stage import Context, Picture, Stage, Table, Tables, Worker
 from orchestrator.engine.tables import EPOCH, SECONDS, SEED, schema
-from orchestrator.stages.architectures import AnyAutoencoder, author_best, best, table1, training_cost
+from orchestrator.stages.architectures import AnyAutoencoder, as_one, author_best, best, table1, training_cost
 from orchestrator.stages.columns import (
     EVALUATED_MSE,
     LABEL,
@@ -32,9 +32,9 @@ from orchestrator.stages.columns import (
 )
 from orchestrator.stages.measures import epoch_rows
 from orchestrator.stages.sections import Autoencoders, Data, Distinct
-from trainables.autoencoder_settings import VERSION
-from trainables.epoch import Epoch
-from trainables.splits import Order, fold_split, ordered
+from trainables.autoencoder_settings import VERSION, AutoencoderSettings
+from trainables.epoch import Epoch, State
+from trainables.splits import Order, Split, fold_split, ordered
 
 ModelName = Literal["best", "paper_table1", "author_best"]
 MODELS = {"best": best, "paper_table1": table1, "author_best": author_best}
@@ -128,32 +128,42 @@ class Kfold(Stage[Settings, Fold]):
     def trials(self, context: Context[Settings]) -> Iterator[Trial[Fold]]:
         """Every model's folds in the first order, then other orders and seeds of the first model."""
         own, seed, num_train = context.own, context.seed, context.section(Data).num_train
-        num_images = num_train - num_train // own.num_folds
         first, *others = orders(own, context.section(Data))
         arms = [(name, first, seed) for name in own.models]
         arms += [(own.models[0], order, seed) for order in others]
         arms += [(own.models[0], first, seed + more) for more in range(1, own.num_seeds)]
         for name, order, of_training in arms:
             model = MODELS[name](context, own.epochs)
-            cost = training_cost(model, num_images)
+            cost = training_cost(model, num_train - num_train // own.num_folds)
             for number in range(own.num_folds):
                 fold = Fold(model=model, order=order, order_seed=seed, fold=number, num_folds=own.num_folds)
                 key = f"{name}-{order}-{number}-seed-{of_training}"
-                yield Trial(key, fold, of_training, own.epochs, num_images, cost)
+                yield Trial(key, fold, of_training, own.epochs, num_train - _num_val(fold, num_train), cost)
 
     def train(self, trial: Trial[Fold], data: Any, worker: Worker) -> Iterator[Epoch]:
         """Train on all blocks but one, validate on that, and test at the end."""
         from trainables.autoencoder import train_autoencoder
 
-        fold, images, num_folds = trial.config, data.train_images, trial.config.num_folds
-        order = ordered(_labels(data), fold.order, num_folds=num_folds, seed=fold.order_seed)
-        split = fold_split(images, order, fold=fold.fold, num_folds=num_folds, test_images=data.test_images)
-        split = replace(split, labels=data.train_labels)
-        return train_autoencoder(fold.model, split, device=worker.device, seed=trial.seed, resume=worker.resume)
+        model, split = trial.config.model, _split(trial.config, data)
+        return train_autoencoder(model, split, device=worker.device, seed=trial.seed, resume=worker.resume)
+
+    def alike(self, trial: Trial[Fold]) -> Hashable | None:
+        """Folds and seeds of a model."""
+        return as_one(trial.config.model, trial.num_images)
+
+    def train_ensemble(
+        self, trials: Sequence[Trial[Fold]], data: Any, worker: Worker, resumes: Sequence[State] | None
+    ) -> Iterator[Sequence[Epoch]]:
+        """Train the folds and seeds of a model as one network."""
+        from trainables.ensemble import train_ensemble
+
+        model, seeds = trials[0].config.model, [trial.seed for trial in trials]
+        assert isinstance(model, AutoencoderSettings)
+        splits = [_split(trial.config, data) for trial in trials]
+        return train_ensemble(model, splits, device=worker.device, seeds=seeds, resumes=resumes)
 
     def results(self, context: Context[Settings], records: Sequence[Record[Fold]]) -> Iterator[Table]:
-        num_train = context.section(Data).num_train
-        yield Table("folds", [_row(record, num_train) for record in records])
+        yield Table("folds", [_row(record, context.section(Data).num_train) for record in records])
         told = [(record, _which(record)) for record in records]
         yield Table("fold_epochs", epoch_rows(self.schemas["fold_epochs"], told))
         yield Table("class_balance", list(_class_balance(context)))
@@ -201,6 +211,17 @@ def orders(own: Settings, data: Data) -> tuple[Order, ...]:
     return found
 
 
+def _split(fold: Fold, data: Any) -> Split:
+    images, num_folds = data.train_images, fold.num_folds
+    order = ordered(_labels(data), fold.order, num_folds=num_folds, seed=fold.order_seed)
+    split = fold_split(images, order, fold=fold.fold, num_folds=num_folds, test_images=data.test_images)
+    return replace(split, labels=data.train_labels)
+
+
+def _num_val(fold: Fold, num_images: int) -> int:
+    return num_images * (fold.fold + 1) // fold.num_folds - num_images * fold.fold // fold.num_folds
+
+
 def _labels(data: Any) -> NDArray[np.uint8]:
     """The training images' classes; all the same where there are none."""
     return np.zeros(len(data.train_images), np.uint8) if data.train_labels is None else data.train_labels
@@ -212,8 +233,7 @@ def _which(record: Record[Fold]) -> dict[str, Any]:
 
 
 def _row(record: Record[Fold], num_images: int) -> dict[str, Any]:
-    fold, num_folds = record.config.fold, record.config.num_folds
-    num_val = num_images * (fold + 1) // num_folds - num_images * fold // num_folds
+    num_val = _num_val(record.config, num_images)
     names = ("train_mse", "train_mse_evaluated", "val_mse", "test_mse", *CLASS_ERRORS)
     errors = {name: record.last.get(name) for name in names}
     return _which(record) | {"num_train": num_images - num_val, "num_val": num_val} | errors | record.outcome
@@ -221,8 +241,8 @@ def _row(record: Record[Fold], num_images: int) -> dict[str, Any]:
 
 def _class_balance(context: Context[Settings]) -> Iterator[dict[str, Any]]:
     own, data, number_of = context.own, context.data, len(context.section(Data).class_names)
-    parts: list[tuple[str, str | None, int | None, Any]] = [("train", None, None, data.train_labels)]
-    parts.append(("test", None, None, data.test_labels))
+    whole = {"train": data.train_labels, "test": data.test_labels}
+    parts: list[tuple[str, str | None, int | None, Any]] = [(name, None, None, of) for name, of in whole.items()]
     for order in own.orders if number_of else ():
         index = ordered(data.train_labels, order, num_folds=own.num_folds, seed=context.seed)
         for fold in range(own.num_folds):

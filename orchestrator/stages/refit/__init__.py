@@ -8,7 +8,7 @@ noisy ones).
 Each is trained from several seeds; under models/ and in the figures is the first seed's.
 """
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from typing import Any, ClassVar
 
 from orchestrator.engine.records import Record, Trial
@@ -18,6 +18,7 @@ from orchestrator.engine.tables import ERROR, SECONDS, SEED, STATE, schema
 from orchestrator.stages.architectures import (
     AnyAutoencoder,
     Trained,
+    as_one,
     best,
     model_file,
     model_row,
@@ -39,7 +40,7 @@ from orchestrator.stages.columns import (
 )
 from orchestrator.stages.sections import Autoencoders, Data, FinalModels
 from trainables.autoencoder_settings import VERSION, AutoencoderSettings, OwnAutoencoder
-from trainables.epoch import Epoch
+from trainables.epoch import Epoch, State
 from trainables.splits import all_images
 
 NOISE = category("noise", "what the training images were corrupted with: none, or as trainables.noise has it")
@@ -105,6 +106,21 @@ class Refit(Stage[FinalModels, AnyAutoencoder]):
 
         split = all_images(data.train_images, data.test_images)
         return train_autoencoder(trial.config, split, device=worker.device, seed=trial.seed, resume=worker.resume)
+
+    def alike(self, trial: Trial[AnyAutoencoder]) -> Hashable | None:
+        """The seeds of a model."""
+        return as_one(trial.config, trial.num_images)
+
+    def train_ensemble(
+        self, trials: Sequence[Trial[AnyAutoencoder]], data: Any, worker: Worker, resumes: Sequence[State] | None
+    ) -> Iterator[Sequence[Epoch]]:
+        """Train the seeds of a model as one network."""
+        from trainables.ensemble import train_ensemble
+
+        model, splits = trials[0].config, [all_images(data.train_images, data.test_images)] * len(trials)
+        seeds = [trial.seed for trial in trials]
+        assert isinstance(model, AutoencoderSettings)
+        return train_ensemble(model, splits, device=worker.device, seeds=seeds, resumes=resumes)
 
     def results(self, context: Context[FinalModels], records: Trained) -> Iterator[Table | Model]:
         from orchestrator.stages.refit.layers import layer_table
