@@ -39,6 +39,7 @@ def checkout(monkeypatch: pytest.MonkeyPatch) -> None:
     """The notebooks' kernel imports this checkout."""
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")]))
     monkeypatch.delenv("RUN", raising=False)
+    monkeypatch.delenv("MPLBACKEND", raising=False)  # which the command sets for itself
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
