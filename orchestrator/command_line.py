@@ -24,6 +24,10 @@ KINDS = {
 """What pydantic's types of errors are in plain words."""
 
 
+CLASSES = {"--model": "", "--classify.model": "classify", "--gan.model": "gan"}
+"""Flags that name classes of the user's own, and the sections that these stand in."""
+
+
 def defaults(arguments: list[str], suite: Suite) -> RunSettings:
     """Settings from the preset and the YAML file, or a run's manifest, that arguments name; without the flags."""
     preset, path = _early("--preset", arguments), _early("--config", arguments)
@@ -41,11 +45,22 @@ def defaults(arguments: list[str], suite: Suite) -> RunSettings:
     if path is None:
         return settings
     known = nested(settings)
+    if manifest is not None:
+        _check_classes(path, manifest, arguments)
     try:
         told = read_settings(path, content, known) if manifest is None else manifest
         return suite.settings.model_validate(merged(known, told))
     except ValidationError as error:
         raise UserError(f"{path}: {in_one_line(error)}") from None
+
+
+def _check_classes(path: str, manifest: dict[str, Any], arguments: list[str]) -> None:
+    """See that classes which a manifest names are named by the arguments too: importing them runs their code."""
+    sections = {flag: manifest.get(section) if section else manifest for flag, section in CLASSES.items()}
+    for flag, told in sections.items():
+        named = told.get("model") if isinstance(told, dict) else None
+        if named and _early(flag, arguments) != named:
+            raise UserError(f"{path} is of a run with {flag} {named}: name it too, if you know that code")
 
 
 def parse(

@@ -23,6 +23,7 @@ import json
 import math
 import re
 import sys
+from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,6 @@ from torch import Tensor, nn
 from trainables.autoencoder_settings import OwnAutoencoder
 from trainables.classifier_settings import ClassifierSettings
 from trainables.gan_settings import GanRecipe
-from trainables.own_settings import OwnNetwork
 
 MEND = "docs/your-own.md says what a model must have"
 
@@ -59,7 +59,7 @@ def model_class(address: str) -> type[nn.Module]:
     except ModuleNotFoundError as error:
         lacks = f"{error.name} is not installed, nor in the current folder"
         raise ModelError(f"{address}: {lacks if error.name else error}") from None
-    except Exception as error:  # whatever the user's module does
+    except (Exception, SystemExit) as error:  # whatever the user's module does
         raise ModelError(f"{address}: importing {module} failed: {_in_a_line(error)}") from None
     if found is None:
         near = get_close_matches(name, dir(sys.modules[module]), 1)
@@ -119,13 +119,7 @@ def network(settings: OwnAutoencoder) -> nn.Module:
 
 def instance(kind: type[nn.Module], settings: OwnAutoencoder) -> nn.Module:
     """A model of this class, likewise."""
-    address = settings.model
-    try:
-        made: nn.Module = kind(settings_class(kind, address)(**settings.parameters), settings.image_shape)
-    except ModelError:
-        raise
-    except Exception as error:
-        raise ModelError(f"{address}: it cannot be made: {_in_a_line(error)}") from error
+    made = _made(kind, settings.model, settings.parameters, settings.image_shape)
     made.input_shape = settings.image_shape  # type: ignore[assignment]  # a plain attribute
     return made
 
@@ -133,26 +127,27 @@ def instance(kind: type[nn.Module], settings: OwnAutoencoder) -> nn.Module:
 def classifier(settings: ClassifierSettings) -> nn.Module:
     """The user's classifier, with fresh weights from torch's own generator; ModelError where it cannot be made."""
     assert settings.own is not None
-    return _made(settings.own, settings.input_shape, settings.num_classes)
+    own = settings.own
+    return _made(model_class(own.model), own.model, own.parameters, settings.input_shape, settings.num_classes)
 
 
 def game(settings: GanRecipe, kind: type[nn.Module] | None = None) -> tuple[nn.Module, nn.Module]:
     """The user's generator and discriminator, likewise; of this class, where it is given."""
     assert settings.own is not None
-    both: Any = _made(settings.own, settings.image_shape, kind=kind)
+    own = settings.own
+    both: Any = _made(kind or model_class(own.model), own.model, own.parameters, settings.image_shape)
     both.generator.input_shape, both.discriminator.input_shape = (settings.latent_dim,), settings.image_shape
     both.generator.image_shape = settings.image_shape
     return both.generator, both.discriminator
 
 
-def _made(own: OwnNetwork, *sizes: Any, kind: type[nn.Module] | None = None) -> nn.Module:
-    kind = kind or model_class(own.model)
+def _made(kind: type[nn.Module], address: str, parameters: Mapping[str, Any], *sizes: Any) -> nn.Module:
     try:
-        return kind(settings_class(kind, own.model)(**own.parameters), *sizes)
+        return kind(settings_class(kind, address)(**parameters), *sizes)
     except ModelError:
         raise
     except Exception as error:
-        raise ModelError(f"{own.model}: it cannot be made: {_in_a_line(error)}") from error
+        raise ModelError(f"{address}: it cannot be made: {_in_a_line(error)}") from error
 
 
 def check_classifier(settings: ClassifierSettings) -> None:

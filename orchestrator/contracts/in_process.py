@@ -1,10 +1,11 @@
 """A stage done without Ray, in this process: its trainings one after the other, then its results."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from rich.console import Console
+from torch import Tensor
 
 from orchestrator.engine.book import Book
 from orchestrator.engine.manifest import Manifest, StageState
@@ -50,3 +51,12 @@ def trained(
         parts = stage_run.records.save_results(job.trial, so_far)
         stage_run.over(job.trial.key, so_far.rows, None, parts=parts)
     return manifest.stages[name]
+
+
+def tensors(state: Any) -> Iterator[Tensor]:
+    """All that are somewhere in a state."""
+    if isinstance(state, Tensor):
+        yield state
+    elif isinstance(state, dict | list | tuple):
+        for part in state.values() if isinstance(state, dict) else state:
+            yield from tensors(part)

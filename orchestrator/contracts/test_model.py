@@ -2,7 +2,6 @@
 
 import io
 import json
-from collections.abc import Iterator
 from dataclasses import asdict
 from functools import cache
 from typing import Any
@@ -18,6 +17,7 @@ from pydantic import BaseModel
 from torch import Tensor, nn
 from torch.nn import functional
 
+from orchestrator.contracts.in_process import tensors
 from orchestrator.engine.settings import UserError, changed
 from orchestrator.stages.own import own_class
 from trainables.autoencoder import Coder, build, decode, encode, train_autoencoder
@@ -103,15 +103,6 @@ def saved_and_loaded(state: State) -> State:
     content.seek(0)
     loaded: State = torch.load(content, weights_only=True)
     return loaded
-
-
-def tensors(state: Any) -> Iterator[Tensor]:
-    """All that are somewhere in a state."""
-    if isinstance(state, Tensor):
-        yield state
-    elif isinstance(state, dict | list | tuple):
-        for part in state.values() if isinstance(state, dict) else state:
-            yield from tensors(part)
 
 
 def loss_of(model: Coder, pixels: Tensor) -> Tensor:

@@ -16,9 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from pydantic import BaseModel, ValidationError
-from torch import Tensor
 
-from orchestrator.contracts.in_process import done
+from orchestrator.contracts.in_process import done, tensors
 from orchestrator.contracts.tried import AnyStage, Tried, brought_in, tried_anew
 from orchestrator.engine.book import Book
 from orchestrator.engine.manifest import StageState
@@ -97,15 +96,6 @@ def with_others(tried: Tried, path: tuple[str, ...], value: Any) -> Iterator[dic
         except ValidationError:
             continue
         yield change
-
-
-def tensors(state: Any) -> Iterator[Tensor]:
-    """All that are somewhere in a state."""
-    if isinstance(state, Tensor):
-        yield state
-    elif isinstance(state, dict | list | tuple):
-        for part in state.values() if isinstance(state, dict) else state:
-            yield from tensors(part)
 
 
 def measured(rows: Rows) -> Rows:

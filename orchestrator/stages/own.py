@@ -31,7 +31,7 @@ def suggested_model(
 
     parameters = suggested(own.model, trial)
     params = dict(trial.params)
-    told = {name: parameters[name] for name in TRAINING if name in parameters}
+    told = _of_training(parameters)
     if "optimizer" not in told:
         told["optimizer"] = trial.suggest_categorical("optimizer", optimizers)
     if "learning_rate" not in told:
@@ -42,13 +42,16 @@ def suggested_model(
 def usual_model(own: Own, **same: Any) -> OwnAutoencoder:
     """The model with its settings' defaults, or where these have none with such as a trial suggests."""
     parameters = _usual_parameters(own.model)
-    told = {name: parameters[name] for name in TRAINING if name in parameters}
-    return _measured(own, parameters, {}, **same | told)
+    return _measured(own, parameters, {}, **same | _of_training(parameters))
 
 
 def training_of(own: Own) -> dict[str, Any]:
     """What the settings of a classifier say of its training."""
-    return {name: own.parameters[name] for name in TRAINING if name != "optimizer" and name in own.parameters}
+    return {name: value for name, value in _of_training(own.parameters).items() if name != "optimizer"}
+
+
+def _of_training(parameters: dict[str, Any]) -> dict[str, Any]:
+    return {name: parameters[name] for name in TRAINING if name in parameters}
 
 
 def own_classifier(address: str, latent_dim: int, image_shape: Any, num_classes: int) -> Own:

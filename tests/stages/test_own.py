@@ -1,5 +1,10 @@
 """What stages do differently for images and networks of the user's own."""
 
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
@@ -8,6 +13,7 @@ from orchestrator.engine.settings import UserError, changed
 from orchestrator.figures.style import class_colours, confusions
 from orchestrator.figures.tiles import framed, tiled
 from orchestrator.paper import suite
+from orchestrator.run import main
 from orchestrator.stages.capacity.models import models
 from orchestrator.stages.components import MOST_COMPONENTS, fit_pca
 from orchestrator.stages.gan.settings import Settings as Gan
@@ -16,6 +22,7 @@ from orchestrator.stages.kfold import orders
 from orchestrator.stages.measures import mse_of_each
 from orchestrator.stages.sections import Data, Images
 from tests.stages.made_up import book_of
+from trainables.own_models import ModelError, model_class
 
 
 def data(shape: tuple[int, int, int], *classes: str) -> Data:
@@ -128,3 +135,41 @@ def test_a_matrix_of_many_classes_is_drawn_without_its_numbers() -> None:
     (axes,) = figure.axes
     assert [tick.get_text() for tick in axes.get_yticklabels()] == names
     assert not axes.texts
+
+
+@pytest.mark.parametrize(
+    ("flag", "told"),
+    [
+        ("--model", {"model": "evil:Model"}),
+        ("--classify.model", {"classify": {"model": "evil:Model"}}),
+        ("--gan.model", {"gan": {"model": "evil:Model"}}),
+    ],
+)
+def test_a_strangers_manifest_has_no_code_imported_that_is_not_named_again(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    flag: str,
+    told: dict[str, Any],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "evil.py").write_text("open('was-here', 'w').close()\nclass Model: pass\n")
+    manifest = {"schema_version": 4, "settings": {"preset": "smoke"} | told}
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    repeat = ["plan", "--config", "manifest.json"]
+    assert main(repeat) == 2
+    assert f"manifest.json is of a run with {flag} evil:Model: name it too" in capsys.readouterr().err
+    assert main([*repeat, flag, "other:Model"]) == 2
+    assert f"is of a run with {flag} evil:Model" in capsys.readouterr().err
+    assert not (tmp_path / "was-here").exists()
+    assert main([*repeat, flag, "evil:Model"]) == 2
+    assert "evil:Model is no class of torch.nn.Module" in capsys.readouterr().err
+    assert (tmp_path / "was-here").exists(), "who names it wants it imported"
+    del sys.modules["evil"]
+
+
+def test_a_module_that_ends_the_program_is_told_in_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "ends_here.py").write_text("import sys\nsys.exit(0)\n")
+    with pytest.raises(ModelError, match=r"^ends_here:Model: importing ends_here failed: SystemExit: 0$"):
+        model_class("ends_here:Model")
