@@ -6,8 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
-from orchestrator.figures.style import Pixels
-from orchestrator.figures.tiles import framed, tiled
+from orchestrator.figures.tiles import Pixels, framed, tiled
 
 
 def animation(pixels: Pixels, titles: Sequence[str]) -> bytes:

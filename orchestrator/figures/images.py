@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from orchestrator.figures.style import SMALL, STYLE, WIDTH, Pixels
-from orchestrator.figures.tiles import framed, tiled
+from orchestrator.figures.style import SMALL, STYLE, WIDTH
+from orchestrator.figures.tiles import Pixels, framed, plain, tiled
 
 LARGEST = 0.9
 """Side of an image in inches, at most."""
@@ -61,14 +61,14 @@ def image_grid(
             tiled(in_frames[[row]]), cmap=grey, vmin=0, vmax=1, extent=place, interpolation="none", aspect="auto"
         )
         if rows:
-            axes.text(left - 0.06, bottom - high / 2, rows[row], ha="right", va="center", fontsize=SMALL)
+            axes.text(left - 0.06, bottom - high / 2, plain(rows[row]), ha="right", va="center", fontsize=SMALL)
         for middle, text in zip(middles, of_row, strict=True):
             axes.text(middle, bottom + 0.03, text, ha="center", va="top", fontsize=SMALL)
     for middle, name in zip(middles, columns, strict=False):
-        axes.text(middle, first - 0.03, name, fontsize=SMALL, **above)
+        axes.text(middle, first - 0.03, plain(name), fontsize=SMALL, **above)
     if horizontal:
         axes.text(left + side * num_columns / 2, first - 0.03 - LINE * _lines(columns), horizontal, **above)
-    figure.suptitle(title, y=1 - 0.05 / figure.get_figheight(), va="top")
+    figure.suptitle(plain(title), y=1 - 0.05 / figure.get_figheight(), va="top")
     return figure
 
 

@@ -15,8 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from orchestrator.figures.style import Pixels
-from orchestrator.figures.tiles import tiled
+from orchestrator.figures.tiles import Pixels, tiled
 
 Moved = dict[str, Any]
 

@@ -14,9 +14,9 @@ from matplotlib.colorbar import Colorbar
 from matplotlib.colors import LogNorm, hsv_to_rgb, to_hex
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from numpy.typing import NDArray
 
-Pixels = NDArray[np.floating[Any]]
+from orchestrator.figures.tiles import plain
+
 WIDTH = 6.4
 """Of every figure in inches, so that text is as large in one as in another: on a page of 960 pixels as on paper, and
 still to be read on one of 390."""
@@ -177,8 +177,9 @@ def confusions(
                 colour = "white" if share > 50 else "black"
                 panel.text(column, row, f"{share:.0f}", ha="center", va="center", color=colour, fontsize=SMALL)
         small: dict[str, Any] = {} if few else {"fontsize": 4}
-        panel.set_xticks(range(len(matrix)), names, rotation=45, ha="right", rotation_mode="anchor", **small)
-        panel.set_yticks(range(len(matrix)), names, **small)
+        shown = list(map(plain, names))
+        panel.set_xticks(range(len(matrix)), shown, rotation=45, ha="right", rotation_mode="anchor", **small)
+        panel.set_yticks(range(len(matrix)), shown, **small)
         panel.set_title(f"{name}:\n{np.trace(matrix) / matrix.sum():.3f} {right}")
     figure.supxlabel("class that it is taken for (% of the true class)", fontsize=9)
     figure.supylabel("true class", fontsize=9)

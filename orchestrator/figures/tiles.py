@@ -26,6 +26,11 @@ def framed(pixels: Pixels) -> Pixels:
     return np.pad(pixels, (*[(0, 0)] * (pixels.ndim - 2), (1, 1), (1, 1)), constant_values=0.35)
 
 
+def plain(text: str) -> str:
+    """A text of others as it stands: dollars would have matplotlib read it as a formula."""
+    return text.replace("$", r"\$")
+
+
 def broken(names: Sequence[str]) -> list[str]:
     """Names over columns, in several lines where they are of several words."""
     return [name.replace(" ", "\n").replace("/", "/\n") for name in names]

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
+from matplotlib.text import Text
 
 from orchestrator.engine.settings import UserError, changed
+from orchestrator.figures.images import image_grid
 from orchestrator.figures.style import class_colours, confusions
 from orchestrator.figures.tiles import framed, tiled
 from orchestrator.paper import suite
@@ -173,3 +175,15 @@ def test_a_module_that_ends_the_program_is_told_in_a_line(tmp_path: Path, monkey
     (tmp_path / "ends_here.py").write_text("import sys\nsys.exit(0)\n")
     with pytest.raises(ModelError, match=r"^ends_here:Model: importing ends_here failed: SystemExit: 0$"):
         model_class("ends_here:Model")
+
+
+def test_names_that_look_like_formulas_are_drawn_as_they_stand() -> None:
+    import pandas as pd
+
+    names = ["$a", "$5 to $10", r"$\frac$"]
+    rows = [{"label": a, "predicted": b, "count": 3 * (a == b)} for a in range(3) for b in range(3)]
+    matrix = confusions(4.2, {"CNN": pd.DataFrame(rows)}, names, "right", "none")
+    grid = image_grid(np.zeros((2, 3, 16, 16)), ["$x$ $", "y"], names, r"$\frac$ and $")
+    for figure in (matrix, grid):
+        figure.draw_without_rendering()
+        assert {r"\$5 to \$10", r"\$\frac\$"} <= {text.get_text() for text in figure.findobj(Text)}  # type: ignore[union-attr]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from orchestrator.figures import style
 from orchestrator.figures.style import COLOURS, SMALL, class_colours, drawing
+from orchestrator.figures.tiles import plain
 from trainables.fashion_mnist import CLASS_NAMES
 
 LETTERS = dict(zip(CLASS_NAMES, ("T", "Tr", "P", "D", "C", "Sa", "Sh", "Sn", "B", "A"), strict=True))
@@ -48,7 +49,7 @@ def planes(
         span = float((plane[["x", "y"]].max() - plane[["x", "y"]].min()).max())
         for label, (x, y) in zip(medians.index, _apart(medians.to_numpy(), 0.085 * span), strict=True):
             edge = {"bbox": box | {"edgecolor": colours[label]}}
-            panel.text(x, y, letters[label], fontsize=SMALL, ha="center", va="center", **edge)
+            panel.text(x, y, plain(letters[label]), fontsize=SMALL, ha="center", va="center", **edge)
         panel.grid(visible=False)
         panel.set_title(f"{title}\n5-NN accuracy in the plane {accuracy[method]:.3f}" if names else title)
         if method == "pca":
@@ -58,7 +59,7 @@ def planes(
         else:
             panel.set(xticks=[], yticks=[], xlabel="arbitrary units")
     handles = [
-        Line2D([], [], marker="o", color=colour, linestyle="none", label=f"{letter}  {name}")
+        Line2D([], [], marker="o", color=colour, linestyle="none", label=plain(f"{letter}  {name}"))
         for colour, letter, name in zip(colours, letters, names, strict=True)
     ]
     if names:

@@ -7,8 +7,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from orchestrator.figures.images import image_grid
-from orchestrator.figures.style import Pixels
-from orchestrator.figures.tiles import broken
+from orchestrator.figures.tiles import Pixels, broken
 from orchestrator.stages.measures import mse_of_each
 
 NUM_COLUMNS = 10
