@@ -207,7 +207,9 @@ def train_autoencoder(
         entropy = functional.binary_cross_entropy_with_logits(logits, pixels)
         return with_gradient_of(entropy, functional.mse_loss(logits.detach().sigmoid(), pixels))
 
-    for number, train_mse, last_mse, state in passes(descent, train, batch_loss, settings, seed=seed, resume=resume):
+    own = isinstance(settings, OwnAutoencoder)
+    epochs = passes(descent, train, batch_loss, settings, seed=seed, resume=resume, own=own)
+    for number, train_mse, last_mse, state in epochs:
         metrics = {"train_mse": train_mse, "last_batch_mse": last_mse}
         yield Epoch(number, metrics | errors(model, images, split, at_the_end=number == settings.epochs), state)
 
@@ -251,12 +253,12 @@ def _mse(model: Coder, inputs: Tensor, targets: Tensor) -> Tensor:
 def corrupted(pixels: Tensor, settings: AutoencoderTraining, draws: torch.Generator | None = None) -> Tensor:
     """Training images with the noise of the settings; themselves where there is none.
 
-    It is drawn on the CPU, by default from torch's own generator.
+    It is drawn on their device, by default from torch's own generator.
     """
     if settings.noise == "none":
         return pixels
-    levels = (torch.rand(len(pixels), 1, 1, 1, generator=draws) * settings.max_noise).to(pixels.device)
+    levels = torch.rand(len(pixels), 1, 1, 1, generator=draws, device=pixels.device) * settings.max_noise
     if settings.noise == "zeroed":
-        return pixels * (torch.rand(pixels.shape, generator=draws).to(pixels.device) >= levels)
-    noisy = pixels + torch.randn(pixels.shape, generator=draws).to(pixels.device) * levels
+        return pixels * (torch.rand(pixels.shape, generator=draws, device=pixels.device) >= levels)
+    noisy = pixels + torch.randn(pixels.shape, generator=draws, device=pixels.device) * levels
     return noisy.clamp_(0, 1) if settings.noise == "gaussian" else noisy

@@ -125,7 +125,9 @@ def train_classifier(
     def batch_loss(batch: Tensor) -> Tensor:
         return functional.cross_entropy(logits_of(model, inputs.index_select(0, batch)), labels[batch])
 
-    for number, train_loss, _, state in passes(descent, train, batch_loss, settings, seed=seed, resume=resume):
+    own = settings.own is not None
+    epochs = passes(descent, train, batch_loss, settings, seed=seed, resume=resume, own=own)
+    for number, train_loss, _, state in epochs:
         logits = predict(model, test_inputs)
         guesses = logits.argmax(1)
         metrics = {

@@ -15,9 +15,11 @@ from torch.nn import functional
 
 from trainables.autoencoder import Autoencoder, build, corrupted, errors, for_batch_norm, with_gradient_of
 from trainables.autoencoder_settings import AutoencoderSettings
+from trainables.batch_last import batch_last
+from trainables.cuda_graph import Captured
 from trainables.epoch import Epoch, State
 from trainables.images import as_pixels, as_tensor
-from trainables.loop import Device, random_numbers, shuffled
+from trainables.loop import Device, combined, random_numbers, shuffled
 from trainables.optimizers import Descent
 from trainables.splits import Split
 
@@ -65,9 +67,26 @@ def train_ensemble(
         whole = {"model": network.state_dict(), "optimizer": descent.optimizer.state_dict(), "epoch": number}
         return dict(part(whole, member, len(seeds)))
 
+    draws = [random_numbers(seed, device=device) for seed in seeds]
+    total = torch.zeros(len(seeds), dtype=torch.float64, device=images.device)
+
+    def step(batch: Tensor) -> Tensor:
+        losses = _losses(network, settings, images, batch, draws)
+        descent.minimise(losses.sum())
+        total.add_(losses.detach() * len(batch))
+        return losses.detach()
+
+    taken = Captured(step, images.device, draws) if descent.capturable else step
     for number in range(1 if resumes is None else resumes[0]["epoch"] + 1, settings.epochs + 1):
-        train_mses, last_mses = _pass(descent, settings, images, trains, seeds, number)
+        total.zero_()
+        for own, seed in zip(draws, seeds, strict=True):
+            own.manual_seed(combined(seed, number, 1))
+        orders = [shuffled(own, settings.batch_size, seed, number) for own, seed in zip(trains, seeds, strict=True)]
+        for position, batches in enumerate(zip(*orders, strict=True)):
+            descent.anneal((number - 1 + position / len(orders[0])) / settings.epochs)
+            last = taken(torch.stack(batches, 1))
         epochs = []
+        train_mses, last_mses = (total / len(trains[0])).tolist(), last.tolist()
         for member, split in enumerate(splits):
             alone.load_state_dict(part(network.state_dict(), member, len(seeds)))
             metrics = {"train_mse": train_mses[member], "last_batch_mse": last_mses[member]}
@@ -89,26 +108,6 @@ def _check(splits: Sequence[Split], seeds: Sequence[int], resumes: Sequence[Stat
         raise ValueError(f"the members of an ensemble go on from the same epoch, not from {sorted(epochs)}")
 
 
-def _pass(
-    descent: Descent,
-    settings: AutoencoderSettings,
-    images: Tensor,
-    trains: Sequence[Tensor],
-    seeds: Sequence[int],
-    number: int,
-) -> tuple[list[float], list[float]]:
-    """Each member's mean loss over its images, and its last batch's; `trainables.loop.passes` for all at once."""
-    draws = [random_numbers(seed, number, 1) for seed in seeds]
-    orders = [shuffled(train, settings.batch_size, seed, number) for train, seed in zip(trains, seeds, strict=True)]
-    total = torch.zeros(len(seeds), dtype=torch.float64, device=images.device)
-    for position, batches in enumerate(zip(*orders, strict=True)):
-        descent.anneal((number - 1 + position / len(orders[0])) / settings.epochs)
-        losses = _losses(descent.model, settings, images, torch.stack(batches, 1), draws)
-        descent.minimise(losses.sum())
-        total += losses.detach() * len(batches[0])
-    return (total / len(trains[0])).tolist(), losses.tolist()
-
-
 def _losses(
     network: nn.Module,
     settings: AutoencoderSettings,
@@ -118,11 +117,14 @@ def _losses(
 ) -> Tensor:
     """Mean loss of each member's batch, shape (members,); the batch is indices, of shape (images, members)."""
     assert isinstance(network, Autoencoder)
-    batch = for_batch_norm(batch, settings)
-    pixels = as_pixels(images.index_select(0, batch.flatten())).unflatten(0, batch.shape)
-    noisy = [corrupted(own, settings, draw) for own, draw in zip(pixels.unbind(1), draws, strict=True)]
-    inputs = pixels if settings.noise == "none" else torch.stack(noisy, 1)
-    logits = grouped_logits(network, inputs.flatten(1, 2).contiguous(), len(draws)).view(pixels.shape)
+    batch, num_members = for_batch_norm(batch, settings), len(draws)
+    # As `grouped_logits` has them: (members, channels, rows, columns, images).
+    pixels = as_pixels(images.index_select(0, batch.t().flatten())).unflatten(0, (num_members, -1)).movedim(1, -1)
+    noisy = [
+        corrupted(own.movedim(-1, 0), settings, draw).movedim(0, -1) for own, draw in zip(pixels, draws, strict=True)
+    ]
+    inputs = pixels if settings.noise == "none" else torch.stack(noisy)
+    logits = grouped_logits(network, inputs.flatten(0, 1).contiguous(), num_members).view(pixels.shape)
     if settings.loss == "mse":
         return _of_each(functional.mse_loss(logits.sigmoid(), pixels, reduction="none"))
     entropies = _of_each(functional.binary_cross_entropy_with_logits(logits, pixels, reduction="none"))
@@ -130,8 +132,8 @@ def _losses(
 
 
 def _of_each(numbers: Tensor) -> Tensor:
-    """Means over all but the second axis, the members'."""
-    return numbers.mean((0, 2, 3, 4))
+    """Means over all but the first axis, the members'."""
+    return numbers.flatten(1).mean(1)
 
 
 def together(members: Sequence[Autoencoder]) -> Autoencoder:
@@ -147,38 +149,13 @@ def grouped_logits(network: Autoencoder, images: Tensor, num_members: int) -> Te
 
     Args:
         network: as `together` makes it.
-        images: shape (batch, members * channels, rows, columns), in [0, 1].
+        images: shape (members * channels, rows, columns, batch), in [0, 1].
         num_members: of the network.
 
     Returns:
         The same shape.
     """
-    return _grouped(network.decoder[:-1], _grouped(network.encoder, images, num_members), num_members)
-
-
-def _grouped(layers: nn.Sequential, x: Tensor, num_members: int) -> Tensor:
-    """Layers of `trainables.autoencoder`, for activations of shape (batch, members * channels, ...)."""
-    for layer in layers:
-        match layer:
-            case nn.Conv2d():
-                x = functional.conv2d(x, layer.weight, layer.bias, layer.stride, layer.padding, groups=num_members)
-            case nn.ConvTranspose2d():
-                geometry: Any = layer.stride, layer.padding, layer.output_padding, num_members
-                x = functional.conv_transpose2d(x, layer.weight, layer.bias, *geometry)
-            case nn.Linear():
-                x = _linear(x, layer, num_members)
-            case nn.Unflatten():
-                x = x.unflatten(1, (-1, *layer.unflattened_size[1:]))
-            case _:  # each number, or each channel, by itself
-                x = layer(x)
-    return x
-
-
-def _linear(x: Tensor, layer: nn.Linear, num_members: int) -> Tensor:
-    """(batch, members * features) -> (batch, members * other features), as one product for each member."""
-    of_each = x.unflatten(1, (num_members, -1)).transpose(0, 1)
-    weight, bias = (own.unflatten(0, (num_members, -1)) for own in (layer.weight, layer.bias))
-    return torch.baddbmm(bias.unsqueeze(1), of_each, weight.transpose(1, 2)).transpose(0, 1).flatten(1)
+    return batch_last(network.decoder[:-1], batch_last(network.encoder, images, num_members), num_members)
 
 
 def joined(states: Sequence[State]) -> State:

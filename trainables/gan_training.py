@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 from torch import Tensor, distributed, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from trainables.cuda_graph import Captured, Step
 from trainables.epoch import Epoch, State
 from trainables.gan import build, discriminator_loss, generator_loss, r1_penalty
 from trainables.gan_settings import GanRecipe, GanSettings
 from trainables.images import Images, Shape, as_tensor, part_size, shape_of
-from trainables.loop import Device, evaluated, random_numbers, shuffled
+from trainables.loop import Device, combined, evaluated, random_numbers, shuffled
 from trainables.optimizers import Descent
 
 PENALTY_EVERY = 8
@@ -54,11 +55,13 @@ class Gan:
             for name, network in self.networks.items()
         }
         self.averaged: AveragedModel | None = None
+        self._averages = False
+        """Whether the average has begun; its own count of that would have to be asked of the GPU."""
         self.scored: nn.Module = generator
         """The generator whose images count: the moving average, where there is one."""
         if settings.ema_decay is not None:
-            average = get_ema_multi_avg_fn(settings.ema_decay)
-            self.averaged = AveragedModel(generator, multi_avg_fn=average, use_buffers=True)
+            self._average = get_ema_multi_avg_fn(settings.ema_decay)
+            self.averaged = AveragedModel(generator, multi_avg_fn=self._average, use_buffers=True)
             self.networks["averaged"], self.scored = self.averaged, self.averaged.module
         # In its own steps a network is wrapped; in the other's it is plain.
         self.own_generator, self.own_discriminator = prepare_model(generator), prepare_model(discriminator)
@@ -91,10 +94,27 @@ class Gan:
         logits.retain_grad()
         loss = generator_loss(logits, self.settings.loss)
         self.descents["generator"].minimise(loss)
-        if self.averaged is not None:
-            self.averaged.update_parameters(self.generator)
+        self._follow()
         assert logits.grad is not None
         return torch.stack([loss.detach(), logits.grad.abs().sum(), gradient_norm(self.generator)])
+
+    def _follow(self) -> None:
+        """Take the generator into its moving average, as `AveragedModel.update_parameters` does."""
+        if self.averaged is None:
+            return
+        if not self._averages:
+            self.averaged.update_parameters(self.generator)
+            self._averages = True
+            return
+        both = [
+            [tensor.detach() for tensor in (*network.parameters(), *network.buffers())]
+            for network in (self.averaged.module, self.generator)
+        ]
+        for fractions in (True, False):
+            averages, latest = ([it for it in own if it.is_floating_point() == fractions] for own in both)
+            if averages:
+                self._average(averages, latest, self.averaged.n_averaged)
+        self.averaged.n_averaged += 1
 
     def state(self, number: int) -> State:
         """What `load` takes, after the epoch with this number; the scored generator's weights are its `model`."""
@@ -109,6 +129,7 @@ class Gan:
         """Go back to a state, on any device."""
         for name, network in self.networks.items():
             network.load_state_dict(state[name])
+        self._averages = self.averaged is not None
         for name, descent in self.descents.items():
             descent.optimizer.load_state_dict(state["optimizers"][name])
 
@@ -163,9 +184,9 @@ def train_gan(
     gan = Gan(settings, seed=seed, device=device, prepare_model=prepare_model)
     if resume is not None:
         gan.load(resume)
-    real_images = as_tensor(images).to(device)
+    steps = _Steps(gan, as_tensor(images).to(device), rank=rank, world_size=world_size)
     for number in range(1 if resume is None else resume["epoch"] + 1, settings.epochs + 1):
-        metrics = _train_epoch(gan, real_images, number, seed=seed, rank=rank, world_size=world_size)
+        metrics = steps.epoch(number, seed=seed)
         arrays: Mapping[str, NDArray[Any]] = {}
         if measure is not None and rank == 0:
             measured, arrays = measure(gan.scored.eval(), number)
@@ -177,32 +198,50 @@ def train_gan(
         yield Epoch(number, metrics, partial(gan.state, number), arrays)
 
 
-def _train_epoch(gan: Gan, images: Tensor, number: int, *, seed: int, rank: int, world_size: int) -> dict[str, float]:
-    """One epoch of both networks; the means over its steps."""
-    settings, num_steps = gan.settings, len(images) // gan.settings.batch_size
-    batches = shuffled(torch.arange(len(images), device=images.device), settings.batch_size, seed, number)[:num_steps]
-    draws = random_numbers(seed, number, 1)
-    steps = []
-    gan.generator.train()
-    gan.discriminator.train()
-    for position, batch in enumerate(batches):
-        for descent in gan.descents.values():
-            descent.anneal((number - 1 + position / num_steps) / settings.epochs)
-        both = torch.randn(2, settings.batch_size, settings.latent_dim, generator=draws).to(images.device)
-        for_discriminator, for_generator = both[:, rank::world_size]
-        real = scaled(images.index_select(0, batch[rank::world_size]))
-        penalised = settings.r1_penalty > 0 and position % PENALTY_EVERY == 0
-        of_discriminator = gan.step_discriminator(real, for_discriminator, penalised=penalised)
-        steps.append(torch.cat([of_discriminator, gan.step_generator(for_generator)]))
-    told = torch.stack(steps).double()
-    if world_size > 1:
-        distributed.all_reduce(told)
-        told /= world_size
-    names = ("d_loss", "d_real", "d_fake", "g_loss", "g_logit_grad", "g_weight_grad")
-    metrics = dict(zip(names, told.mean(0).tolist(), strict=True))
-    if number == 1:
-        metrics["g_weight_grad_start"] = told[:START_STEPS, -1].mean().item()
-    return metrics
+class _Steps:
+    """Both networks' steps on each batch, and what they tell of themselves."""
+
+    def __init__(self, gan: Gan, images: Tensor, *, rank: int, world_size: int) -> None:
+        self.gan, self.images, self.rank, self.world_size = gan, images, rank, world_size
+        self.draws = random_numbers(0, device=images.device)
+        penalised: Step = partial(self._both, penalised=True)
+        plain: Step = partial(self._both, penalised=False)
+        if world_size == 1 and gan.settings.own is None and images.is_cuda:
+            penalised, plain = Captured(penalised, images.device), Captured(plain, images.device)
+        self._penalised, self._plain = penalised, plain
+
+    def epoch(self, number: int, *, seed: int) -> dict[str, float]:
+        """One epoch; the means over its steps."""
+        gan, settings, device = self.gan, self.gan.settings, self.images.device
+        num_steps = len(self.images) // settings.batch_size
+        index = torch.arange(len(self.images), device=device)
+        batches = shuffled(index, settings.batch_size, seed, number)[:num_steps]
+        self.draws.manual_seed(combined(seed, number, 1))
+        steps = []
+        gan.generator.train()
+        gan.discriminator.train()
+        for position, batch in enumerate(batches):
+            for descent in gan.descents.values():
+                descent.anneal((number - 1 + position / num_steps) / settings.epochs)
+            size = 2, settings.batch_size, settings.latent_dim
+            z = torch.randn(size, generator=self.draws, device=device)[:, self.rank :: self.world_size]
+            penalised = settings.r1_penalty > 0 and position % PENALTY_EVERY == 0
+            step = self._penalised if penalised else self._plain
+            steps.append(step(batch[self.rank :: self.world_size], z).clone())
+        told = torch.stack(steps).double()
+        if self.world_size > 1:
+            distributed.all_reduce(told)
+            told /= self.world_size
+        names = ("d_loss", "d_real", "d_fake", "g_loss", "g_logit_grad", "g_weight_grad")
+        metrics = dict(zip(names, told.mean(0).tolist(), strict=True))
+        if number == 1:
+            metrics["g_weight_grad_start"] = told[:START_STEPS, -1].mean().item()
+        return metrics
+
+    def _both(self, batch: Tensor, z: Tensor, *, penalised: bool) -> Tensor:
+        real, (for_discriminator, for_generator) = scaled(self.images.index_select(0, batch)), z
+        of_discriminator = self.gan.step_discriminator(real, for_discriminator, penalised=penalised)
+        return torch.cat([of_discriminator, self.gan.step_generator(for_generator)])
 
 
 def generate(generator: nn.Module, z: Tensor) -> Tensor:

@@ -83,10 +83,8 @@ def as_rows(images: Tensor) -> Tensor:
 def as_pixels(images: Tensor) -> Tensor:
     """uint8 images as floats in [0, 1] of shape (n, channels, rows, columns).
 
-    On a CPU the batch is the last axis in memory, as `trainables.batch_last` computes there.
+    The batch is the last axis in memory, as `trainables.batch_last` computes.
     """
-    if images.device.type != "cpu":
-        return as_rows(images).view(-1, *shape_of(images))
     columns = images.flatten(1).t().contiguous().float().div_(255)
     return columns.view(*shape_of(images), -1).permute(3, 0, 1, 2)
 

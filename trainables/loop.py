@@ -8,15 +8,21 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from trainables.cuda_graph import Captured
 from trainables.epoch import State
 from trainables.optimizers import Descent
 
 Device = torch.device | str
 
 
-def random_numbers(*seed: int) -> torch.Generator:
+def random_numbers(*seed: int, device: Device = "cpu") -> torch.Generator:
     """Random numbers as a function of seed, epoch and purpose, so that a resumed training needs no other state."""
-    return torch.Generator().manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
+    return torch.Generator(device).manual_seed(combined(*seed))
+
+
+def combined(*seed: int) -> int:
+    """One number that a seed, an epoch and a purpose decide."""
+    return int(np.random.SeedSequence(seed).generate_state(1)[0])
 
 
 def shuffled(index: Tensor, batch_size: int, *seed: int) -> tuple[Tensor, ...]:
@@ -40,6 +46,7 @@ def passes(
     *,
     seed: int,
     resume: State | None,
+    own: bool = False,
 ) -> Iterator[tuple[int, float, float, Callable[[], State]]]:
     """Train a model, one pass over the examples at a time: for every batch one step down its loss.
 
@@ -49,6 +56,7 @@ def passes(
         batch_loss: mean loss of the examples with some indices. It may draw from torch's own generators, as dropout
             does: seed and pass decide what, and afterwards they go on as if nothing had been drawn.
         settings, seed, resume: the training's own (`trainables.epoch`).
+        own: whether the model is the user's, who may do in it what a CUDA graph cannot.
 
     Yields:
         Number of the pass, from 1; mean loss over its examples, while the weights move; last batch's loss; state.
@@ -61,18 +69,25 @@ def passes(
     if resume is not None:
         model.load_state_dict(resume["model"])
         optimizer.load_state_dict(resume["optimizer"])
+    total = torch.zeros((), dtype=torch.float64, device=index.device)
+
+    def step(batch: Tensor) -> Tensor:
+        loss = batch_loss(batch)
+        descent.minimise(loss)
+        total.add_(loss.detach() * len(batch))
+        return loss.detach()
+
+    taken = step if own or not descent.capturable else Captured(step, index.device)
     for number in range(1 if resume is None else resume["epoch"] + 1, settings.epochs + 1):
         model.train()
-        total = torch.zeros((), dtype=torch.float64, device=index.device)
+        total.zero_()
         batches = shuffled(index, settings.batch_size, seed, number)
         with torch.random.fork_rng(devices=[index.device] if index.is_cuda else []):
-            torch.manual_seed(random_numbers(seed, number, 1).initial_seed())
+            torch.manual_seed(combined(seed, number, 1))
             for position, batch in enumerate(batches):
                 descent.anneal((number - 1 + position / len(batches)) / settings.epochs)
-                loss = batch_loss(batch)
-                descent.minimise(loss)
-                total += loss.detach() * len(batch)
-        yield number, total.item() / len(index), loss.item(), partial(state, number)
+                last = taken(batch)
+        yield number, total.item() / len(index), last.item(), partial(state, number)
 
 
 def evaluated(

@@ -137,11 +137,12 @@ class Unfit(Exception):
 
 
 def check_device(device: str) -> None:
-    """See that torch computes on a device at all, with one thread; else Unfit."""
+    """See that torch computes on a device at all, with one thread and the same digits each time; else Unfit."""
     try:
         import torch  # by workers only: the driver does without
 
         torch.set_num_threads(1)
+        torch.backends.cudnn.deterministic = True
         torch.ones(1, device=device).add(1).item()
     except Exception as error:
         raise Unfit(f"torch cannot use the {device}: {in_a_line(error)}") from error

@@ -142,13 +142,13 @@ def test_outputs_gradients_and_running_statistics_are_each_member_s_own_to_nine_
     sizes = table1(**change)
     members = [build(sizes, seed=seed).double() for seed in range(3)]
     network = together(members)
-    images = torch.rand(5, 3, *sizes.image_shape, dtype=torch.float64)
-    logits = grouped_logits(network, images.flatten(1, 2), 3).view(images.shape)
+    images = torch.rand(3, *sizes.image_shape, 5, dtype=torch.float64)
+    logits = grouped_logits(network, images.flatten(0, 1), 3).view(images.shape)
     logits.square().sum().backward()
     for number, member in enumerate(members):
-        own = member.logits(images[:, number])
+        own = member.logits(images[number].movedim(-1, 0))
         own.square().sum().backward()
-        torch.testing.assert_close(logits[:, number], own, rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(logits[number].movedim(-1, 0), own, rtol=1e-9, atol=1e-9)
         for mine, its in zip(network.parameters(), member.parameters(), strict=True):
             assert its.grad is not None
             torch.testing.assert_close(part(mine.grad, number, 3), its.grad, rtol=1e-9, atol=1e-9)
