@@ -129,7 +129,8 @@ def connect(
     arguments = {"log_to_driver": False, "configure_logging": False, "runtime_env": _runtime_env()}
     with output_to(log_file), contextlib.ExitStack() as stack:
         if target == "local":
-            context, folder = stack.enter_context(own_ray(log_file, resources.niceness, **arguments))
+            own = own_ray(log_file, resources.niceness, use_mps=resources.mps, **arguments)
+            context, folder = stack.enter_context(own)
             token, logs = f"cat {folder}/token", folder / RAYS / "session_latest" / "logs"
         else:
             context, logs = _joined(target, named, log_file, **arguments), None

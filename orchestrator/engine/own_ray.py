@@ -12,13 +12,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from orchestrator.engine import allowance
+from orchestrator.engine import allowance, mps
 from orchestrator.engine.machine import this_machine
 from orchestrator.engine.settings import UserError
 
 PREFIX = "fm-ray-"
 RAYS = "r"
 """Ray's folder in the private one: Ray opens its own to everybody."""
+MPS = "m"
+"""There, the folder of the service for GPUs."""
 MOST_BYTES = 21
 """Of where the private folder lies: a socket's whole path may have 107 bytes, on macOS 103, and Ray adds 64."""
 ATTEMPTS = 3
@@ -30,15 +32,18 @@ _IN_THE_WAY = ("RAY_AUTH_TOKEN", "RAY_JOB_CONFIG_JSON", "RAY_OVERRIDE_RESOURCES"
 
 
 @contextlib.contextmanager
-def own_ray(log_file: Path, niceness: int, **arguments: Any) -> Iterator[tuple[Any, Path]]:
+def own_ray(log_file: Path, niceness: int, *, use_mps: bool = True, **arguments: Any) -> Iterator[tuple[Any, Path]]:
     """Start Ray until the context is left: what `ray.init` returns, and a folder that has all of it.
 
     Only this user enters that folder; the file `token` in it has what the dashboard asks for. It is removed at the
     end, and what Ray's processes have logged is kept beside the log file. Trainings stand back behind what else runs
-    here as `niceness` says. UserError where Ray does not start.
+    here as `niceness` says; those that share a GPU use it at once, as far as `mps` goes. UserError where Ray does not
+    start.
     """
     with _private_folder() as folder, contextlib.ExitStack() as stack:
-        stack.enter_context(_environment(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=str(folder / "token")))
+        shared = stack.enter_context(mps.served(folder / MPS)) if use_mps else {}
+        of_token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(folder / "token")}
+        stack.enter_context(_environment(**of_token, **shared))
         import ray
         from ray._private import ray_constants
 
@@ -139,6 +144,7 @@ def _remove_left(place: Path) -> None:
         with contextlib.suppress(OSError), (folder / "token").open() as token:
             if time.time() - os.fstat(token.fileno()).st_mtime > _SECONDS_TO_BEGIN:
                 fcntl.flock(token, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                mps.end(folder / MPS)
                 shutil.rmtree(folder, ignore_errors=True)
 
 

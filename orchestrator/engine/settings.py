@@ -187,9 +187,11 @@ class Resources(Section):
     """Share of a GPU for each training, on machines that have GPUs; by default as many share one as there are cores
     for it, eight at most."""
     ensemble: int = Field(default=1, ge=1, le=64)
-    """Trainings of one architecture that a worker trains as one, at most; for GPUs, whose kernels are too small to
-    fill them otherwise: on a CPU it is half as fast. Each has its own record, which differs by rounding from that of
-    a training alone, as on a GPU two of those do."""
+    """Trainings of one architecture that a worker trains as one, at most; for GPUs, which the kernels of one do not
+    fill. Each has its own record, which differs by rounding from that of a training alone."""
+    mps: bool = True
+    """Whether trainings that share a GPU compute on it at once, by NVIDIA's Multi-Process Service where the driver
+    has it; else they take turns. A cluster that is joined has its own."""
     niceness: int = Field(default=5, ge=0, le=19)
     """How far trainings stand back behind what else runs: with 0 they take turns with it, with 5 they have a quarter
     of a core that something else wants too, with 15 a thirtieth. Where Linux groups by session (sched_autogroup) this
