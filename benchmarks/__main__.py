@@ -14,7 +14,7 @@ from benchmarks.rows import Row, measured
 from orchestrator.engine.machine import this_machine
 from orchestrator.engine.provenance import made
 
-PARTS = ("loops", "folds", "searching", "start", "trials")
+PARTS = ("loops", "folds", "searching", "start", "trials", "gpu")
 RESULTS = Path(__file__).parent / "RESULTS.md"
 TABLE = "| what | measured | goal | |\n| --- | --- | --- | --- |"
 

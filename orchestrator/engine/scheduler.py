@@ -1,4 +1,4 @@
-"""Which stage is done when: each as soon as what it needs is done, all trainings of a turn as one stream of trials.
+"""Which stage is done when: each once what it needs is trained, all trainings of a turn as one stream of trials.
 
 Trainings run in Ray; what a stage's trainings are given is computed, and its tables are written, in threads of this
 process while the others train.
@@ -18,7 +18,7 @@ from orchestrator.engine.progress import Progress
 from orchestrator.engine.stage_run import StageRun
 
 WAIT_SECONDS = 0.5
-"""How often a wait for a stage's tables looks whether the run is halted."""
+"""How often a wait looks whether the run is halted."""
 
 
 class Scheduler:
@@ -37,9 +37,11 @@ class Scheduler:
         self._order = TopologicalSorter(self._needs)
         self._order.prepare()
         self._ready: list[str] = []
-        """Stages whose needs are done; those of a later turn wait."""
-        self._over: queue.SimpleQueue[str] = queue.SimpleQueue()
-        """Stages that have ended, put there by the threads that end them."""
+        """Stages whose needs are trained; those of a later turn wait."""
+        self._trained: queue.SimpleQueue[str] = queue.SimpleQueue()
+        """Stages with nothing left to train, put there by whoever comes upon it."""
+        self._ending: list[threading.Thread] = []
+        """Those that write results."""
         self.runs: dict[str, StageRun] = {}
         """Stages that have begun."""
         self._given_up: set[str] = set()
@@ -77,6 +79,11 @@ class Scheduler:
         while self._order.is_active():
             self._begin_ready()
             self._wait()
+        for thread in self._ending:
+            while thread.is_alive():
+                thread.join(WAIT_SECONDS)
+                self._raise_if_halted()
+        self._raise_if_halted()
 
     def _train(self) -> None:
         """Run the trainings of all of this turn's stages, also of those that can begin only later."""
@@ -149,14 +156,14 @@ class Scheduler:
         return len(direct) + sum(self._num_depending_on(other) for other in direct)
 
     def _wait(self) -> None:
-        """Until a stage has ended, or for a moment."""
+        """Until a stage is trained, or for a moment."""
         with contextlib.suppress(queue.Empty):
-            self._order.done(self._over.get(timeout=WAIT_SECONDS))
+            self._order.done(self._trained.get(timeout=WAIT_SECONDS))
         self._raise_if_halted()
 
     def _begin_ready(self) -> None:
-        while not self._over.empty():
-            self._order.done(self._over.get())
+        while not self._trained.empty():
+            self._order.done(self._trained.get())
         self._ready += self._order.get_ready()
         for name in [name for name in self._ready if self._turns[name] <= self._turn]:
             self._ready.remove(name)
@@ -164,10 +171,10 @@ class Scheduler:
 
     def _begin(self, name: str) -> None:
         stage_run = self.runs[name] = StageRun(name, self._book, self._manifest, self._progress, self._finish)
-        failed = [need for need in self._book.needs(name) if self._manifest.stages[need].state != "done"]
-        lacking = ", ".join(filter(None, (self._book.lacking(need, name) for need in failed)))
+        lacking = ", ".join(filter(None, (self._lacking(need, name) for need in self._book.needs(name))))
         if lacking:
-            self._end(stage_run, lambda: stage_run.enter("blocked", f"needs {lacking}, which failed"))
+            self._end(lambda: stage_run.enter("blocked", f"needs {lacking}, which failed"))
+            self._trained.put(name)
             return
         try:
             stage_run.begin(anew=name in self._plan.anew)
@@ -179,6 +186,11 @@ class Scheduler:
             if not stage_run.prepared:
                 threading.Thread(target=self._prepare, args=(stage_run,), name=name, daemon=True).start()
 
+    def _lacking(self, need: str, name: str) -> str:
+        """What another stage lacks of one that it needs, whose tables may still be written; empty for nothing."""
+        done = self._manifest.stages[need].state == "done"
+        return "" if done or self._book.provides(need, name) else self._book.lacking(need, name)
+
     def _prepare(self, stage_run: StageRun) -> None:
         try:
             stage_run.prepare()
@@ -187,17 +199,18 @@ class Scheduler:
 
     def _finish(self, stage_run: StageRun) -> None:
         # A daemon: what is computed here does not hold up an interrupted process.
-        last = stage_run, stage_run.finish
-        threading.Thread(target=self._end, args=last, name=stage_run.name, daemon=True).start()
+        thread = threading.Thread(target=self._end, args=(stage_run.finish,), name=stage_run.name, daemon=True)
+        self._ending.append(thread)
+        thread.start()
+        self._trained.put(stage_run.name)
 
     def _give_up(self, stage_run: StageRun, error: Exception) -> None:
         self._given_up.add(stage_run.name)
-        self._end(stage_run, lambda: stage_run.crash(error))
+        self._end(lambda: stage_run.crash(error))
+        self._trained.put(stage_run.name)
 
-    def _end(self, stage_run: StageRun, last: Callable[[], None]) -> None:
+    def _end(self, last: Callable[[], None]) -> None:
         try:
             last()
         except Exception as error:
             self.halt(error)
-        finally:
-            self._over.put(stage_run.name)

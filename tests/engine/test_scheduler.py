@@ -354,7 +354,7 @@ def test_stage_one_of_whose_tables_failed_has_no_figure_neither_on_the_disk_nor_
 def test_failed_stage_blocks_what_needs_it_and_nothing_else(tmp_path: Path, ray: InRaysPlace) -> None:
     stages = (
         training("first"),
-        Raising(needs=("first",), name="broken"),
+        Given(ONLY, needs=("first",), name="broken"),
         training("after", "first", "broken"),
         training("later", "after", shared=True),
         training("beside", "first"),
@@ -367,9 +367,34 @@ def test_failed_stage_blocks_what_needs_it_and_nothing_else(tmp_path: Path, ray:
     assert done["later"].error == "needs after, which failed"
     assert sorted(ray.trained) == ["beside", "first"], "what is blocked trains nothing"
 
-    mended = (stages[0], Telling(needs=("first",), name="broken"), *stages[2:])
+    mended = (stages[0], training("broken", "first"), *stages[2:])
     assert set(states(do(tmp_path, suite(*mended), "later", "beside")).values()) == {"done"}
-    assert sorted(ray.trained) == ["after", "beside", "first", "later"]
+    assert sorted(ray.trained) == ["after", "beside", "broken", "first", "later"]
+
+
+class Slow(Toy):
+    """Makes its tables only once another stage has trained."""
+
+    def results(self, context: Context[Nothing], records: Sequence[Record[Any]]) -> Iterator[Table]:
+        until = time.monotonic() + DEADLINE_SECONDS
+        while "after" not in self.seen:
+            assert time.monotonic() < until, "what reads its records waits for its tables"
+            time.sleep(0.01)
+        yield from ()
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_what_reads_records_waits_for_no_tables(tmp_path: Path, ray: InRaysPlace, shared: bool) -> None:
+    slow = Slow(ONLY, name="slow", seen=ray.trained)
+    done = do(tmp_path, suite(slow, training("after", "slow", shared=shared)), "after")
+    assert ray.trained == ["slow", "after"]
+    assert states(done) == {"slow": "done", "after": "done"}, "and the run waits for the tables"
+
+
+def test_tables_that_fail_do_not_block_what_reads_the_records(tmp_path: Path, ray: InRaysPlace) -> None:
+    broken = Raising(ONLY, name="broken", config=Nothing)
+    done = do(tmp_path, suite(broken, training("after", "broken")), "after")
+    assert states(done) == {"broken": "failed", "after": "done"}
 
 
 def test_stage_with_a_failed_training_has_its_tables_and_figures_and_blocks_what_needs_it(
