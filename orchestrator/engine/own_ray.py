@@ -7,8 +7,10 @@ import re
 import secrets
 import shutil
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +53,8 @@ def own_ray(log_file: Path, niceness: int, *, use_mps: bool = True, **arguments:
         os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"
         ray_constants.ENABLE_RAY_CLUSTER = False
         reread_authentication()
+        # This process only waits while Ray's start.
+        threading.Thread(target=import_module, args=("ray.tune",), name="imports", daemon=True).start()
         stack.callback(_keep_logs, folder, log_file.parent / "logs")
         stack.callback(ray.shutdown, wait_for_processes=True)
         yield _started(folder, log_file, niceness, **arguments), folder

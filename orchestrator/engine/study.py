@@ -76,7 +76,9 @@ class Study:
     def ask_alike(self, alike: Callable[[Trial[Any]], Hashable | None], most: int) -> list[Trial[Any]]:
         """Take the first of the waiting trials and, up to so many, others of which `alike` says the same, if any."""
         first = self.ask()
-        kind = alike(first) if most > 1 else None
+        if most == 1:
+            return [first]
+        kind = alike(first)
         others = [trial for trial in self.waiting if kind is not None and alike(trial) == kind][: most - 1]
         self.running |= {trial.key: trial for trial in others}
         self.waiting = [trial for trial in self.waiting if trial.key not in self.running]
