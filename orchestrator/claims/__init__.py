@@ -14,7 +14,7 @@ from orchestrator.statistics.intervals import LEVEL
 MODULES = (introduction, capacity, architecture, folds, latent, gans, denoising)
 STATED = (claim for module in MODULES for claim in vars(module).values() if isinstance(claim, Claim))
 CLAIMS = tuple(sorted(STATED, key=lambda claim: claim.number))
-RULES_VERSION = 2
+RULES_VERSION = 3
 """Raised where a rule or a threshold is changed."""
 EVIDENCE = ("measurement", "cause")
 """Kinds of claims that a run's results speak for or against; only these are counted."""
@@ -42,8 +42,8 @@ def judged(tables: Tables, scales: Mapping[str, str], flags: Mapping[str, str] =
     answers = [claim.answer(tables, flags) for claim in CLAIMS]
     corrected = _corrected(answers)
     judgements = []
-    for claim, answer, p_holm in zip(CLAIMS, answers, corrected, strict=True):
-        reduced = "reduced" in {scales.get(name) for name in claim.evidence}
+    for position, (claim, answer, p_holm) in enumerate(zip(CLAIMS, answers, corrected, strict=True)):
+        reduced = "reduced" in {scales.get(name) for name in claim.looked_at if name in tables}
         final = _at_scale(claim, _after_holm(answer, p_holm), reduced)
         measured, test = answer.measured, answer.test
         judgements.append(
@@ -63,10 +63,10 @@ def judged(tables: Tables, scales: Mapping[str, str], flags: Mapping[str, str] =
                 "p_holm": p_holm,
                 "smallest_effect": test.smallest_effect if test else None,
                 "threshold": claim.threshold,
-                "sensitivity": _sensitivity(claim, answer, tables),
+                "sensitivity": _sensitivity(position, tables, answers, reduced),
                 "seconds": answer.seconds,
                 "verdict": final.verdict,
-                "scale": "reduced" if reduced else "full",
+                "scale": None if final.verdict == "not_tested" else "reduced" if reduced else "full",
                 "reason": final.reason,
                 "evidence": ", ".join(claim.evidence) or None,
                 "rules_version": rules_version(),
@@ -108,11 +108,20 @@ def _at_scale(claim: Claim, answer: Answer, reduced: bool) -> Answer:
     return replace(answer, verdict="inconclusive", reason=f"{words} {answer.reason}")
 
 
-def _sensitivity(claim: Claim, answer: Answer, tables: Tables) -> str | None:
-    """What half and twice the threshold would have made of the verdict; None where nobody chose one."""
-    if claim.threshold is None or answer.verdict == "not_tested":
+def _sensitivity(position: int, tables: Tables, answers: Sequence[Answer], reduced: bool) -> str | None:
+    """What half and twice the threshold would have made of a claim's verdict, after Holm's correction and at this
+    scale; None where nobody chose one."""
+    claim = CLAIMS[position]
+    if claim.threshold is None or answers[position].verdict == "not_tested":
         return None
-    others = {"half": 0.5, "double": 2.0}
-    changed = {name: claim.answer(tables, times=times).verdict for name, times in others.items()}
-    told = [f"{name}: {verdict}" for name, verdict in changed.items() if verdict != answer.verdict]
+
+    def final(answer: Answer) -> str:
+        corrected = _corrected([*answers[:position], answer, *answers[position + 1 :]])
+        return _at_scale(claim, _after_holm(answer, corrected[position]), reduced).verdict
+
+    others = {
+        name: times for name, times in (("half", 0.5), ("double", 2.0)) if claim.threshold * times < claim.limit
+    }
+    changed = {name: final(claim.answer(tables, times=times)) for name, times in others.items()}
+    told = [f"{name}: {verdict}" for name, verdict in changed.items() if verdict != final(answers[position])]
     return ", ".join(told) or "none"

@@ -1,5 +1,6 @@
 """What a claim of the paper is, and what its judges answer."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from inspect import signature
@@ -50,6 +51,8 @@ class Claim:
     """Named after what it measures."""
     threshold: float | None = None
     """A bound that somebody had to choose; docs/LOG.md gives the reasons."""
+    limit: float = math.inf
+    """What no threshold can reach: 1 for a correlation or a share."""
     scale_free: bool = False
     """Whether a verdict stands at reduced scale too."""
     reading: str = ""
@@ -60,6 +63,11 @@ class Claim:
         """Tables that it is judged by: the judge's arguments but those that may be None."""
         arguments = signature(self.judge).parameters.values()
         return tuple(a.name for a in arguments if a.default is a.empty and a.name != "threshold")
+
+    @property
+    def looked_at(self) -> tuple[str, ...]:
+        """These, and the tables that it looks at where a run has them."""
+        return tuple(name for name in signature(self.judge).parameters if name != "threshold")
 
     def answer(self, tables: Tables, flags: Mapping[str, str] = {}, times: float = 1) -> Answer:
         """The judge's, or that it cannot be judged; `flags` as in `judged`, the threshold taken so many times."""
@@ -88,12 +96,13 @@ def claim(
     kind: ClaimKind = "measurement",
     paper: str = "",
     threshold: float | None = None,
+    limit: float = math.inf,
     scale_free: bool = False,
     reading: str = "",
 ) -> Callable[[Judge], Claim]:
     """Make a function the judge of a claim; its docstring says what it measures, with its unit."""
     return lambda judge: Claim(
-        number, statement, kind, paper, judge.__doc__ or "", judge, threshold, scale_free, reading
+        number, statement, kind, paper, judge.__doc__ or "", judge, threshold, limit, scale_free, reading
     )
 
 

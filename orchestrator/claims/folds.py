@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from orchestrator.claims.claim import Answer, claim, first_seed, rows
-from orchestrator.statistics.components import ratio_of_components
+from orchestrator.statistics.components import mean_of_crossed, ratio_of_components
 from orchestrator.statistics.intervals import (
     Interval,
     NotTested,
@@ -56,7 +56,7 @@ def folds_and_their_epochs(folds: pd.DataFrame, fold_epochs: pd.DataFrame) -> An
 def mean_test_error_of_the_folds(folds: pd.DataFrame) -> Answer:
     """test MSE of the model best, mean over the folds"""
     by_model = {
-        str(model): mean_over_folds(_by_fold(of, "test_mse", str(model)))
+        str(model): mean_of_crossed(_crossed(of, "test_mse", str(model)).to_numpy())
         for model, of in folds.groupby("model", observed=True, sort=False)
     }
     others = ", ".join(f"{model} {error.value:.4f}" for model, error in by_model.items() if model != "best")
@@ -89,7 +89,7 @@ def folds_vary_little(folds: pd.DataFrame, fold_epochs: pd.DataFrame, *, thresho
 @claim(40, "The learning curves of the folds vary little.", threshold=TWICE_CHANCE, reading="beside chance")
 def folds_vary_as_seeds_do(folds: pd.DataFrame, *, threshold: float) -> Answer:
     """standard deviation that is the folds' own over that of a fold's seeds, validation MSE"""
-    crossed = _sequential(folds).pivot(index="fold", columns="seed", values="val_mse").dropna(axis=1)
+    crossed = _crossed(folds, "val_mse", "best")
     ratio = ratio_of_components(crossed.to_numpy())
     outcome = ratio.below(threshold)
     reason = (
@@ -122,13 +122,16 @@ def held_out_classes_lose_more(folds: pd.DataFrame, class_balance: pd.DataFrame)
     "The training loss has a larger variance than the validation loss, and the same trend in all folds.",
     paper="Figure 1",
     threshold=SAME_TREND,
+    limit=1,
 )
 def training_loss_is_rougher_than_validation_loss(fold_epochs: pd.DataFrame, *, threshold: float) -> Answer:
     """roughness of the last batch's loss over that of the validation loss, geometric mean over folds"""
     curves = _long_enough(fold_epochs)
     values = {name: _curve(curves, name) for name in ("last_batch_mse", "train_mse", "val_mse")}
     rough = {name: _roughness(curve) for name, curve in values.items()}
-    of_last, of_mean = (log_ratio(rough[name], rough["val_mse"]) for name in ("last_batch_mse", "train_mse"))
+    of_last, of_mean = (
+        log_ratio(rough[name], rough["val_mse"], mean_over_folds) for name in ("last_batch_mse", "train_mse")
+    )
     logs = [np.log(values[name]) for name in ("train_mse", "val_mse")]
     trend = min(float(np.corrcoef(one, other)[0, 1]) for one, other in zip(*(it.T for it in logs), strict=True))
     outcome = of_last.above(1)
@@ -206,16 +209,18 @@ def _sequential(table: pd.DataFrame) -> pd.DataFrame:
     return _in_order(table, "sequential")
 
 
-def _by_fold(folds: pd.DataFrame, name: str, model: str) -> pd.Series:
-    """Of sequential folds, mean over seeds."""
+def _crossed(folds: pd.DataFrame, name: str, model: str) -> pd.DataFrame:
+    """Of sequential folds, shape (folds, seeds); seeds that have them all."""
     of_model = _in_order(folds, "sequential", model)
-    by_fold: pd.Series = of_model.groupby("fold")[name].mean()
-    return by_fold
+    crossed: pd.DataFrame = of_model.pivot(index="fold", columns="seed", values=name).dropna(axis=1)
+    if crossed.empty:
+        raise NotTested(f"seed with all folds of {model}")
+    return crossed
 
 
 def _gap(folds: pd.DataFrame, model: str) -> Interval:
-    validation, train = (_by_fold(folds, name, model) for name in ("val_mse", "train_mse_evaluated"))
-    return mean_over_folds((validation - train) / train)
+    validation, train = (_crossed(folds, name, model) for name in ("val_mse", "train_mse_evaluated"))
+    return mean_of_crossed(((validation - train) / train).to_numpy())
 
 
 def _class_errors(folds: pd.DataFrame, class_balance: pd.DataFrame, order: str) -> pd.Series:

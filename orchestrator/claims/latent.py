@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from orchestrator.claims.claim import Answer, claim, rows
 from orchestrator.claims.pairs import difference_in_accuracy
-from orchestrator.statistics.intervals import LEVEL, NotTested, Outcome, Verdict, mean, spread
+from orchestrator.statistics.intervals import LEVEL, NotTested, Outcome, Verdict, geometric_mean, spread
 
 SIMILAR = ((0, 2, 3, 4, 6), (5, 7, 9))
 """Classes that look alike: what is worn above the waist (T-shirt, pullover, dress, coat, shirt), and shoes."""
@@ -71,7 +71,7 @@ def epochs_to_equal_accuracy(classifier_targets: pd.DataFrame) -> Answer:
         f"All reached {spent.index[-1]:g}, the first epoch with such an accuracy on the test images counting. The "
         "time is a processor's on latent vectors, encoding included; that on images is in the table. The author "
         "counts the images' decoding in every epoch, and leaves out the encoding.",
-        mean(last["epoch"]["latent"] / last["epoch"]["raw"]),
+        geometric_mean(last["epoch"]["latent"] / last["epoch"]["raw"]),
         seconds=float(last["cpu_seconds"]["latent"].mean()),
     )
 

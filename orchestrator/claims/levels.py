@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from orchestrator.statistics.intervals import LEVEL, SEEN_WITH_80_PERCENT, Interval, Kind, Outcome
+from orchestrator.statistics.intervals import LEVEL, NUM_DRAWS, SEEN_WITH_80_PERCENT, Interval, Kind, Outcome
 
 
 def told(
@@ -22,7 +22,8 @@ def told(
     `ends`; `by` is the column that says of how many observations.
 
     Between and beyond the ends it is taken for normal, or for t with n - 1 degrees of freedom, to either side with
-    the half width there; on the logarithms of a ratio. So a p value is under .05 just outside the interval.
+    the half width there; on the logarithms of a ratio. So a p value is under .05 just outside the interval. By a
+    bootstrap it is at least one over the number of draws.
     """
     from scipy.stats import norm, t
 
@@ -31,13 +32,15 @@ def told(
     if not (math.isfinite(low) and math.isfinite(high)):
         return Interval(value, n=n)
     of: Any = t(n - 1) if kind == "t" else norm
+    least = 0.5 / (NUM_DRAWS + 1) if kind == "bootstrap" else 0.0
     scale = math.log if ratio else float
 
     def confidence(bound: float) -> float:
         if ratio and bound <= 0:
             return 0.0
         away, half = scale(bound) - scale(value), scale(high if bound > value else low) - scale(value)
-        return float(of.cdf(away / abs(half) * of.ppf(0.975))) if half else float(away > 0) + (away == 0) / 2
+        under = float(of.cdf(away / abs(half) * of.ppf(0.975))) if half else float(away > 0) + (away == 0) / 2
+        return min(max(under, least), 1 - least)
 
     return Interval(value, low, high, kind, n, confidence, (high - low) / 2 * SEEN_WITH_80_PERCENT)
 
@@ -69,6 +72,16 @@ def at_every(outcomes: Sequence[Outcome]) -> Outcome:
     if least["supported"] >= LEVEL:
         return Outcome("contradicted", least["contradicted"], smallest_effect)
     return Outcome("partly", max(least.values()), smallest_effect)
+
+
+def decides(levels: Sequence[Any], outcomes: Sequence[Outcome]) -> str:
+    """Which level's test the verdict of `at_every` hangs on: of those against the claim the one that is most so, else
+    the one that is least for it."""
+    p_of = {number: 1.0 if it.p is None else it.p for number, it in enumerate(outcomes)}
+    against = {number: p for number, p in p_of.items() if outcomes[number].verdict == "contradicted"}
+    number = min(against, key=against.__getitem__) if against else max(p_of, key=p_of.__getitem__)
+    level = levels[number]
+    return f" The test that decides is at {level if isinstance(level, str) else f'{level:g}'}."
 
 
 def both(one: Outcome, other: Outcome) -> Outcome:

@@ -52,7 +52,7 @@ CONFUSION = (TRUE_LABEL, PREDICTED, integer("count", "test images"))
 PREDICTIONS = (INDEX, TRUE_LABEL, PREDICTED)
 CPU_SECONDS = real("cpu_seconds", "processor time of the training process, all threads, measuring included", "s")
 ARM = category(
-    "arm", "paper: as the author plays the GANs; tuned: each loss by the best recipe known for it; own: the user's"
+    "arm", "paper: as the author plays the GANs; tuned: each loss by what came out of twelve trials; own: the user's"
 )
 LOSS = category("loss", "minimax or non_saturating: what the generator minimises")
 GAN_MEANS = (

@@ -1,12 +1,45 @@
 """Components of variance: how much of a spread is whose."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.statistics.intervals import SEEN_WITH_80_PERCENT, Interval, NotTested
+from orchestrator.statistics.intervals import (
+    SEEN_WITH_80_PERCENT,
+    Interval,
+    NotTested,
+    mean_over_folds,
+    student,
+)
+
+
+def mean_of_crossed(crossed: NDArray[Any]) -> Interval:
+    """Mean of values of shape (folds, seeds) of a cross-validation, where each seed goes through all folds.
+
+    The variance of the mean is (c msf + max(mss - mse, 0)) / (folds * seeds), with the mean squares of folds, seeds
+    and what these leave (two-way random effects), and c = 1 + folds / (folds - 1) since folds share images to train
+    on. The t interval has Satterthwaite's degrees of freedom. With one seed it is `mean_over_folds`.
+
+    Source: Searle, Casella and McCulloch 1992; Nadeau and Bengio 2003; Satterthwaite 1946.
+    """
+    num_folds, num_seeds = crossed.shape
+    if min(crossed.shape) < 2:
+        return mean_over_folds(crossed.mean(axis=1))
+    of_folds, of_seeds = crossed.mean(axis=1), crossed.mean(axis=0)
+    left = crossed - of_folds[:, None] - of_seeds + crossed.mean()
+    free = num_folds - 1, num_seeds - 1, (num_folds - 1) * (num_seeds - 1)
+    squares = num_seeds * of_folds.var(ddof=1), num_folds * of_seeds.var(ddof=1), np.square(left).sum() / free[2]
+    shared = float(squares[1] > squares[2])
+    parts = [(1 + num_folds / (num_folds - 1)) * squares[0], shared * squares[1], -shared * squares[2]]
+    total = sum(parts)
+    error = math.sqrt(total / crossed.size)
+    freedom = total**2 / sum(part**2 / own for part, own in zip(parts, free, strict=True)) if total else free[1]
+    found = student(float(crossed.mean()), error, freedom, num_folds, 0.0)
+    assert found.low is not None
+    return replace(found, smallest_effect=(found.value - found.low) * SEEN_WITH_80_PERCENT)
 
 
 def ratio_of_components(crossed: NDArray[Any]) -> Interval:

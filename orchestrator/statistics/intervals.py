@@ -25,6 +25,10 @@ SEEN_WITH_80_PERCENT = (1.959964 + 0.841621) / 1.959964
 """Least effect that a normal test sees with a power of 80 %, over half its interval's width."""
 
 
+Average = Callable[[Any], "Interval"]
+"""Of values, their mean with an interval."""
+
+
 class NotTested(Exception):
     """The run has not what the claim would be judged by; the message says what is missing."""
 
@@ -103,10 +107,10 @@ def mean(values: Iterable[float], widening: float = 1) -> Interval:
     if n < 2:
         return Interval(value, n=n)
     error = float(array.std(ddof=1)) / math.sqrt(n) * widening
-    return _student(value, error, n - 1, n, error * math.sqrt(n) * _t_power(n))
+    return student(value, error, n - 1, n, error * math.sqrt(n) * _t_power(n))
 
 
-def _student(value: float, error: float, free: int, n: int, smallest_effect: float) -> Interval:
+def student(value: float, error: float, free: float, n: int, smallest_effect: float) -> Interval:
     """An estimate with its t interval, from its standard error and the degrees of freedom that this has."""
     from scipy.stats import t
 
@@ -138,8 +142,10 @@ def mean_over_folds(values: Iterable[float]) -> Interval:
     return mean(array, widening=math.sqrt((1 / k + 1 / (k - 1)) * k) if k > 1 else 1)
 
 
-def log_ratio(ones: ArrayLike, others: ArrayLike) -> Interval:
+def log_ratio(ones: ArrayLike, others: ArrayLike, average: Average = mean) -> Interval:
     """Ratio of paired positive values, ones over others: geometric mean, its t interval taken on the logarithms.
+
+    `average` is `mean`, or `mean_over_folds` where the pairs are of a cross-validation's folds.
 
     Raises:
         NotTested: there is no pair.
@@ -150,12 +156,12 @@ def log_ratio(ones: ArrayLike, others: ArrayLike) -> Interval:
         raise NotTested("pair to compare")
     if (above == below).all():
         raise Unchanged(f"{len(above)} of {len(above)} pairs are equal to the last bit")
-    return geometric_mean(above / below)
+    return geometric_mean(above / below, average)
 
 
-def geometric_mean(values: ArrayLike) -> Interval:
+def geometric_mean(values: ArrayLike, average: Average = mean) -> Interval:
     """Geometric mean of positive values, its t interval taken on the logarithms."""
-    return _exponential(mean(np.log(values)))
+    return _exponential(average(np.log(values)))
 
 
 def _exponential(logs: Interval) -> Interval:
@@ -183,7 +189,7 @@ def ratio_of_single(one: float, other: float, repeated: pd.Series) -> Interval:
     scatter = math.sqrt(float(((np.log(repeated) - groups.transform("mean")) ** 2).sum()) / free)
     error = scatter * math.sqrt(2)
     seen = error * _t_power(free + 1) * math.sqrt(free + 1)
-    return _exponential(_student(math.log(one / other), error, free, 2, seen))
+    return _exponential(student(math.log(one / other), error, free, 2, seen))
 
 
 def paired(table: pd.DataFrame, value: str, by: str, one: str, other: str) -> tuple[pd.Series, pd.Series]:

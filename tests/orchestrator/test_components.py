@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from orchestrator.statistics.components import ratio_of_components
-from orchestrator.statistics.intervals import NotTested
+from orchestrator.statistics.components import mean_of_crossed, ratio_of_components
+from orchestrator.statistics.intervals import NotTested, mean_over_folds
 
 
 def test_components_of_variance_are_those_of_a_two_way_analysis_without_repeats() -> None:
@@ -37,3 +37,22 @@ def test_rows_that_differ_by_chance_alone_have_nothing_of_their_own() -> None:
 def test_components_of_variance_want_two_rows_and_two_columns(shape: tuple[int, int]) -> None:
     with pytest.raises(NotTested):
         ratio_of_components(np.zeros(shape))
+
+
+def test_mean_of_crossed_values_allows_for_what_seeds_share_over_folds() -> None:
+    draws = np.random.default_rng(0)
+    inside = {"crossed": 0, "folds alone": 0}
+    for _ in range(1000):
+        crossed = 1 + draws.normal(size=(6, 4)) + 2 * draws.normal(size=(1, 4)) + 0.5 * draws.normal(size=(6, 1))
+        for name, found in (("crossed", mean_of_crossed(crossed)), ("folds alone", mean_over_folds(crossed.mean(1)))):
+            assert found.value == pytest.approx(crossed.mean())
+            assert found.n == 6
+            inside[name] += found.low < 1 < found.high  # type: ignore[operator]
+    assert 930 < inside["crossed"] < 990
+    assert inside["folds alone"] < 900
+
+
+def test_mean_of_crossed_values_of_one_seed_is_that_over_folds() -> None:
+    values = np.array([1.0, 2.0, 4.0])
+    assert mean_of_crossed(values[:, None]).high == mean_over_folds(values).high
+    assert mean_of_crossed(np.ones((3, 2))).low == 1

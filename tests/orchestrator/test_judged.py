@@ -66,6 +66,23 @@ def test_at_reduced_scale_nothing_is_supported_or_contradicted_where_scale_decid
     assert set(found["scale"]) == {"reduced"}
 
 
+def test_sensitivity_is_of_verdicts_after_holm_s_correction_and_of_bounds_that_can_be(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def judge(folds: pd.DataFrame, *, threshold: float) -> Answer:
+        """a number"""
+        verdict, p = ("supported", 0.04) if threshold > 0.5 else ("inconclusive", 0.5)
+        return Answer(verdict, "So.", test=Outcome(verdict, p))
+
+    stated = [claim(1, "", threshold=0.6)(judge), claim(2, "", threshold=0.6, limit=1)(judge)]
+    found = table(monkeypatch, *stated)
+    assert found["verdict"].tolist() == ["inconclusive", "inconclusive"], "two tests with .04 each"
+    assert found["sensitivity"].tolist() == ["none", "none"]
+    alone = table(monkeypatch, claim(1, "", threshold=0.4, limit=0.7)(judge))
+    assert alone["sensitivity"].tolist() == ["none"], "twice the bound is beyond the limit"
+    assert table(monkeypatch, claim(1, "", threshold=0.4)(judge))["sensitivity"].tolist() == ["double: supported"]
+
+
 def test_sensitivity_tells_what_half_and_twice_the_threshold_would_say(monkeypatch: pytest.MonkeyPatch) -> None:
     def judge(folds: pd.DataFrame, *, threshold: float) -> Answer:
         """a number"""

@@ -127,11 +127,13 @@ class Embed(Stage[Settings, Any]):
         table = tables["embeddings"]
         for method, rows in table.groupby("method", observed=True, sort=False):
             mean, seeds = rows.mean(numeric_only=True), f" (means over {len(rows)} seeds)" if len(rows) > 1 else ""
+            num_new = int(rows["new_knn_accuracy"].notna().sum())
+            of_new = f" ({num_new} of these seeds)" if num_new < len(rows) else ""
             with_labels = mean.notna().get("knn_accuracy", False)
             classes = f", silhouette {mean['silhouette']:.3f}" if with_labels else ""
             neighbours = (
                 f"accuracy of the nearest neighbours {mean['knn_accuracy']:.3f} among test images, "
-                f"{mean['new_knn_accuracy']:.3f} for new points; "
+                f"{mean['new_knn_accuracy']:.3f} for new points{of_new}; "
                 if with_labels
                 else ""
             )

@@ -1,14 +1,14 @@
-"""gan: the paper's two GANs, as it plays them and as they are best played, under Ray Train's DDP (its second half).
+"""gan: the paper's two GANs, as it plays them and as they are tuned here, under Ray Train's DDP (its second half).
 
 Reads classify's classifier of raw images, and gan_search's trials where the GANs were tuned. Writes the tables gans,
 gan_epochs, gan_intervals, gan_references, gan_sections and gan_layers, figures, and of each arm and loss the best
 generator.
 
-The arm `paper` is the author's recipe with narrower networks and fewer epochs; the arm `tuned` gives each loss the
-best recipe that is known for it, or with `--gan.search.on` what a search finds. Minimax is minimax here, which in
-the author's code it is not. Generators learn from the first five sixths of the training images, their distance from
-the rest is followed by epoch, in the features of the classifier of raw images, and test images are looked at once,
-after the last epoch.
+The arm `paper` is the author's recipe with narrower networks and fewer epochs; the arm `tuned` gives each loss what
+the best of twelve trials had (`recipes`), or with `--gan.search.on` what a new search finds. Minimax is minimax here,
+which in the author's code it is not. Generators learn from the first five sixths of the training images, their
+distance from the rest is followed by epoch, in the features of the classifier of raw images, and test images are
+looked at once, after the last epoch.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -65,6 +65,7 @@ class Gan(Stage[Settings, ScoredGan]):
             SEED,
             *RECIPE,
             integer("vanished_epoch", "first epoch with g_weight_grad below 1 % of its start; missing where none is"),
+            real("g_weight_grad_start", "mean of that norm over the first steps, from which vanished_epoch is told"),
             real("val_frechet_distance", "distance from the held-out training images, after the last epoch"),
             *SCORES,
             CLASS_ENTROPY,

@@ -52,7 +52,7 @@ class Settings(Section):
     own: Annotated[Own | None, Found(), Field(exclude_if=lambda own: own is None)] = None
     """That class, once it was found."""
     arms: Annotated[Distinct[Literal["paper", "tuned"]], Scale("arms of the GANs")] = ("paper", "tuned")
-    """How they are played: as the paper does, and as they are best played."""
+    """How they are played: as the paper does, and as they are tuned here."""
     losses: Annotated[Distinct[Loss], Scale("losses of the generator", also=("gan_search",))] = (
         "minimax",
         "non_saturating",
@@ -63,7 +63,7 @@ class Settings(Section):
     paper: Recipe = PAPER
     """The author's recipe, but for smaller networks and fewer epochs."""
     tuned: Tuned = Tuned()
-    """The best recipe that is known for each loss."""
+    """What the best of twelve trials of each loss had, by its distance from validation images."""
     num_workers: Annotated[int | None, Aside()] = Field(default=None, ge=1)
     """Workers that share each training, which changes no more than rounding; by default one, or more where there are
     more slots than GANs."""

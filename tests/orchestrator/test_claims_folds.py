@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import t
 
 from tests.orchestrator.made_tables import answer, table
 
@@ -206,10 +207,11 @@ def test_a_fold_s_own_part_is_told_from_chance_by_an_analysis_of_variance() -> N
 
 
 def test_means_over_folds_allow_for_the_images_that_these_share() -> None:
-    """Of .02, .03: their mean's error is .00707 sqrt(1/2 + 1), and t is 12.706."""
+    """Mean squares are 1e-4 of folds and 4e-4 of seeds, with nothing left: (3e-4 + 4e-4) / 4 is the mean's variance,
+    of 7**2 / (3**2 + 4**2) degrees of freedom."""
     found = answer(26, folds=folds([0.01, 0.02], [0.03, 0.04]))
     assert found.measured is not None
-    half = 12.7062 * 0.0070711 * 1.5**0.5
+    half = t.ppf(0.975, 49 / 25) * (7e-4 / 4) ** 0.5
     assert found.measured.high == pytest.approx(0.025 + half, rel=1e-4)
     assert "paper_table1 12.0000" in found.reason
 

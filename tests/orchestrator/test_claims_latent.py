@@ -150,7 +150,7 @@ def test_learning_curves_are_compared_at_the_highest_accuracy_that_every_seed_of
     found = answer(29, classifier_targets=targets([[2, 8, 9], [2, 4, None]], [[1, 2, 5], [1, 4, 5]]))
     assert found.verdict == "followed"
     assert found.measured is not None
-    assert found.measured.value == pytest.approx((8 / 2 + 4 / 4) / 2)
+    assert found.measured.value == pytest.approx(((8 / 2) * (4 / 4)) ** 0.5)
     assert found.measured.n == 2
     assert found.reason.startswith("All reached 0.8,")
     assert found.seconds == (8 + 4) / 2

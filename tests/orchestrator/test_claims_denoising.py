@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from orchestrator.claims import CLAIMS
-from orchestrator.claims.levels import at_every, both, told
-from orchestrator.statistics.intervals import Outcome
+from orchestrator.claims.levels import at_every, both, decides, told
+from orchestrator.statistics.intervals import NUM_DRAWS, Outcome
 from tests.orchestrator.made_tables import answer, table
 
 Made = dict[str, Any]
@@ -23,6 +23,7 @@ def interval(name: str, ends: Ends) -> Made:
     return {name: sum(ends) / 2, f"{name}_low": ends[0], f"{name}_high": ends[1]}
 
 
+LEAST_P = 1 / (NUM_DRAWS + 1)
 MORE, LESS, SAME = (1.1, 1.3), (0.7, 0.9), (0.9, 1.1)
 GAIN, LOSS, NEITHER = (0.01, 0.02), (-0.02, -0.01), (-0.01, 0.01)
 FLOOR = table([{"reconstructed_mse": 0.011}, {"reconstructed_mse": 0.013}], model="best", noise="none", level=0.0)
@@ -126,7 +127,10 @@ def why(held: Ends, equally: Ends, raw: Ends = NEGATIVE, blank: Ends = NEGATIVE)
 
 
 def struggle(noise: str, *ratios: Ends) -> Tables:
-    rows = [{"level": number / 10, **interval("zeroed_ratio", ratio)} for number, ratio in enumerate(ratios)]
+    rows = [
+        {"level": number / 10, **interval("zeroed_ratio", ratio), **interval("filter_ratio", MORE)}
+        for number, ratio in enumerate(ratios)
+    ]
     found = table(rows, model="best", noise=noise, num_images=100)
     lone = found.assign(zeroed_ratio=None, zeroed_ratio_low=None, zeroed_ratio_high=None)
     others = found.assign(noise="zeroed", zeroed_ratio=0.1, zeroed_ratio_low=0.05, zeroed_ratio_high=9.0)
@@ -260,7 +264,7 @@ def test_a_verdict_of_two_tests_has_the_greater_p_and_the_least_relation_is_told
 def test_noise_that_a_model_was_not_trained_with_is_told_but_does_not_decide() -> None:
     found = answer(51, **crossed((*CLIPPED, 0.02, LESS), MISMATCH))
     assert found.verdict == "supported"
-    assert found.reason.endswith("Trained on clipped noise and tested on noise that is not: 0.04: 1.20.")
+    assert "Trained on clipped noise and tested on noise that is not: 0.04: 1.20. The test" in found.reason
 
 
 def test_a_told_interval_decides_just_where_its_ends_are() -> None:
@@ -270,7 +274,8 @@ def test_a_told_interval_decides_just_where_its_ends_are() -> None:
     assert found.above(0.2).p == pytest.approx(0.05)
     assert found.above(0.6).p == pytest.approx(0.05)
     assert found.above(0.4).p == pytest.approx(1)
-    assert found.above(0.0).p == pytest.approx(2 * 4.432e-5, rel=1e-3)  # 3.92 standard errors away
+    assert found.above(0.1).p == pytest.approx(2 * 0.0016408, rel=1e-3)  # 2.94 standard errors away
+    assert found.above(-9.0).p == LEAST_P
     assert [found.above(bound).verdict for bound in (0.19, 0.21, 0.59, 0.61)] == [
         *("supported", "inconclusive", "inconclusive", "contradicted"),
     ]
@@ -281,7 +286,7 @@ def test_a_told_ratio_is_tested_on_its_logarithm_and_a_told_t_interval_by_t() ->
     row = {"num_seeds": 3, "ratio": 0.5, "low": 0.25, "high": 1.0}
     ratio = told(row, "ratio", by="num_seeds", ratio=True, ends="")
     assert ratio.below(1).p == pytest.approx(0.05)
-    assert ratio.below(0.125).p == pytest.approx(2 * 4.432e-5, rel=1e-3)
+    assert ratio.below(0.5 / 2**1.5).p == pytest.approx(2 * 0.0016408, rel=1e-3)
     assert ratio.below(0).p == 0
     by_t = told(row, "ratio", by="num_seeds", ratio=True, ends="", kind="t")
     assert by_t.below(1).p == pytest.approx(0.05)
@@ -305,6 +310,23 @@ def test_what_holds_at_every_level_has_the_greatest_p_and_what_fails_at_some_the
     assert at_every([Outcome("contradicted", 0.001), no]) == Outcome("contradicted", 0.002, 3.0)
 
 
+def test_the_level_that_decides_is_the_worst_against_a_claim_or_the_weakest_for_it() -> None:
+    strong, weak = Outcome("supported", 0.001), Outcome("supported", 0.04)
+    no, more = Outcome("contradicted", 0.02), Outcome("contradicted", 0.003)
+    assert decides([0.1, 0.25], [strong, weak]) == " The test that decides is at 0.25."
+    assert decides(["a", "b", "c", "d"], [strong, no, more, weak]) == " The test that decides is at c."
+    assert decides([1, 2], [strong, Outcome("inconclusive")]) == " The test that decides is at 2."
+
+
+def test_harder_noise_is_told_by_seed_and_beside_filters() -> None:
+    errors = {("gaussian", 1): 0.02, ("zeroed", 1): 0.04, ("gaussian", 2): 0.09, ("zeroed", 2): 0.03}
+    seeds = [{"noise": noise, "seed": seed, "reconstructed_mse": it} for (noise, seed), it in errors.items()]
+    told_of = struggle("gaussian", MORE) | {"denoising_seeds": table(seeds, model="best", level=0.0)}
+    found = answer(50, "equal p and sigma, clipped", **told_of)
+    assert " seed 1 0.50; seed 2 3.00." in found.reason
+    assert "of the better of a median and a Gaussian filter: 0: 1.20" in found.reason
+
+
 def test_what_two_tests_are_to_show_has_the_greater_p() -> None:
     yes, also = Outcome("supported", 0.001, 2.0), Outcome("supported", 0.01, 1.0)
     assert both(yes, also) == both(also, yes) == Outcome("supported", 0.01, 2.0)
@@ -314,7 +336,7 @@ def test_what_two_tests_are_to_show_has_the_greater_p() -> None:
 
 def test_an_interval_without_width_is_its_value() -> None:
     found = told({"num_images": 7} | interval("gain", (0.2, 0.2)), "gain")
-    assert [found.above(bound).p for bound in (0.1, 0.2, 0.3)] == [0, 1, 0]
+    assert [found.above(bound).p for bound in (0.1, 0.2, 0.3)] == pytest.approx([LEAST_P, 1, LEAST_P])
     assert (found.within(0.1, 0.3).verdict, found.within(0.3, 0.4).verdict) == ("supported", "contradicted")
     assert [found.above(bound).verdict for bound in (0.1, 0.2, 0.3)] == ["supported", "inconclusive", "contradicted"]
 
