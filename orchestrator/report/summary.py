@@ -28,13 +28,37 @@ def lines(run: Run) -> Iterator[str]:
 
 
 def markdown(run: Run) -> str:
-    """The main numbers as a table, and how many statements have which verdict."""
+    """The main numbers as a table, how many statements have which verdict, which published numbers are missed, and
+    where all this was made."""
     head = "| | the paper or its author (a) | here, with 95 % interval | of |\n| --- | --- | --- | --- |\n"
     rows = [
         f"| {it['quantity']} | {it['paper'] or '–'} | {it['told']} | {int(it['n']):,} |\n" for it in _numbers(run)
     ]
     told = _verdicts(run.table("claims"), EVIDENCE)
-    return f"{head}{''.join(rows)}\nOf what the paper measured, or gives as a cause: {told}.\n"
+    lines = [f"Of what the paper measured, or gives as a cause: {told}.", *_anchors(run), _made(run)]
+    return f"{head}{''.join(rows)}\n" + "\n\n".join(lines) + "\n"
+
+
+def _anchors(run: Run) -> Iterator[str]:
+    """How many of the best published numbers are met, and which are not."""
+    anchors = run.table("anchors")
+    if anchors.empty:
+        return
+    met = anchors["met"]
+    missed = anchors[met.eq(False)]
+    told = [f"{row.quantity} {row.ours:.4g} ({row.published:g})" for row in missed.itertuples()]
+    yield (
+        f"Of the best numbers that others published {met.eq(True).sum()} are met, {len(missed)} missed, "
+        f"{met.isna().sum()} not measured. Missed, with the published number: {'; '.join(told)}."
+    )
+
+
+def _made(run: Run) -> str:
+    """With which commits, packages and devices."""
+    stages = run.table("stages")
+    told = {name: ", ".join(dict.fromkeys(stages[name].dropna().astype(str))) for name in ("commit", "device")}
+    commits = ", ".join(commit[:7] for commit in told["commit"].split(", "))
+    return f"Made on {told['device']}, at {commits}; each stage's own stand in the table stages."
 
 
 def _numbers(run: Run) -> list[dict[Any, Any]]:
