@@ -6,7 +6,10 @@ from typing import Any
 
 import pandas as pd
 
-from orchestrator.statistics.intervals import LEVEL, NUM_DRAWS, SEEN_WITH_80_PERCENT, Interval, Kind, Outcome
+from orchestrator.statistics.intervals import LEVEL, SEEN_WITH_80_PERCENT, Interval, Kind, Outcome
+
+LEAST_P = 1e-6
+"""Farther out an interval's ends say nothing of its tails."""
 
 
 def told(
@@ -22,8 +25,8 @@ def told(
     `ends`; `by` is the column that says of how many observations.
 
     Between and beyond the ends it is taken for normal, or for t with n - 1 degrees of freedom, to either side with
-    the half width there; on the logarithms of a ratio. So a p value is under .05 just outside the interval. By a
-    bootstrap it is at least one over the number of draws.
+    the half width there; on the logarithms of a ratio. So a p value is under .05 just outside the interval; none is
+    under LEAST_P.
     """
     from scipy.stats import norm, t
 
@@ -32,7 +35,6 @@ def told(
     if not (math.isfinite(low) and math.isfinite(high)):
         return Interval(value, n=n)
     of: Any = t(n - 1) if kind == "t" else norm
-    least = 0.5 / (NUM_DRAWS + 1) if kind == "bootstrap" else 0.0
     scale = math.log if ratio else float
 
     def confidence(bound: float) -> float:
@@ -40,7 +42,7 @@ def told(
             return 0.0
         away, half = scale(bound) - scale(value), scale(high if bound > value else low) - scale(value)
         under = float(of.cdf(away / abs(half) * of.ppf(0.975))) if half else float(away > 0) + (away == 0) / 2
-        return min(max(under, least), 1 - least)
+        return min(max(under, LEAST_P / 2), 1 - LEAST_P / 2)
 
     return Interval(value, low, high, kind, n, confidence, (high - low) / 2 * SEEN_WITH_80_PERCENT)
 

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from orchestrator.claims import CLAIMS
-from orchestrator.claims.levels import at_every, both, decides, told
-from orchestrator.statistics.intervals import NUM_DRAWS, Outcome
+from orchestrator.claims.levels import LEAST_P, at_every, both, decides, told
+from orchestrator.statistics.intervals import Outcome
 from tests.orchestrator.made_tables import answer, table
 
 Made = dict[str, Any]
@@ -23,7 +23,6 @@ def interval(name: str, ends: Ends) -> Made:
     return {name: sum(ends) / 2, f"{name}_low": ends[0], f"{name}_high": ends[1]}
 
 
-LEAST_P = 1 / (NUM_DRAWS + 1)
 MORE, LESS, SAME = (1.1, 1.3), (0.7, 0.9), (0.9, 1.1)
 GAIN, LOSS, NEITHER = (0.01, 0.02), (-0.02, -0.01), (-0.01, 0.01)
 FLOOR = table([{"reconstructed_mse": 0.011}, {"reconstructed_mse": 0.013}], model="best", noise="none", level=0.0)
@@ -275,7 +274,7 @@ def test_a_told_interval_decides_just_where_its_ends_are() -> None:
     assert found.above(0.6).p == pytest.approx(0.05)
     assert found.above(0.4).p == pytest.approx(1)
     assert found.above(0.1).p == pytest.approx(2 * 0.0016408, rel=1e-3)  # 2.94 standard errors away
-    assert found.above(-9.0).p == LEAST_P
+    assert found.above(-9.0).p == pytest.approx(LEAST_P)
     assert [found.above(bound).verdict for bound in (0.19, 0.21, 0.59, 0.61)] == [
         *("supported", "inconclusive", "inconclusive", "contradicted"),
     ]

@@ -64,8 +64,11 @@ class Gan(Stage[Settings, ScoredGan]):
             LOSS,
             SEED,
             *RECIPE,
-            integer("vanished_epoch", "first epoch with g_weight_grad below 1 % of its start; missing where none is"),
-            real("g_weight_grad_start", "mean of that norm over the first steps, from which vanished_epoch is told"),
+            integer(
+                "vanished_epoch",
+                "first epoch with g_weight_grad below 1 % of its start, the mean over the first 50 steps, which the "
+                "game's record has as g_weight_grad_start; missing where none is",
+            ),
             real("val_frechet_distance", "distance from the held-out training images, after the last epoch"),
             *SCORES,
             CLASS_ENTROPY,
