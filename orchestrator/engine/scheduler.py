@@ -189,7 +189,8 @@ class Scheduler:
     def _lacking(self, need: str, name: str) -> str:
         """What another stage lacks of one that it needs, whose tables may still be written; empty for nothing."""
         done = self._manifest.stages[need].state == "done"
-        return "" if done or self._book.provides(need, name) else self._book.lacking(need, name)
+        trained = self._book.stages[need].config is not None and self._book.provides(need, name)
+        return "" if done or trained else self._book.lacking(need, name)
 
     def _prepare(self, stage_run: StageRun) -> None:
         try:
@@ -199,10 +200,16 @@ class Scheduler:
 
     def _finish(self, stage_run: StageRun) -> None:
         # A daemon: what is computed here does not hold up an interrupted process.
-        thread = threading.Thread(target=self._end, args=(stage_run.finish,), name=stage_run.name, daemon=True)
+        thread = threading.Thread(target=self._write, args=(stage_run,), name=stage_run.name, daemon=True)
         self._ending.append(thread)
         thread.start()
-        self._trained.put(stage_run.name)
+        if stage_run.stage.config:
+            self._trained.put(stage_run.name)
+
+    def _write(self, stage_run: StageRun) -> None:
+        self._end(stage_run.finish)
+        if not stage_run.stage.config:  # what needs it waits for all that it gives
+            self._trained.put(stage_run.name)
 
     def _give_up(self, stage_run: StageRun, error: Exception) -> None:
         self._given_up.add(stage_run.name)
