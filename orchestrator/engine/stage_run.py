@@ -287,7 +287,7 @@ class StageRun:
     def _write_picture(self, picture: Picture) -> None:
         settings = self._book.settings
         stamp = f"run {settings.run_name}, preset {settings.preset}, seed {settings.seed}"
-        for suffix, content in drawn(picture, stamp).items():
+        for suffix, content in drawn(picture, stamp, made(self._modules).commit).items():
             self._write(f"figures/{picture.name}.{suffix}", content)
         self._captions[picture.name] = picture.caption
 
