@@ -47,6 +47,13 @@ def digest_of(rows: Rows, parts: Parts) -> str:
     return hashed([measured, *(content for _, content in parts)])
 
 
+def with_description(weights: bytes, description: str) -> bytes:
+    """Weights, as safetensors, with a description in their metadata; the same are the same bytes."""
+    from safetensors.torch import load, save
+
+    return bytes(save(load(weights), {"description": description}))  # of several entries the order would be any
+
+
 @dataclass(frozen=True)
 class Trial(Generic[Config]):
     """One training that is to be done."""

@@ -5,9 +5,11 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import ANY
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save
 from torch import nn
 
@@ -128,6 +130,9 @@ def test_every_model_of_a_run_loads_and_its_card_says_how_it_is_loaded_and_measu
         assert f'Run("{run.location}").model("{name}")' in card
         assert "Less than the paper's scale: " in card
         assert f"{num_train:,} training images" in card
+        with safe_open(run.path(f"models/{name}.safetensors"), "pt") as file:
+            description = json.loads(file.metadata()["description"])
+        assert description | {"fingerprint": ANY} == json.loads(run.read_model(name)[0])
         told = json.loads(run.read(f"models/{name}.json"))
         (metric,) = told.keys() - {"class", "settings", "seed", "fingerprint"}
         assert f"| {metric} | {told[metric]:.5g} | " in card
