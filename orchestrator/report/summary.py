@@ -1,6 +1,6 @@
 """A run's main numbers and the count of its verdicts in lines: for the end of a command, and for README."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -9,6 +9,7 @@ import pandas as pd
 from orchestrator.claims import EVIDENCE
 from orchestrator.engine.folder import Damaged
 from orchestrator.engine.results import Run
+from orchestrator.report.key_numbers import FURTHER, key_numbers
 from orchestrator.report.words import VERDICTS, interval
 
 PROTOCOL = ("protocol",)
@@ -30,17 +31,22 @@ def lines(run: Run) -> Iterator[str]:
 def markdown(run: Run) -> str:
     """The main numbers as a table, and how many statements have which verdict."""
     head = "| | the paper or its author (a) | here, with 95 % interval | of |\n| --- | --- | --- | --- |\n"
-    rows = [
-        f"| {it['quantity']} | {it['paper'] or '–'} | {it['told']} | {int(it['n']):,} |\n" for it in _numbers(run)
-    ]
+    numbers = _numbers(run)
+    papers = any(it["paper"] for it in numbers)
+    numbers += _told(key_numbers(run.tables(), {}, papers=papers, numbers=FURTHER))
+    rows = [f"| {it['quantity']} | {it['paper'] or '–'} | {it['told']} | {int(it['n']):,} |\n" for it in numbers]
     told = _verdicts(run.table("claims"), EVIDENCE)
     return f"{head}{''.join(rows)}\nOf what the paper measured, or gives as a cause: {told}.\n"
 
 
 def _numbers(run: Run) -> list[dict[Any, Any]]:
-    table = run.table("key_numbers").dropna(subset=["ours"])
-    rows = table.astype(object).where(pd.notna, None).to_dict("records")
-    return [row | {"told": interval(row["ours"], row["low"], row["high"])} for row in rows]
+    table = run.table("key_numbers")
+    return _told(table.astype(object).where(pd.notna, None).to_dict("records"))
+
+
+def _told(rows: Iterable[dict[Any, Any]]) -> list[dict[Any, Any]]:
+    """Those rows that have a number, with it and its interval in words."""
+    return [row | {"told": interval(row["ours"], row["low"], row["high"])} for row in rows if row["ours"] is not None]
 
 
 def _verdicts(claims: pd.DataFrame, kinds: tuple[str, ...]) -> str:
