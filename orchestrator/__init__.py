@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from orchestrator.comparison import runs
     from orchestrator.engine.results import pooled
-    from orchestrator.library import run
+    from orchestrator.library import presets, run
     from orchestrator.results import Run
 
 __version__ = "0.2.0"
-__all__ = ["Run", "__version__", "pooled", "run", "runs"]
+__all__ = ["Run", "__version__", "pooled", "presets", "run", "runs"]
 _HOMES = {
     "Run": "orchestrator.results",
     "pooled": "orchestrator.engine.results",
+    "presets": "orchestrator.library",
     "run": "orchestrator.library",
     "runs": "orchestrator.comparison",
 }

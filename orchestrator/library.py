@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from orchestrator.command_line import in_one_line, stage_names
 from orchestrator.engine import execute
 from orchestrator.engine.book import Book
-from orchestrator.engine.settings import UserError, changed
+from orchestrator.engine.settings import RunSettings, UserError, changed
 from orchestrator.paper import suite
 from orchestrator.results import Run
 from orchestrator.settings_file import similar
@@ -51,6 +51,11 @@ def run(*stages: str, preset: str = "laptop", **settings: Any) -> Run:
         why = "; ".join(f"{name} {it.state}: {it.why}" for name, it in entries if it.state in {"failed", "blocked"})
         raise RuntimeError(f"{folder.location}: {why}")
     return folder
+
+
+def presets() -> dict[str, RunSettings]:
+    """All settings of each preset, by its name: `presets()["paper"].kfold.epochs`."""
+    return {name: suite().preset(name) for name in suite().presets}
 
 
 def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,11 +23,14 @@ from orchestrator.settings_file import similar
 
 if TYPE_CHECKING:
     import pandas as pd
+    from optuna import Study
     from PIL.Image import Image
     from torch import nn
 
 FILES = {"tables": (".parquet",), "models": (".json",), "figures": (".png", ".gif")}
 """Endings of the files that tables, models and figures are in."""
+NAMES = ("table", "tables", "describe", "claims", "study", "figure", "model", "card", "export", "track", "crate")
+"""What completion offers of a run, beside where and how far it is; the rest of it is the engine's."""
 
 
 class Run(results.Run):
@@ -35,6 +38,9 @@ class Run(results.Run):
 
     A table, figure or model that is not there is a FileNotFoundError that says which one was probably meant.
     """
+
+    def __dir__(self) -> list[str]:
+        return sorted((*NAMES, "location", "manifest", "path"))
 
     def __repr__(self) -> str:
         return "\n".join([f'Run("{self.location}")', *(f"  {label}: {text}" for label, text in self._parts())])
@@ -129,9 +135,7 @@ class Run(results.Run):
         try:
             told = json.loads(described)
             if ":" in told["class"]:
-                if kind is None or told["class"] != f"{kind.__module__}:{kind.__qualname__}":
-                    mend = "give that class as the second argument, if it is yours"
-                    raise UserError(f"{self.location}/models/{name} is of the class {told['class']}: {mend}")
+                kind = _same(kind, told["class"], f"{self.location}/models/{name}")
                 return takes_arrays(own(kind, told["settings"], weights))
             of_kind, settings = KINDS[told["class"]]
             return takes_arrays(restored(of_kind, settings.model_validate(told["settings"]), weights))
@@ -141,6 +145,42 @@ class Run(results.Run):
     def read_model(self, name: str) -> tuple[bytes, bytes]:
         """What the two files of a model hold: its description as JSON, its weights as safetensors."""
         return self._read("models", name, ".json"), self._read("models", name, ".safetensors")
+
+    def study(self, name: str = "search", kind: type[nn.Module] | None = None) -> Study:
+        """A study as Optuna has it, made from the records as optuna.journal is; what is added to it is not kept.
+
+        Args:
+            name: search, or a loss whose GAN was tuned: minimax, non_saturating.
+            kind: the class, of a search of a model of your own.
+
+        Raises:
+            UserError: what was searched is of another class of the user's own than `kind`.
+            Damaged: the run's settings or a record are damaged.
+        """
+        from orchestrator.engine.book import Book
+        from orchestrator.paper import suite
+        from trainables.autoencoder_settings import OwnAutoencoder
+
+        stage = "search" if name == "search" else "gan_search"
+        manifest = self.manifest()
+        studies: dict[str, Study] = {}
+        if manifest and stage in manifest.stages:
+            settings = suite().as_told(manifest.stages[stage].settings)
+            book = settings and Book(suite(), settings, self, set_aside=False)
+            if not book or stage not in book.stages:
+                raise Damaged(f"{self.location}/manifest.json does not say how {stage} was done")
+            done: Any = book.stages[stage]
+            config = OwnAutoencoder if stage == "search" and settings.autoencoder.own else done.config
+            addresses = manifest.stages[stage].records
+            records = [book.records(stage).read(address, config, done.metric) for address in addresses]
+            for record in records if config is OwnAutoencoder else ():
+                _same(kind, record.config.model, f"{self.location}'s search")
+            studies = done.studies(book.context(stage), records)
+        if name not in studies:
+            raise FileNotFoundError(
+                f"{self.location} has no study {name!r}{similar(name, {'search', *studies} - {name})}"
+            )
+        return studies[name]
 
     def track(self, *trackers: Tracker, to: str | Path = "tracking") -> None:
         """Tell trackers ("tensorboard", "mlflow", "wandb") of the run's trainings; files go into the folder `to`.
@@ -208,3 +248,10 @@ class Run(results.Run):
         folder.write(path.name, content)
         folder.write(path.with_suffix(".md").name, told.encode())
         return path
+
+
+def _same(kind: type[nn.Module] | None, told: str, what: str) -> type[nn.Module]:
+    """A class of the user's own, if it is the one that a file tells of; else UserError."""
+    if kind is None or told != f"{kind.__module__}:{kind.__qualname__}":
+        raise UserError(f"{what} is of the class {told}: give that class as the second argument, if it is yours")
+    return kind

@@ -1,5 +1,6 @@
 """README's tree of files is the tree that there is; who cites this program cites this version; docs/ builds."""
 
+import os
 import re
 import subprocess
 import sys
@@ -70,6 +71,40 @@ def test_citation_and_changelog_are_of_this_version_and_the_paper_that_it_judges
         "Freitas",
     )
     assert dataset["year"] == 2017
+
+
+def test_the_package_says_who_wrote_it_and_what_it_is_about_as_the_citation_does() -> None:
+    citation = yaml.safe_load((REPOSITORY / "CITATION.cff").read_text())
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    assert project["authors"] == citation["authors"]
+    assert project["keywords"] == citation["keywords"]
+    assert not any(name.startswith("License") for name in project["classifiers"]), "the licence is an expression"
+
+
+def test_readme_and_log_name_the_paper_and_its_author() -> None:
+    paper, _ = yaml.safe_load((REPOSITORY / "CITATION.cff").read_text())["references"]
+    (author,) = paper["authors"]
+    for page in ("README.md", "docs/LOG.md"):
+        text = " ".join((REPOSITORY / page).read_text().split())
+        for told in (f"{author['given-names']} {author['family-names']}", paper["title"], str(paper["year"])):
+            assert told in text, (page, told)
+
+
+def test_every_extra_is_pinned_and_readme_names_it() -> None:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    pinned = {line.partition("==")[0].lower() for line in (REPOSITORY / "constraints.txt").read_text().split()}
+    readme, extras = (REPOSITORY / "README.md").read_text(), project["optional-dependencies"]
+    assert "optuna-dashboard" in extras["dashboard"]
+    for extra, packages in extras.items():
+        assert {re.match(r"[\w-]+", package)[0].lower() for package in packages} <= pinned  # type: ignore[index]
+        assert extra in readme
+
+
+def test_the_workflow_does_what_ci_does_and_nothing_beside() -> None:
+    workflow = yaml.safe_load((REPOSITORY / ".github" / "workflows" / "ci.yml").read_text())
+    (job,) = workflow["jobs"].values()
+    assert [step["run"] for step in job["steps"] if "run" in step] == [".ci/run"]
+    assert os.access(REPOSITORY / ".ci" / "run", os.X_OK)
 
 
 def test_both_packages_say_that_they_are_typed() -> None:

@@ -18,10 +18,10 @@ STRIP = 0.12
 """Inches above a figure, for the stamp."""
 
 
-def drawn(picture: Picture, stamp: str = "") -> dict[str, bytes]:
+def drawn(picture: Picture, stamp: str = "", commit: str | None = None) -> dict[str, bytes]:
     """A picture's files by suffix; the same on every machine, whatever the user's matplotlibrc says.
 
-    `stamp` says which run it is of: it stands above the figure, small, and in the files.
+    `stamp` says which run it is of: it stands above the figure, small, and in the files; these name the commit too.
     """
     from matplotlib import rc_context, rcParamsDefault
 
@@ -32,11 +32,12 @@ def drawn(picture: Picture, stamp: str = "") -> dict[str, bytes]:
             return {"gif": content}
         if isinstance(content, dict):
             return {"json": json.dumps(content, separators=(",", ":")).encode()}
-        return rendered(picture.name, content, stamp, f"{picture.caption} {stamp}".strip())
+        told = ", ".join(filter(None, (stamp, commit and f"commit {commit}")))
+        return rendered(picture.name, content, stamp, f"{picture.caption} {told}".strip())
 
 
 def rendered(name: str, figure: Figure, stamp: str = "", description: str = "") -> dict[str, bytes]:
-    """A figure as PNG and as SVG, whose text is text, by suffix; the same figure is the same bytes."""
+    """A figure as PNG, and as SVG and PDF, whose text is text, by suffix; the same figure is the same bytes."""
     from matplotlib import rc_context
     from matplotlib.transforms import Bbox
 
@@ -44,10 +45,11 @@ def rendered(name: str, figure: Figure, stamp: str = "", description: str = "") 
     strip = STRIP if stamp else 0
     figure.text(0.995, 1 + strip / height, stamp, ha="right", va="top", fontsize=6, color="0.5", parse_math=False)
     whole, files = Bbox([[0, 0], [width, height + strip]]), {}
-    metadata: Any = {"Title": name, "Description": description, "Date": None}
-    for suffix, dpi in (("png", 200), ("svg", 150)):
+    told: Any = {"Title": name, "Description": description, "Date": None}
+    of_pdf: Any = {"Title": name, "Subject": description, "CreationDate": None}
+    for suffix, dpi, metadata in (("png", 200, told), ("svg", 150, told), ("pdf", 150, of_pdf)):
         content = io.BytesIO()
-        with rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}):
+        with rc_context({"svg.hashsalt": name, "svg.fonttype": "none", "pdf.fonttype": 42}):
             figure.savefig(content, format=suffix, dpi=dpi, bbox_inches=whole, metadata=metadata)
         files[suffix] = content.getvalue()
     return files

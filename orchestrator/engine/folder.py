@@ -21,7 +21,8 @@ Item = TypeVar("Item")
 Found = TypeVar("Found")
 GO_ON = "mend that, and give the same command again"
 """How messages end where the machine is at fault."""
-MOST_BYTES = {".json": 2**26, ".png": 2**28, ".svg": 2**28, ".gif": 2**28, ".html": 2**30, ".parquet": 2**30}
+_FIGURES = (".png", ".svg", ".pdf", ".gif")
+MOST_BYTES = {".json": 2**26, ".html": 2**30, ".parquet": 2**30, **dict.fromkeys(_FIGURES, 2**28)}
 """No file is larger, by its ending; `MOST_OF_ALL` of all others."""
 MOST_OF_ALL = 2**32
 

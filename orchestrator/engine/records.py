@@ -47,6 +47,13 @@ def digest_of(rows: Rows, parts: Parts) -> str:
     return hashed([measured, *(content for _, content in parts)])
 
 
+def with_description(weights: bytes, description: str) -> bytes:
+    """Weights, as safetensors, with a description in their metadata; the same are the same bytes."""
+    from safetensors.torch import load, save
+
+    return bytes(save(load(weights), {"description": description}))  # of several entries the order would be any
+
+
 @dataclass(frozen=True)
 class Trial(Generic[Config]):
     """One training that is to be done."""
@@ -127,6 +134,19 @@ class Record(Generic[Config]):
 _RECORD: TypeAdapter[Record[Any]] = TypeAdapter(Record)
 
 
+def _record(content: dict[str, Any], config: Config, address: str, metric: str) -> Record[Config]:
+    """A record of what its file holds; else IndexError, KeyError, TypeError or ValueError."""
+    parts = tuple(ending for ending in (WEIGHTS, ARRAYS) if ending in content["parts"])
+    typed = {"config": config, "parts": parts, "made": Made.model_validate(content["made"])}
+    record = Record(**content | typed | {"address": address})
+    _RECORD.validate_python(vars(record))
+    if record.ended and datetime.fromisoformat(record.ended).tzinfo is None:
+        raise ValueError("no time")
+    if metric and record.state != "failed" and metric not in record.epochs[-1]:
+        raise ValueError(f"no {metric}")
+    return record
+
+
 @dataclass
 class Checkpoint:
     """How far a training is."""
@@ -167,21 +187,21 @@ class Records:
             try:
                 if (content["config"], content["seed"]) != (trial.config.model_dump(mode="json"), trial.seed):
                     return None
-                parts = tuple(ending for ending in (WEIGHTS, ARRAYS) if ending in content["parts"])
-                typed = {"config": trial.config, "parts": parts, "made": Made.model_validate(content["made"])}
-                record = Record(**content | typed | {"address": trial.address})
-                _RECORD.validate_python(vars(record))
-                if record.ended and datetime.fromisoformat(record.ended).tzinfo is None:
-                    raise ValueError("no time")
-                if metric and record.state != "failed" and metric not in record.epochs[-1]:
-                    raise ValueError(f"no {metric}")
-                return record
+                return _record(content, trial.config, trial.address, metric)
             except (IndexError, KeyError, TypeError, ValueError):
                 content = "is damaged"
         if set_aside:
             with contextlib.suppress(FileNotFoundError):
                 self.folder.set_aside(self.name(trial.address), content)
         return None
+
+    def read(self, address: str, config: type[Config], metric: str = "") -> Record[Config]:
+        """The record that has an address, whatever program made it; Damaged where it is none."""
+        content = self.folder.read_json(self.name(address))
+        try:
+            return _record(content, config.model_validate(content["config"]), address, metric)
+        except (IndexError, KeyError, TypeError, ValueError):
+            raise Damaged(f"{self.name(address)} is damaged") from None
 
     def _look(self, address: str) -> dict[str, Any] | str:
         """A record as it was written, all that belongs to it being there; else what is wrong with it."""

@@ -79,8 +79,8 @@ class File:
 class Picture:
     """A figure, drawn of these arguments when it is to be written.
 
-    As PNG and SVG; as GIF where it is bytes; as JSON where it is a dictionary, which the report's page lets readers
-    move (orchestrator.figures.interactive).
+    As PNG, SVG and PDF; as GIF where it is bytes; as JSON where it is a dictionary, which the report's page lets
+    readers move (orchestrator.figures.interactive).
     """
 
     def __init__(

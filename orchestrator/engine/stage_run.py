@@ -20,7 +20,7 @@ from orchestrator.engine.imports import import_all
 from orchestrator.engine.manifest import Manifest, StageState, State, told
 from orchestrator.engine.progress import Progress, Standing, duration
 from orchestrator.engine.provenance import Made, distinct, made
-from orchestrator.engine.records import Outcome, Parts, Record, Rows, Trial, digest_of
+from orchestrator.engine.records import Outcome, Parts, Record, Rows, Trial, digest_of, with_description
 from orchestrator.engine.results import as_frame, check_own
 from orchestrator.engine.settings import UserError
 from orchestrator.engine.stage import Model, Picture, Table, Tables
@@ -240,8 +240,9 @@ class StageRun:
                     self._write(f"tables/{part.name}.parquet", content)
                     tables[part.name] = as_frame(content)
                 elif isinstance(part, Model):
+                    weights = with_description(self.context.weights(part.record), json.dumps(part.description))
                     described = json.dumps(part.description | {"fingerprint": fingerprint}, indent=2)
-                    self._write(f"models/{part.name}.safetensors", self.context.weights(part.record))
+                    self._write(f"models/{part.name}.safetensors", weights)
                     self._write(f"models/{part.name}.json", described.encode())
                 else:
                     self._write(part.name, part.content, grows=part.grows)
@@ -287,7 +288,7 @@ class StageRun:
     def _write_picture(self, picture: Picture) -> None:
         settings = self._book.settings
         stamp = f"run {settings.run_name}, preset {settings.preset}, seed {settings.seed}"
-        for suffix, content in drawn(picture, stamp).items():
+        for suffix, content in drawn(picture, stamp, made(self._modules).commit).items():
             self._write(f"figures/{picture.name}.{suffix}", content)
         self._captions[picture.name] = picture.caption
 

@@ -170,6 +170,12 @@ KEY_NUMBERS = (
     LATENT,
     RAW,
     *GANS,
+    KeyNumber(
+        "test MSE with 64 latent numbers",
+        "published by others: .0054",
+        "reconstruction",
+        _mean("test_mse", method="autoencoder", latent_dim=64),
+    ),
 )
 
 

@@ -4,8 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from safetensors.numpy import save
 
 from orchestrator.engine.compare import differences
 from orchestrator.engine.manifest import Manifest
@@ -46,6 +48,15 @@ def run_of(folder: Path, **changes: Any) -> Run:
 def test_runs_that_differ_in_times_only_are_equal(tmp_path: Path) -> None:
     one, other = run_of(tmp_path / "one"), run_of(tmp_path / "other", seconds=77.0)
     assert list(differences(one, other)) == []
+
+
+def test_models_of_the_same_weights_are_equal_whatever_their_files_say_beside(tmp_path: Path) -> None:
+    one, other = run_of(tmp_path / "one"), run_of(tmp_path / "other")
+    one.write("models/best.safetensors", save({"a": np.ones(2), "b": np.zeros(3)}))
+    other.write("models/best.safetensors", save({"a": np.ones(2), "b": np.zeros(3)}, {"description": "{}"}))
+    assert list(differences(one, other)) == []
+    other.write("models/best.safetensors", save({"a": np.ones(2), "b": np.zeros(2)}))
+    assert list(differences(one, other)) == ["models/best.safetensors differs"]
 
 
 def _without_column(run: Run) -> None:

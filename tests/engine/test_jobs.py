@@ -1,5 +1,6 @@
 """What a worker is told of a training, what it adds to the epochs, and what becomes of a record."""
 
+import json
 import math
 import time
 from collections.abc import Iterator
@@ -117,7 +118,8 @@ def test_a_training_is_complete_with_all_its_epochs_pruned_with_fewer_and_failed
         assert found.find(trial, set_aside=False) == records[trial.key]
 
 
-def test_a_model_s_file_has_the_weights_of_its_training(tmp_path: Path) -> None:
+def test_a_model_s_file_has_the_weights_of_its_training_and_says_what_it_is(tmp_path: Path) -> None:
+    from safetensors import safe_open
     from safetensors.torch import load
 
     so_far = Checkpoint()
@@ -125,10 +127,16 @@ def test_a_model_s_file_has_the_weights_of_its_training(tmp_path: Path) -> None:
     stage_run.records.save_results(stage_run.study.running["only"], so_far)
     stage_run.over("only", so_far.rows, None)
     (record,) = stage_run.study.in_order()
-    stage_run.stage.results = lambda context, records: iter([Model("mine", record, {})])  # type: ignore[method-assign]
+    told = {"class": "toy.Toy", "settings": {"sizes": [1, 2]}, "seed": 1}
+    stage_run.stage.results = lambda context, records: iter([Model("mine", record, told)])  # type: ignore[method-assign]
     stage_run.finish()
     weights = load(Run(tmp_path).read("models/mine.safetensors"))
     assert {name: tensor.tolist() for name, tensor in weights.items()} == {"weight": [4.0, 4.0]}
+    with safe_open(tmp_path / "models" / "mine.safetensors", "pt") as file:
+        assert json.loads(file.metadata()["description"]) == told
+    written = Run(tmp_path).read("models/mine.safetensors")
+    stage_run.finish()
+    assert Run(tmp_path).read("models/mine.safetensors") == written
 
 
 def test_weights_are_kept_where_they_are_wanted_and_nowhere_else(tmp_path: Path) -> None:

@@ -321,7 +321,7 @@ def files(folder: Path) -> set[str]:
 
 def test_stage_has_its_tables_and_figures_on_the_disk_and_in_the_manifest(tmp_path: Path) -> None:
     entry = do(tmp_path, suite(Telling()), "toy")["toy"]
-    own = {"tables/told.parquet", "figures/plot.png", "figures/plot.svg"}
+    own = {"tables/told.parquet", *(f"figures/plot.{suffix}" for suffix in ("png", "svg", "pdf"))}
     assert (entry.state, entry.error, set(entry.files)) == ("done", None, own)
     assert entry.captions == {"plot": "A caption."}
     assert files(tmp_path) == own | {"manifest.json", "tables/stages.parquet"}
@@ -514,13 +514,14 @@ from pathlib import Path
 import numpy as np
 from orchestrator.run import main
 from orchestrator.engine.drawing import drawn
+from orchestrator.engine.provenance import git_commit
 from orchestrator.engine.stage import Picture
 main(["status"])
 import matplotlib
 from orchestrator.figures.images import image_grid
 assert matplotlib.rcParams["text.usetex"], "the user's file is read"
 picture = Picture("grid", "A grid.", image_grid, np.zeros((1, 2, 28, 28)), ["row"], ["a", "b"], "A $x_1$ title")
-for suffix, content in drawn(picture, "run toy, preset toy, seed 1").items():
+for suffix, content in drawn(picture, "run toy, preset toy, seed 1", git_commit()).items():
     Path(f"grid.{suffix}").write_bytes(content)
 """
 FOREIGN = """
@@ -548,11 +549,12 @@ def test_figures_are_the_same_bytes_whatever_the_environment_brings(tmp_path: Pa
         "MPLCONFIGDIR": "/proc/none",
         "SOURCE_DATE_EPOCH": "0",
         "LC_ALL": "C",
+        "PYTHONHASHSEED": "1",
         "PYTHONPATH": str(REPOSITORY),
     }
     done = subprocess.run([sys.executable, "-c", DRAW], cwd=tmp_path, env=os.environ | brought, capture_output=True)
     assert done.returncode == 0, done.stderr.decode()
-    for suffix in ("png", "svg"):
+    for suffix in ("png", "svg", "pdf"):
         here = tmp_path / "here" / "figures" / f"grid.{suffix}"
         assert (tmp_path / f"grid.{suffix}").read_bytes() == here.read_bytes()
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from orchestrator import Run
 from orchestrator.engine.settings import UserError
-from orchestrator.library import run
+from orchestrator.library import presets, run
 from tests.command import REPOSITORY
 from trainables.autoencoder import build
 from trainables.autoencoder_settings import OwnAutoencoder
@@ -73,6 +73,14 @@ def test_mistake_is_a_line_and_nothing_is_written(
     assert said in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
     assert not (digits / "runs").exists()
+
+
+def test_presets_have_all_settings_by_name() -> None:
+    found = presets()
+    assert list(found) == ["laptop", "paper", "smoke"]
+    for name, settings in found.items():
+        assert settings.preset == name
+    assert found["paper"].kfold.epochs == 20  # type: ignore[attr-defined]
 
 
 def test_run_gives_the_run_and_the_same_call_again_does_nothing(

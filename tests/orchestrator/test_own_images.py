@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from html import unescape
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from sklearn.datasets import load_digits
 
+import orchestrator
 from orchestrator.engine.results import Run
+from orchestrator.engine.settings import UserError
 from tests.command import REPOSITORY
 
 SMALL = (
@@ -82,7 +85,9 @@ def coloured(folder: Path) -> Path:
     return folder / "photos"
 
 
-def test_every_stage_takes_images_and_networks_of_ones_own_and_the_page_says_nothing_of_others(folder: Path) -> None:
+def test_every_stage_takes_images_and_networks_of_ones_own_and_the_page_says_nothing_of_others(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     own = ("--model", "my_vae:Vae", "--classify.model", "my_networks:Classifier", "--gan.model", "my_networks:Gan")
     out = done(folder, "all", *SMALL, "--data.source", "digits.npz", *own, "--name", "digits")
     assert "--data.source digits.npz" in out.splitlines()[-1], "what to do next is with the same images"
@@ -106,6 +111,13 @@ def test_every_stage_takes_images_and_networks_of_ones_own_and_the_page_says_not
         "learning_rate",
         "optimizer",
     }
+    results = orchestrator.Run(run.location)
+    with pytest.raises(UserError, match="search is of the class my_vae:Vae: give that class"):
+        results.study()
+    monkeypatch.syspath_prepend(folder)
+    study = results.study(kind=import_module("my_vae").Vae)
+    assert set(study.best_params) == set(run.table("trial_params")["param"])
+    assert study.best_value == run.table("trials")["val_mse"].min()
     assert set(run.table("classifiers")["architecture"]) == {"cnn", "mlp", "linear", "own", "knn"}
     assert set(run.table("gans")["arm"]) == {"own"}
     assert "everything is done" in done(

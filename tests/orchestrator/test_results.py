@@ -5,9 +5,11 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import ANY
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save
 from torch import nn
 
@@ -60,6 +62,14 @@ def test_a_run_shows_its_stages_tables_and_models(run: Run) -> None:
     assert "<b>" not in Run("<b>")._repr_html_()
 
 
+def test_completion_offers_what_is_for_users_and_all_of_it_says_what_it_is(run: Run) -> None:
+    assert {"table", "claims", "figure", "model", "study", "describe", "card", "export"} <= set(dir(run))
+    assert not {"write_sealed", "set_aside", "before_writing"} & set(dir(run))
+    assert not any(name.startswith("_") for name in dir(run))
+    for name in dir(run):
+        assert name == "location" or getattr(Run, name).__doc__, name
+
+
 def test_a_table_s_columns_are_described(run: Run) -> None:
     columns = run.describe("folds")
     assert list(columns["column"]) == TABLES["folds"].names
@@ -77,6 +87,7 @@ def test_a_table_s_columns_are_described(run: Run) -> None:
         (lambda run: run.model("bets"), "no model 'bets'; did you mean best?"),
         (lambda run: run.model("../records/x"), "no model '../records/x'; there are: best"),
         (lambda run: run.figure("kfold"), "no figure 'kfold'; there are: none"),
+        (lambda run: run.study(), "no study 'search'"),
     ],
 )
 def test_a_name_that_is_none_is_told_with_what_was_meant(run: Run, asked: object, said: str) -> None:
@@ -108,6 +119,32 @@ def test_files_that_are_no_model_s_are_told_in_a_line_and_build_nothing_else(run
         run.model("best")
 
 
+def test_a_study_is_what_the_journal_has_and_damage_in_its_records_is_told(smoke: Smoke, tmp_path: Path) -> None:
+    from optuna import load_study
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    run = Run(copy_of(smoke, tmp_path).location)
+    for name, file, told in (("search", "optuna", "smoke"), ("minimax", "optuna-gan", "smoke-minimax")):
+        storage = JournalStorage(JournalFileBackend(run.path(f"{file}.journal")))
+        written, study = load_study(study_name=told, storage=storage), run.study(name)
+        assert (study.study_name, study.user_attrs) == (written.study_name, written.user_attrs)
+        assert study.best_params == written.best_params
+        of_both = zip(study.trials, written.trials, strict=True)
+        for one, other in of_both:
+            assert (one.params, one.value, one.state) == (other.params, other.value, other.state)
+            assert (one.intermediate_values, one.duration) == (other.intermediate_values, other.duration)
+            assert one.distributions == other.distributions
+    with pytest.raises(FileNotFoundError, match=r"has no study 'minimx'; did you mean minimax\?"):
+        run.study("minimx")
+    manifest = run.manifest()
+    assert manifest is not None
+    name = f"records/search/{manifest.stages['search'].records[0]}.json"
+    run.write(name, run.read(name).replace(b"val_mse", b"vale_se"))
+    with pytest.raises(Damaged, match=f"{name} is damaged"):
+        run.study()
+
+
 def test_weights_that_were_cut_short_are_told(run: Run) -> None:
     run.write("models/best.safetensors", run.read("models/best.safetensors")[:-5])
     with pytest.raises(Damaged, match="is damaged"):
@@ -128,6 +165,9 @@ def test_every_model_of_a_run_loads_and_its_card_says_how_it_is_loaded_and_measu
         assert f'Run("{run.location}").model("{name}")' in card
         assert "Less than the paper's scale: " in card
         assert f"{num_train:,} training images" in card
+        with safe_open(run.path(f"models/{name}.safetensors"), "pt") as file:
+            description = json.loads(file.metadata()["description"])
+        assert description | {"fingerprint": ANY} == json.loads(run.read_model(name)[0])
         told = json.loads(run.read(f"models/{name}.json"))
         (metric,) = told.keys() - {"class", "settings", "seed", "fingerprint"}
         assert f"| {metric} | {told[metric]:.5g} | " in card

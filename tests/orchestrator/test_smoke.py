@@ -243,10 +243,10 @@ def test_figures_have_the_names_that_they_have_always_had(smoke: Smoke) -> None:
     """That each is a picture with a caption is in the contract of stages."""
     folder = smoke.runs_dir / "smoke" / "figures"
     assert {path.stem for path in folder.glob("*.gif")} == ANIMATIONS
-    for suffix in ("png", "svg"):
+    for suffix in ("png", "svg", "pdf"):
         assert {path.stem for path in folder.glob(f"*.{suffix}")} == FIGURES
     assert {path.stem for path in folder.glob("*.json")} == MOVED
-    assert len(list(folder.iterdir())) == len(ANIMATIONS) + len(MOVED) + 2 * len(FIGURES)
+    assert len(list(folder.iterdir())) == len(ANIMATIONS) + len(MOVED) + 3 * len(FIGURES)
 
 
 def test_optuna_opens_the_journal_with_every_trial_and_its_value(smoke: Smoke) -> None:

@@ -192,14 +192,15 @@ def test_every_figure_is_a_picture_with_a_caption_and_every_caption_has_its_figu
     check_captions(entry)
     for name in entry.captions:
         kinds = {path.suffix for path in folder.glob(f"{name}.*")}
-        assert kinds in ({".png", ".svg"}, {".gif"}, {".json"})
+        assert kinds in ({".png", ".svg", ".pdf"}, {".gif"}, {".json"})
         if kinds == {".json"}:
             assert json.loads((folder / f"{name}.json").read_text())["kind"] in MOVED
-        for kind in kinds - {".svg", ".json"}:
+        for kind in kinds - {".svg", ".pdf", ".json"}:
             with Image.open(folder / f"{name}{kind}") as image:
                 assert np.asarray(image.convert("L")).std() > 5
         if ".svg" in kinds:
             assert (folder / f"{name}.svg").read_text().rstrip().endswith("</svg>")
+            assert (folder / f"{name}.pdf").read_bytes().startswith(b"%PDF-1.")
 
 
 def test_every_figure_in_the_folder_is_some_stage_s(smoke: Smoke) -> None:

@@ -764,16 +764,17 @@ def test_eight_models_of_a_panel_look_different() -> None:
 
 def test_files_say_what_they_show_and_of_which_run_and_their_text_is_text() -> None:
     stamp, caption = "run a$b$ & <c>, preset laptop, seed 1", "What each fold came to."
-    files = drawn_files(Picture("folds", caption, kfold.fold_test, folds(0.02, 0.021), "best"), stamp)
+    files = drawn_files(Picture("folds", caption, kfold.fold_test, folds(0.02, 0.021), "best"), stamp, "c0ffee")
     bare = drawn_files(Picture("folds", caption, kfold.fold_test, folds(0.02, 0.021), "best"))
     root = ElementTree.fromstring(files["svg"])
     words = [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]
     assert {stamp, "fold", "Test error of the folds of the search's best"} <= set(words)
-    assert {"folds", f"{caption} {stamp}"} <= {element.text for element in root.iter()}
+    told = f"{caption} {stamp}, commit c0ffee"
+    assert {"folds", told} <= {element.text for element in root.iter()}
     with Image.open(io.BytesIO(files["png"])) as image, Image.open(io.BytesIO(bare["png"])) as other:
         assert {key: image.info[key] for key in ("Title", "Description")} == {
             "Title": "folds",
-            "Description": f"{caption} {stamp}",
+            "Description": told,
         }
         assert not {"Date", "Creation Time"} & image.info.keys()
         # The stamp stands above the figure, not in it.
@@ -798,6 +799,10 @@ def test_figure_drawn_twice_is_the_same_file_twice(name: str) -> None:
     assert one["svg"] == other["svg"]
     assert one["svg"].startswith(b"<?xml")
     assert one["png"].startswith(b"\x89PNG")
+    assert one["pdf"] == other["pdf"]
+    assert b"CreationDate" not in one["pdf"]
+    assert b"/FontFile2" in one["pdf"]
+    assert len(one["pdf"]) < len(one["png"])
 
 
 def test_figures_leave_matplotlib_s_settings_as_they_were() -> None:

@@ -118,15 +118,22 @@ class Tuning(Stage[GanSearch, ScoredGan]):
         return trained(trial, images, worker, image_scores(trial, worker))
 
     def results(self, context: Context[GanSearch], records: Sequence[Record[ScoredGan]]) -> Iterator[Table | File]:
-        from orchestrator.engine.optuna_journal import finished_study, journal
+        from orchestrator.engine.optuna_journal import journal
 
         yield Table("gan_trials", [_row(number, record) for number, record in enumerate(records)])
-        studies, space, attributes = [], _space(context.own), study_attributes(context, records)
+        yield File("optuna-gan.journal", journal(self.studies(context, records).values()), grows=True)
+
+    def studies(self, context: Context[GanSearch], records: Sequence[Record[ScoredGan]]) -> dict[str, Any]:
+        """Each loss's as Optuna has it."""
+        from orchestrator.engine.optuna_journal import finished_study
+
+        space, attributes = _space(context.own), study_attributes(context, records)
+        studies: dict[str, Any] = {}
         for loss in context.section(Settings).losses:
             gans = [(record, record.config.gan) for record in records if record.config.gan.loss == loss]
             params = [(record, gan.model_dump(include=TUNED)) for record, gan in gans]
-            studies.append(finished_study(f"{context.run_name}-{loss}", space, self.metric, params, attributes))
-        yield File("optuna-gan.journal", journal(studies), grows=True)
+            studies[loss] = finished_study(f"{context.run_name}-{loss}", space, self.metric, params, attributes)
+        return studies
 
     def figures(self, context: Context[GanSearch], tables: Tables) -> Iterator[Picture]:
         from orchestrator.stages.gan import figures

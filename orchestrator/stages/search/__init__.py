@@ -143,22 +143,31 @@ class Search(Stage[Settings, AnyAutoencoder]):
         return train_autoencoder(trial.config, split, device=worker.device, seed=trial.seed, resume=worker.resume)
 
     def results(self, context: Context[Settings], records: Trained) -> Iterator[Table | File]:
-        from orchestrator.engine.optuna_journal import finished_study, journal
-        from orchestrator.stages.search.study import distributions, importances, own_distributions, searched
+        from orchestrator.engine.optuna_journal import journal
+        from orchestrator.stages.search.study import importances, searched
 
         reached = [record.epochs[-1]["val_mse"] if record.epochs else None for record in records]
         rows = [model_row(record, trial=n, val_mse=reached[n]) for n, record in enumerate(records)]
         yield Table("trials", rows)
         told = [(record, {"trial": n}) for n, record in enumerate(records)]
         yield Table("trial_epochs", epoch_rows(self.schemas["trial_epochs"], told))
+        if context.section(Autoencoders).own:
+            yield Table("trial_params", list(_own_params([searched(record.config) for record in records])))
+        study = self.studies(context, records)["search"]
+        yield File("optuna.journal", journal([study]), grows=True)
+        yield Table("importances", importances(study, context.seed))
+
+    def studies(self, context: Context[Settings], records: Trained) -> dict[str, Any]:
+        """The search as Optuna has it."""
+        from orchestrator.engine.optuna_journal import finished_study
+        from orchestrator.stages.search.study import distributions, own_distributions, searched
+
         params = [(record, searched(record.config)) for record in records]
         space = distributions(context.own.space)
         if context.section(Autoencoders).own:
             space = own_distributions([record.config for record in records], context.own.space)
-            yield Table("trial_params", list(_own_params(params)))
-        study = finished_study(context.run_name, space, self.metric, params, study_attributes(context, records))
-        yield File("optuna.journal", journal([study]), grows=True)
-        yield Table("importances", importances(study, context.seed))
+        attributes = study_attributes(context, records)
+        return {"search": finished_study(context.run_name, space, self.metric, params, attributes)}
 
     def figures(self, context: Context[Settings], tables: Tables) -> Iterator[Picture]:
         from orchestrator.figures.interactive import curves
@@ -206,8 +215,8 @@ class Search(Stage[Settings, AnyAutoencoder]):
         return "no trial came to its end; the table trials has their errors"
 
 
-def _own_params(told: Sequence[tuple[Any, Mapping[str, Any]]]) -> Iterator[dict[str, Any]]:
+def _own_params(told: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
     """Rows of trial_params."""
-    for number, (_, params) in enumerate(told):
+    for number, params in enumerate(told):
         for name, value in params.items():
             yield {"trial": number, "param": name, "value": str(value)}
