@@ -156,7 +156,7 @@ def refuse(nodes: Sequence[Node], say: Callable[[str], None]) -> None:
 def connected(stack: ExitStack, book: Book, progress: Progress) -> Cluster:
     """Ray until the stack is left, with nodes that can all do their part; what it says goes to a file.
 
-    A node whose GPU is no good is left out where there are others. UserError where nothing answers at the address, or
+    A node whose GPU is no good is left out where there are others. UserError where no Ray answers at the address, or
     a node cannot do its part.
     """
     cluster = _connected(stack, book, progress)

@@ -13,6 +13,7 @@ from orchestrator.paper import suite
 from orchestrator.run import main
 from tests.command import REPOSITORY, Smoke, orchestrate
 from tests.orchestrator.copies import copy_of
+from tests.servers import grpc_server
 
 
 def _refused(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
@@ -165,7 +166,7 @@ def test_address_where_nothing_answers_is_refused_within_20_seconds(
         for address in (f"127.0.0.1:{port}", "192.0.2.1:6379"):
             started = time.monotonic()
             line = _refused(capsys, "--address", address, "--runs-dir", tmp_path)
-            assert f"{address}: nothing answers there" in line
+            assert f"{address}: no Ray answers there" in line
             assert time.monotonic() - started < 20
 
 
@@ -184,6 +185,19 @@ def test_address_where_something_else_answers_is_refused_within_20_seconds(tmp_p
     assert f"error: --address {address}" in done.err.splitlines()[-1]
     assert "Traceback" not in done.err
     assert done.seconds < 20
+
+
+@pytest.mark.parametrize("by_variable", [False, True], ids=["flag", "variable"])
+def test_no_stage_is_announced_or_entered_where_no_ray_answers(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by_variable: bool
+) -> None:
+    with grpc_server() as address:
+        monkeypatch.setenv("RAY_ADDRESS", address if by_variable else "")
+        flags = () if by_variable else ("--address", address)
+        line = _refused(capsys, "search", "--preset", "smoke", "--runs-dir", tmp_path, *flags)
+    assert f"{'RAY_ADDRESS=' if by_variable else '--address '}{address}: no Ray answers there" in line
+    assert main(["status", "--preset", "smoke", "--runs-dir", str(tmp_path)]) == 0
+    assert "no run yet" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("content", ["", "{", "[" * 100_000, "[]", "null", '{"sha256": 1}', "\x00"])
