@@ -144,8 +144,9 @@ def _stage_help(stage: Stage[Any, Any], settings: RunSettings) -> None:
         kind = create_model("Settings", **{part: (kind, default)})  # type: ignore[call-overload]  # by name
         default = kind()
     needs = ", ".join(stage.needs(stage.own(settings)))
-    about = [_about(stage), f"Needs {needs}." if needs else "", f"Comes with {stage.flag}." if stage.flag else ""]
-    _settings_help(kind, default, f"{program()} {stage.name}", "\n\n".join(filter(None, about)))
+    told = [_about(stage), f"Needs {needs}." if needs else "", f"Comes with {stage.flag}." if stage.flag else ""]
+    about = "\n\n".join(filter(None, told)).split("\n\n")
+    _settings_help(kind, default, f"{program()} {stage.name}", "\n\n".join(map(_indented, about)))
 
 
 def _about(stage: Stage[Any, Any]) -> str:
@@ -178,6 +179,11 @@ def _width() -> int:
 
 def _wrapped(text: str) -> str:
     return textwrap.fill(text, _width())
+
+
+def _indented(text: str) -> str:
+    """A paragraph that tyro leaves wrapped: lines that begin with a letter it joins."""
+    return textwrap.fill(" ".join(text.split()), _width(), initial_indent="  ", subsequent_indent="  ")
 
 
 def _row(left: str, right: str) -> str:
