@@ -3,7 +3,7 @@
 import contextlib
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import tyro
@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError, create_model
 
 from orchestrator.engine.settings import RunSettings, UserError, merged, nested
 from orchestrator.engine.suite import Suite
-from orchestrator.help import COMMANDS, with_flags
+from orchestrator.help import with_flags
 from orchestrator.settings_file import manifest_settings, read_file, read_settings, similar
 
 KINDS = {
@@ -80,18 +80,25 @@ def parse(
     return suite.settings.model_validate(parsed.model_dump(exclude={"stages"})), parsed.stages
 
 
-def stage_names(suite: Suite, settings: RunSettings, words: Sequence[str]) -> tuple[str, ...]:
-    """The stages that words name, and those to be forced; UserError where a run with these settings has not such."""
+def stage_names(
+    suite: Suite, settings: RunSettings, words: Sequence[str], commands: Collection[str] = ()
+) -> tuple[str, ...]:
+    """The stages that words name, and those to be forced; UserError where a run with these settings has not such.
+
+    `commands` are what the words may have been meant to be.
+    """
     known = [stage.name for stage in suite.wanted(settings)]
     absent = {stage.name: stage.absent(settings) for stage in suite.stages if stage.name not in known}
     for name in [*words, *settings.force]:
         if name in absent:
             raise UserError(f"{name} is not among the stages of this run: {absent[name]}")
         if name not in {"all", *known}:
-            hint = similar(name, ["all", *known, *COMMANDS])
+            others = commands if name in words else ()
+            kind, there = f"stage{' or command' if others else ''}", ["all", *known, *others]
+            hint = similar(name, there)
             if set(name.split(",")) <= {"all", *known}:
                 hint = f"; stages are separated by spaces: {name.replace(',', ' ')}"
-            raise UserError(f"{name!r} is no stage{hint}; there are: all, {', '.join(known)}")
+            raise UserError(f"{name!r} is no {kind}{hint}; there are: {', '.join(there)}")
     return (*(known if not words or "all" in words else words), *settings.force)
 
 

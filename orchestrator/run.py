@@ -10,6 +10,7 @@ import sys
 from types import ModuleType
 from typing import Any, NoReturn, TextIO
 
+from orchestrator import help
 from orchestrator.command_line import defaults, parse, stage_names
 from orchestrator.comparison import compare
 from orchestrator.engine.book import Book
@@ -20,7 +21,6 @@ from orchestrator.engine.results import Run
 from orchestrator.engine.settings import UserError
 from orchestrator.engine.shown import shown
 from orchestrator.engine.typed import program
-from orchestrator.help import asked
 from orchestrator.paper import suite
 
 COMMANDS = {
@@ -64,7 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _status(arguments: list[str]) -> int:
     try:
         default = defaults(arguments, suite())
-        if asked(arguments, suite(), default):
+        if help.asked(arguments, suite(), default):
             return 0
         settings, words = parse(arguments, suite(), default)
         if words[:1] == ("compare",):
@@ -74,7 +74,7 @@ def _status(arguments: list[str]) -> int:
             flags = shlex.join(it for it in arguments if it != "run")
             raise UserError(f"no stage is named: {program()} all {flags} does all of them")
         settings = suite().complete(settings)
-        names = stage_names(suite(), settings, words)
+        names = stage_names(suite(), settings, words, help.COMMANDS if command == "run" else ())
         folder = Run(f"{settings.runs_dir.rstrip('/')}/{settings.run_name}")
         return COMMANDS[command](Book(suite(), settings, folder, set_aside=command not in LOOKING), names)
     except UserError as error:

@@ -30,7 +30,7 @@ def _refused(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["serach"], "'serach' is no stage; did you mean search?"),
+        (["serach"], "'serach' is no stage or command; did you mean search?"),
         (["--force", "serach"], "'serach' is no stage; did you mean search?"),
         (["--search.num-trails", "3"], "--search.num-trials"),
         (["--search.num-trials", "0"], "--search.num-trials"),
@@ -54,8 +54,11 @@ def _refused(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
         (["--kfold.models", "bst"], "'bst' is none of best, paper_table1, author_best; did you mean best?"),
         (["--strict", "yes"], "--strict: takes no value: it means yes as it is, and --no-strict no"),
         (["--gan.search.on", "true"], "it means yes as it is, and --gan.search.no-on no"),
-        (["kfold,refit"], "'kfold,refit' is no stage; stages are separated by spaces: kfold refit"),
-        (["clen"], "'clen' is no stage; did you mean clean?"),
+        (["kfold,refit"], "'kfold,refit' is no stage or command; stages are separated by spaces: kfold refit"),
+        (["clen"], "'clen' is no stage or command; did you mean clean?"),
+        (["pln"], "'pln' is no stage or command; did you mean plan?; there are: all, search, "),
+        (["pln"], ", plan, status, compare, report, clean, doctor"),
+        (["plan", "staus"], "'staus' is no stage; there are: all, search, "),
         (["plan", "--preset", "paper", "kfold"], "'kfold' stands apart: stages and commands stand together"),
         (["--name", "a/b"], "'a/b' is not a run name"),
         (["--name", ".."], "'..' is not a run name"),
