@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError, create_model
 from orchestrator.engine.settings import RunSettings, UserError, merged, nested
 from orchestrator.engine.suite import Suite
 from orchestrator.help import with_flags
-from orchestrator.settings_file import manifest_settings, read_file, read_settings, similar
+from orchestrator.settings_file import manifest_settings, preset_of, read_file, read_settings, similar
 
 KINDS = {
     "int_parsing": "a whole number is wanted",
@@ -32,15 +32,17 @@ def defaults(arguments: list[str], suite: Suite) -> RunSettings:
     """Settings from the preset and the YAML file, or a run's manifest, that arguments name; without the flags."""
     preset, path = _early("--preset", arguments), _early("--config", arguments)
     content = b"" if path is None else read_file(path)
-    manifest = manifest_settings(content)
+    manifest, where = manifest_settings(content), "--preset"
     if manifest is not None:
         if preset not in {None, made_with := str(manifest.get("preset"))}:
             raise UserError(f"--preset {preset}: the manifest {path} is of the preset {made_with}; leave one out")
         preset = made_with
+    elif preset is None and path is not None:
+        preset, where = preset_of(path, content), f"{path}: preset"
     preset = next(iter(suite.presets)) if preset is None else preset
     if preset not in suite.presets:
         hint = similar(preset, suite.presets)
-        raise UserError(f"--preset: {preset!r} is none of {', '.join(suite.presets)}{hint}")
+        raise UserError(f"{where}: {preset!r} is none of {', '.join(suite.presets)}{hint}")
     settings = suite.preset(preset)
     if path is None:
         return settings
@@ -49,7 +51,7 @@ def defaults(arguments: list[str], suite: Suite) -> RunSettings:
         _check_classes(path, manifest, arguments)
     try:
         told = read_settings(path, content, known) if manifest is None else manifest
-        return suite.settings.model_validate(merged(known, told))
+        return suite.settings.model_validate(merged(known, told) | {"preset": preset})
     except ValidationError as error:
         raise UserError(f"{path}: {in_one_line(error)}") from None
 

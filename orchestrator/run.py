@@ -22,6 +22,7 @@ from orchestrator.engine.settings import UserError
 from orchestrator.engine.shown import shown
 from orchestrator.engine.typed import program
 from orchestrator.paper import suite
+from orchestrator.settings_file import as_yaml
 
 COMMANDS = {
     "run": run,
@@ -66,9 +67,16 @@ def _status(arguments: list[str]) -> int:
         default = defaults(arguments, suite())
         if help.asked(arguments, suite(), default):
             return 0
-        settings, words = parse(arguments, suite(), default)
+        own = [it for it in arguments if it in help.FLAGS]
+        settings, words = parse([it for it in arguments if it not in own], suite(), default)
+        for flag in own:
+            if words[:1] != (help.FLAGS[flag],):
+                raise UserError(f"{flag} is for {help.FLAGS[flag]} only")
         if words[:1] == ("compare",):
-            return compare(settings.runs_dir, words[1:])
+            return compare(settings.runs_dir, words[1:], as_json="--json" in own)
+        if "--print-config" in own:
+            print(as_yaml(settings), end="")
+            return 0
         command, words = (words[0], words[1:]) if words and words[0] in COMMANDS else ("run", words)
         if command == "run" and not words:
             flags = shlex.join(it for it in arguments if it != "run")

@@ -132,7 +132,9 @@ def test_settings_without_a_stage_are_refused_with_the_command_that_was_meant(
         ("- 1\n- 2", "found a list"),
         ("search: [1, 2", "is not YAML"),
         ("\x00", "is not YAML"),
-        ("preset: paper", "on the command line only"),
+        ("preset: papr", "preset: 'papr' is none of laptop, paper, smoke; did you mean paper?"),
+        ("preset: [paper]", "preset: '' is none of"),
+        ("config: other.yaml", "the setting config is given on the command line only"),
         ("!!python/object/apply:os.system ['true']", "is not YAML"),
     ],
 )
@@ -144,6 +146,11 @@ def test_bad_config_file_is_one_line_that_names_it(
     line = _refused(capsys, "plan", "--config", path)
     assert str(path) in line
     assert said in line
+
+
+def test_flags_of_a_command_are_no_other_s(capsys: pytest.CaptureFixture[str]) -> None:
+    assert _refused(capsys, "all", "--print-config") == "error: --print-config is for plan only"
+    assert _refused(capsys, "plan", "--json") == "error: --json is for compare only"
 
 
 def test_damaged_image_file_is_named(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -304,6 +311,22 @@ def test_status_tells_what_is_done_and_what_is_missing(
     assert "done" in rows["gan_search"]
     assert main(["status", "--preset", "smoke", "--gan.search.no-on", "--runs-dir", str(tmp_path)]) == 0
     assert "gan_search" not in capsys.readouterr().out
+
+
+def test_what_is_printed_is_whole_where_no_terminal_is(
+    smoke: Smoke, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    manifest = copy_of(smoke, tmp_path).read_json("manifest.json")
+    manifest["stages"]["gan"] |= {"state": "failed", "error": f"ValueError: {'so ' * 100}it goes"}
+    Run(tmp_path / "smoke").write_json("manifest.json", manifest)
+    assert main(["status", "--preset", "smoke", "--runs-dir", str(tmp_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    (failed,) = [line for line in lines if line.startswith("gan ")]
+    assert failed.endswith(f"ValueError: {'so ' * 100}it goes")
+    assert all(line == line.rstrip() for line in lines)
+    assert main(["plan", "--preset", "smoke", "--runs-dir", str(tmp_path)]) == 0
+    assert [line for line in capsys.readouterr().out.splitlines() if line.startswith("stage     ")]
 
 
 def test_status_names_files_that_are_missing_or_damaged(
