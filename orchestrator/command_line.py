@@ -3,7 +3,7 @@
 import contextlib
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import tyro
@@ -11,8 +11,8 @@ from pydantic import Field, ValidationError, create_model
 
 from orchestrator.engine.settings import RunSettings, UserError, merged, nested
 from orchestrator.engine.suite import Suite
-from orchestrator.help import COMMANDS, with_flags
-from orchestrator.settings_file import manifest_settings, read_file, read_settings, similar
+from orchestrator.help import with_flags
+from orchestrator.settings_file import manifest_settings, preset_of, read_file, read_settings, similar
 
 KINDS = {
     "int_parsing": "a whole number is wanted",
@@ -32,15 +32,17 @@ def defaults(arguments: list[str], suite: Suite) -> RunSettings:
     """Settings from the preset and the YAML file, or a run's manifest, that arguments name; without the flags."""
     preset, path = _early("--preset", arguments), _early("--config", arguments)
     content = b"" if path is None else read_file(path)
-    manifest = manifest_settings(content)
+    manifest, where = manifest_settings(content), "--preset"
     if manifest is not None:
         if preset not in {None, made_with := str(manifest.get("preset"))}:
             raise UserError(f"--preset {preset}: the manifest {path} is of the preset {made_with}; leave one out")
         preset = made_with
+    elif preset is None and path is not None:
+        preset, where = preset_of(path, content), f"{path}: preset"
     preset = next(iter(suite.presets)) if preset is None else preset
     if preset not in suite.presets:
         hint = similar(preset, suite.presets)
-        raise UserError(f"--preset: {preset!r} is none of {', '.join(suite.presets)}{hint}")
+        raise UserError(f"{where}: {preset!r} is none of {', '.join(suite.presets)}{hint}")
     settings = suite.preset(preset)
     if path is None:
         return settings
@@ -49,7 +51,7 @@ def defaults(arguments: list[str], suite: Suite) -> RunSettings:
         _check_classes(path, manifest, arguments)
     try:
         told = read_settings(path, content, known) if manifest is None else manifest
-        return suite.settings.model_validate(merged(known, told))
+        return suite.settings.model_validate(merged(known, told) | {"preset": preset})
     except ValidationError as error:
         raise UserError(f"{path}: {in_one_line(error)}") from None
 
@@ -80,18 +82,25 @@ def parse(
     return suite.settings.model_validate(parsed.model_dump(exclude={"stages"})), parsed.stages
 
 
-def stage_names(suite: Suite, settings: RunSettings, words: Sequence[str]) -> tuple[str, ...]:
-    """The stages that words name, and those to be forced; UserError where a run with these settings has not such."""
+def stage_names(
+    suite: Suite, settings: RunSettings, words: Sequence[str], commands: Collection[str] = ()
+) -> tuple[str, ...]:
+    """The stages that words name, and those to be forced; UserError where a run with these settings has not such.
+
+    `commands` are what the words may have been meant to be.
+    """
     known = [stage.name for stage in suite.wanted(settings)]
     absent = {stage.name: stage.absent(settings) for stage in suite.stages if stage.name not in known}
     for name in [*words, *settings.force]:
         if name in absent:
             raise UserError(f"{name} is not among the stages of this run: {absent[name]}")
         if name not in {"all", *known}:
-            hint = similar(name, ["all", *known, *COMMANDS])
+            others = commands if name in words else ()
+            kind, there = f"stage{' or command' if others else ''}", ["all", *known, *others]
+            hint = similar(name, there)
             if set(name.split(",")) <= {"all", *known}:
                 hint = f"; stages are separated by spaces: {name.replace(',', ' ')}"
-            raise UserError(f"{name!r} is no stage{hint}; there are: all, {', '.join(known)}")
+            raise UserError(f"{name!r} is no {kind}{hint}; there are: {', '.join(there)}")
     return (*(known if not words or "all" in words else words), *settings.force)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,13 +12,15 @@ from orchestrator.engine.compare import places, print_differences
 from orchestrator.engine.folder import Damaged, Folder
 from orchestrator.engine.progress import duration
 from orchestrator.engine.settings import UserError, changes
-from orchestrator.engine.shown import shown
+from orchestrator.engine.shown import print_table, shown, width
 from orchestrator.paper import suite
 from orchestrator.results import Run
 
 if TYPE_CHECKING:
     import pandas as pd
 
+LONG = ("folds", "verdicts", "settings")
+"""Columns that stand below each run where the terminal is narrow."""
 VERDICTS = ("supported", "partly", "contradicted", "inconclusive", "not_tested")
 PAGE = """<!DOCTYPE html>
 <html lang="en"><meta charset="utf-8"><title>Runs</title>
@@ -28,32 +31,39 @@ PAGE = """<!DOCTYPE html>
 """
 
 
-def compare(runs_dir: str, words: Sequence[str]) -> int:
-    """Print what differs between two runs or, of another number, a table of them; in words that end with .html."""
+def compare(runs_dir: str, words: Sequence[str], as_json: bool = False) -> int:
+    """Print what differs between two runs or, of another number or as JSON, a table of them.
+
+    Words that end with .html are pages to write it to.
+    """
     pages, names = [it for it in words if it.endswith(".html")], [it for it in words if not it.endswith(".html")]
-    if not pages and len(names) < 3:
+    if not (pages or as_json) and len(names) < 3:
         return print_differences(runs_dir, names)
-    table = in_words(runs(places(runs_dir, names)))
+    found = runs(places(runs_dir, names))
+    table = in_words(found)
     for page in pages:
         path = Path(page)
         html = table.map(shown).to_html(index=False, border=0)
         Folder(path.parent).write(path.name, PAGE.format(table=html).encode())
-        print(f"{page}: {len(table)} runs")
-    if not pages:
+        print(f"{page}: {len(table)} runs", file=sys.stderr if as_json else sys.stdout)
+    if as_json:
+        rows = json.loads(found.to_json(orient="records", date_format="iso", double_precision=15))
+        print(json.dumps(rows, indent=2))
+    elif not pages:
         _print(table)
     return 0
 
 
 def runs(where: str | Path | Iterable[str | Path]) -> pd.DataFrame:
-    """A row for each run: preset, seed, settings that are not its preset's, errors, verdicts, seconds.
+    """A row for each run: preset, seed, date, settings that are not its preset's, errors, verdicts, seconds.
 
     Args:
         where: a local folder of runs, or the locations of some.
 
-    Columns: run; preset; seed; settings; val_mse (least of the search); test_mse (of the final model best, mean over
-    seeds); folds_mse and folds_sd (test error of that model's sequential folds, mean and standard deviation); how
-    many of the paper's measurements and causes have each verdict; seconds (that trainings took, added up). What a run
-    has not got is missing.
+    Columns: run; preset; seed; date (when its latest stage began); settings; val_mse (least of the search); test_mse
+    (of the final model best, mean over seeds); folds_mse and folds_sd (test error of that model's sequential folds,
+    mean and standard deviation); how many of the paper's measurements and causes have each verdict; seconds (that
+    trainings took, added up). What a run has not got is missing.
 
     Raises:
         UserError: there is no run.
@@ -69,6 +79,8 @@ def runs(where: str | Path | Iterable[str | Path]) -> pd.DataFrame:
 
 
 def _row(run: Run) -> dict[str, Any]:
+    import pandas as pd
+
     from orchestrator.claims import EVIDENCE  # with scipy
 
     try:
@@ -78,11 +90,13 @@ def _row(run: Run) -> dict[str, Any]:
     if manifest is None:
         raise UserError(f"{run.location} has no run: is the name right?")
     folds = _values(run, "folds", "test_mse", model="best", order="sequential")
+    began = [entry.began for entry in manifest.stages.values()]
     verdicts = list(_values(run, "claims", "verdict", kind=EVIDENCE))
     return {
         "run": run.location,
         "preset": manifest.preset,
         "seed": manifest.seed,
+        "date": pd.Timestamp(max(began), unit="s", tz="UTC") if began else pd.NaT,
         "settings": ", ".join(_changed(manifest.settings, manifest.preset)),
         "val_mse": _values(run, "trials", "val_mse", state="complete").min(),
         "test_mse": _values(run, "models", "test_mse", model="best").mean(),
@@ -126,6 +140,7 @@ def in_words(table: pd.DataFrame) -> pd.DataFrame:
             "run": row["run"],
             "preset": row["preset"],
             "seed": str(row["seed"]),
+            "date": "" if row["date"] is pd.NaT else f"{row['date']:%Y-%m-%d}",
             "settings": row["settings"],
             "val MSE": number(row["val_mse"]),
             "test MSE": number(row["test_mse"]),
@@ -138,15 +153,13 @@ def in_words(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _print(table: pd.DataFrame) -> None:
-    from rich.console import Console
-    from rich.table import Column, Table
-    from rich.text import Text
-
-    console = Console(width=None if sys.stdout.isatty() else 200)
-    long = {"run", "settings", "verdicts"}
-    grid = Table(
-        *(Column(it, no_wrap=it not in long, overflow="fold") for it in table.columns), box=None, pad_edge=False
+    """Columns side by side, or, where a terminal is too narrow for that, the longest below each run."""
+    rows = table.to_dict("records")
+    needed = sum(2 + max(len(it), *(len(row[it]) for row in rows)) for it in table.columns)
+    moved = LONG if needed > width() else ()
+    print_table(
+        headings := [it for it in table.columns if it not in moved],
+        ([row[it] for it in headings] for row in rows),
+        right=("seed", "val MSE", "test MSE", "training"),
+        below=([f"{it}: {row[it]}" for it in moved if row[it]] for row in rows),
     )
-    for row in table.itertuples(index=False):
-        grid.add_row(*(Text(shown(value)) for value in row))
-    console.print(grid)

@@ -21,10 +21,11 @@ from orchestrator.engine.typed import program
 
 COMMANDS = {
     "plan": (
-        "plan [STAGE ...]",
+        "plan [STAGE ...] [--print-config]",
         "what would be done, on what, about how long; starts nothing",
         "Times go by what trainings took here in this run or in another of the same folder of runs; where there are "
-        "none, by what they take on the machine of docs/LOG.md.",
+        "none, by what they take on the machine of docs/LOG.md. --print-config prints all settings instead, as "
+        "YAML that --config takes.",
     ),
     "status": (
         "status",
@@ -33,10 +34,11 @@ COMMANDS = {
         "packages or devices than are here. From begin to end a stage also waits for others.",
     ),
     "compare": (
-        "compare A B [C ...]",
+        "compare A B [C ...] [--json]",
         "whether two runs have the same tables and models, times aside; more of them side by side",
         "A and B are names of runs, or their folders. Each difference is a line; the exit status is 0 where there is "
-        "none, else 1. Three runs or more are a table, a row for each; a word like runs.html makes it a page.",
+        "none, else 1. Three runs or more are a table, a row for each; a word like runs.html makes it a page, --json "
+        "prints it as JSON, of any number of runs.",
     ),
     "report": (
         "report",
@@ -55,6 +57,8 @@ COMMANDS = {
     ),
 }
 """How each is typed, what it does, and what else is to be known."""
+FLAGS = {"--json": "compare", "--print-config": "plan"}
+"""Flags that are no settings, and the commands that have them."""
 OFTEN = ("preset", "name", "runs_dir", "config", "seed", "force", "address")
 EXAMPLES = {
     "plan --preset paper": "how long the paper's scale takes here",
@@ -72,7 +76,7 @@ def asked(arguments: list[str], suite: Suite, settings: RunSettings) -> bool:
     if "--version" in arguments:
         print("fmo", versions(("fashion-mnist-orchestrator",))["fashion-mnist-orchestrator"])
     elif "--show-completion" in arguments:
-        words = ["all", *(stage.name for stage in suite.stages), *COMMANDS, *_flags(settings)]
+        words = ["all", *(stage.name for stage in suite.stages), *COMMANDS, *FLAGS, *_flags(settings)]
         print(f"complete -o default -W '{' '.join(words)}' fmo")
     elif "--help-all" in arguments:
         _settings_help(suite.settings, settings, program(), "Every setting, with its default for this preset.")
@@ -144,8 +148,9 @@ def _stage_help(stage: Stage[Any, Any], settings: RunSettings) -> None:
         kind = create_model("Settings", **{part: (kind, default)})  # type: ignore[call-overload]  # by name
         default = kind()
     needs = ", ".join(stage.needs(stage.own(settings)))
-    about = [_about(stage), f"Needs {needs}." if needs else "", f"Comes with {stage.flag}." if stage.flag else ""]
-    _settings_help(kind, default, f"{program()} {stage.name}", "\n\n".join(filter(None, about)))
+    told = [_about(stage), f"Needs {needs}." if needs else "", f"Comes with {stage.flag}." if stage.flag else ""]
+    about = "\n\n".join(filter(None, told)).split("\n\n")
+    _settings_help(kind, default, f"{program()} {stage.name}", "\n\n".join(map(_indented, about)))
 
 
 def _about(stage: Stage[Any, Any]) -> str:
@@ -178,6 +183,11 @@ def _width() -> int:
 
 def _wrapped(text: str) -> str:
     return textwrap.fill(text, _width())
+
+
+def _indented(text: str) -> str:
+    """A paragraph that tyro leaves wrapped: lines that begin with a letter it joins."""
+    return textwrap.fill(" ".join(text.split()), _width(), initial_indent="  ", subsequent_indent="  ")
 
 
 def _row(left: str, right: str) -> str:

@@ -10,6 +10,7 @@ import sys
 from types import ModuleType
 from typing import Any, NoReturn, TextIO
 
+from orchestrator import help
 from orchestrator.command_line import defaults, parse, stage_names
 from orchestrator.comparison import compare
 from orchestrator.engine.book import Book
@@ -20,8 +21,8 @@ from orchestrator.engine.results import Run
 from orchestrator.engine.settings import UserError
 from orchestrator.engine.shown import shown
 from orchestrator.engine.typed import program
-from orchestrator.help import asked
 from orchestrator.paper import suite
+from orchestrator.settings_file import as_yaml
 
 COMMANDS = {
     "run": run,
@@ -64,17 +65,24 @@ def main(arguments: list[str] | None = None) -> int:
 def _status(arguments: list[str]) -> int:
     try:
         default = defaults(arguments, suite())
-        if asked(arguments, suite(), default):
+        if help.asked(arguments, suite(), default):
             return 0
-        settings, words = parse(arguments, suite(), default)
+        own = [it for it in arguments if it in help.FLAGS]
+        settings, words = parse([it for it in arguments if it not in own], suite(), default)
+        for flag in own:
+            if words[:1] != (help.FLAGS[flag],):
+                raise UserError(f"{flag} is for {help.FLAGS[flag]} only")
         if words[:1] == ("compare",):
-            return compare(settings.runs_dir, words[1:])
+            return compare(settings.runs_dir, words[1:], as_json="--json" in own)
+        if "--print-config" in own:
+            print(as_yaml(settings), end="")
+            return 0
         command, words = (words[0], words[1:]) if words and words[0] in COMMANDS else ("run", words)
         if command == "run" and not words:
             flags = shlex.join(it for it in arguments if it != "run")
             raise UserError(f"no stage is named: {program()} all {flags} does all of them")
         settings = suite().complete(settings)
-        names = stage_names(suite(), settings, words)
+        names = stage_names(suite(), settings, words, help.COMMANDS if command == "run" else ())
         folder = Run(f"{settings.runs_dir.rstrip('/')}/{settings.run_name}")
         return COMMANDS[command](Book(suite(), settings, folder, set_aside=command not in LOOKING), names)
     except UserError as error:

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from orchestrator.engine.settings import DECIDE_NOTHING, UserError
+from orchestrator.engine.settings import DECIDE_NOTHING, RunSettings, UserError
 
 LARGEST_MANIFEST, LONGEST_BYTES, MOST_VALUES = 2**26, 1_000_000, 10_000
 """What no file of settings is longer than; a few lines of aliases may stand for millions of values."""
@@ -48,6 +48,25 @@ def read_settings(path: str, content: bytes, known: Mapping[str, Any]) -> dict[s
         return _Reader(path).section(root, known)
     except RecursionError:
         raise UserError(f"{where}: it is nested without end") from None
+
+
+def preset_of(path: str, content: bytes) -> str | None:
+    """The preset that a file of settings names; None where it names none."""
+    root = _parsed(path, content)
+    for name, value in root.value if isinstance(root, yaml.MappingNode) else ():
+        if getattr(name, "value", "") == "preset":
+            return str(value.value) if isinstance(value, yaml.ScalarNode) else ""
+    return None
+
+
+def as_yaml(settings: RunSettings) -> str:
+    """A file of settings that makes these again; `config` and `force` are left out, and names that are empty."""
+    told = settings.model_dump(mode="json", exclude={"config", "force"})
+    return yaml.safe_dump(_without_empty(told), sort_keys=False, allow_unicode=True)
+
+
+def _without_empty(told: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: _without_empty(it) if isinstance(it, Mapping) else it for k, it in told.items() if it != ""}
 
 
 def manifest_settings(content: bytes) -> dict[str, Any] | None:
@@ -93,7 +112,7 @@ class _Reader:
             raise UserError(f"{self._path} is a run's manifest; a file of settings has lines like 'seed: 2'")
         for raw_key, value in self._pairs(node, prefix):
             key = raw_key.replace("-", "_")
-            if key not in known or (not prefix and key in {"config", "preset"}):
+            if key not in known or (not prefix and key == "config"):
                 rule = "is given on the command line only" if key in known else f"is unknown{similar(key, known)}"
                 raise UserError(f"{self._path}: the setting {prefix}{raw_key} {rule}")
             told[key] = self._value(value, f"{prefix}{key}", known[key])

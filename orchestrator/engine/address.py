@@ -11,6 +11,7 @@ from orchestrator.engine.settings import UserError
 
 PROBE_SECONDS = 5
 _NO_PROXY = [("grpc.enable_http_proxy", 0)]
+_CHECK_ALIVE = "/ray.rpc.NodeInfoGcsService/CheckAlive"
 
 
 def has_token() -> bool:
@@ -22,21 +23,24 @@ def has_token() -> bool:
     return False
 
 
-def check_address(address: str, named: str = "") -> None:
-    """See that something listens at an address that was given; else UserError, which says how it was `named`."""
-    named = named or f"--address {address}"
-    if address not in {"auto", "local"} and not _answers(address, named):
-        ask = "is the cluster up, and the port right? (--address local starts Ray on this machine)"
-        raise UserError(f"{named}: nothing answers there; {ask}")
+def check_address(address: str) -> tuple[str, str]:
+    """The address that was given, here or in RAY_ADDRESS, and how it was named; UserError where no Ray answers there.
 
-
-def find(address: str, say: Callable[[str], None]) -> tuple[str, str]:
-    """The address to give to Ray, once something is known to listen there, and how it was named."""
+    auto and local are not asked.
+    """
     named = f"--address {address}"
     if address == "auto" and os.environ.get("RAY_ADDRESS", "auto") not in {"", "auto"}:
         address = os.environ["RAY_ADDRESS"]
         named = f"RAY_ADDRESS={address}"
-    check_address(address, named)
+    if address not in {"auto", "local"} and not _answers(address, named):
+        ask = "is the cluster up, and the port right? (--address local starts Ray on this machine)"
+        raise UserError(f"{named}: no Ray answers there; {ask}")
+    return address, named
+
+
+def find(address: str, say: Callable[[str], None]) -> tuple[str, str]:
+    """The address to give to Ray, once it is known to answer there, and how it was named."""
+    address, named = check_address(address)
     if address != "auto":
         return address, named
     from ray._private.services import find_bootstrap_address
@@ -63,10 +67,13 @@ def _answers(address: str, named: str) -> bool:
         raise UserError(f"{named} is none of auto, local, host:port")
     import grpc
 
-    with contextlib.suppress(OSError, grpc.FutureTimeoutError):
+    try:
         socket.create_connection((host, port), timeout=PROBE_SECONDS).close()
         if os.environ.get("RAY_USE_TLS") != "1":  # Ray waits for minutes for a port that is open but is not Ray's
             with grpc.insecure_channel(f"{host}:{port}", options=_NO_PROXY) as channel:
-                grpc.channel_ready_future(channel).result(timeout=PROBE_SECONDS)
-        return True
-    return False
+                channel.unary_unary(_CHECK_ALIVE)(b"", timeout=PROBE_SECONDS, wait_for_ready=True)
+    except OSError:
+        return False
+    except grpc.RpcError as error:
+        return error.code() is grpc.StatusCode.UNAUTHENTICATED  # a Ray that wants a token
+    return True

@@ -119,7 +119,7 @@ def connect(
     """Ray for as long as the context lasts; a Ray of our own is shut down at its end.
 
     The address is auto (a cluster that `ray start` began on this machine or RAY_ADDRESS names, else one of our own),
-    local or host:port; UserError where nothing answers there. What Ray and Tune print and log in this process goes to
+    local or host:port; UserError where no Ray answers there. What Ray and Tune print and log in this process goes to
     the log file.
     """
     for name, value in _DRIVER_ENVIRONMENT.items():

@@ -18,6 +18,7 @@ from orchestrator.engine.progress import Progress
 from orchestrator.engine.provenance import sources, versions
 from orchestrator.engine.results import Run
 from orchestrator.engine.settings import UserError
+from orchestrator.engine.shown import print_table
 from orchestrator.engine.stage import Stage
 from orchestrator.engine.typed import beside, program
 from orchestrator.engine.waiting import why_not
@@ -156,7 +157,7 @@ def refuse(nodes: Sequence[Node], say: Callable[[str], None]) -> None:
 def connected(stack: ExitStack, book: Book, progress: Progress) -> Cluster:
     """Ray until the stack is left, with nodes that can all do their part; what it says goes to a file.
 
-    A node whose GPU is no good is left out where there are others. UserError where nothing answers at the address, or
+    A node whose GPU is no good is left out where there are others. UserError where no Ray answers at the address, or
     a node cannot do its part.
     """
     cluster = _connected(stack, book, progress)
@@ -205,12 +206,12 @@ def _connected(stack: ExitStack, book: Book, progress: Progress) -> Cluster:
     return cluster
 
 
-def _rounds(name: str, stage: Stage[Any, Any], book: Book, cluster: Cluster) -> str:
-    """How many trainings a stage has, and how the cluster shares in them."""
+def _rounds(name: str, stage: Stage[Any, Any], book: Book, cluster: Cluster) -> list[str]:
+    """A row: how many trainings a stage has, and how the cluster shares in them."""
     number = book.study(name).num_trials
     workers = stage.num_workers(stage.own(book.settings), cluster.room_in_each(number)) if stage.shared else 1
     rounds = f"{cluster.slots} at once: {-(-number // cluster.slots)} rounds"
-    return f"{name:<13} {number:>4} trainings, {f'each by {workers} workers' if workers > 1 else rounds}"
+    return [name, str(number), f"each by {workers} workers" if workers > 1 else rounds]
 
 
 def print_examination(book: Book, names: Collection[str]) -> int:
@@ -228,17 +229,18 @@ def print_examination(book: Book, names: Collection[str]) -> int:
             for name, stage in book.stages.items()
             if stage.config and name in names
         ]
-    print(f"{'node':<24} {'python':<10} {'ray':<10} {'torch':<12} {'GPUs':>4} {'shared memory':>14}")
+    right = ("GPUs", "shared memory")
+    cells = []
     for node in nodes:
-        python, ray, torch = (node.versions.get(name, "") for name in ("python", *COMPARED))
-        columns = f"{python:<10} {ray:<10} {torch:<12} {node.gpus:>4} {node.shared_gigabytes or 0:>11.1f} GB"
-        print(f"{node.host:<24} {columns}  {node.device or ''}".rstrip())
+        memory = f"{node.shared_gigabytes or 0:.1f} GB"
+        found = [node.versions.get(name, "") for name in ("python", *COMPARED)]
+        cells.append([node.host, *found, str(node.gpus), memory, node.device or ""])
+    print_table(["node", "python", *COMPARED, *right, "GPU"], cells, right)
     if any(cluster.grows_to.values()):
         print("nodes that join later are looked at by their first training")
     free = run.free_bytes()
     space = f"; {free / 1e9:.0f} GB free" if free is not None else ""
     print(f"run folder {run.location}: every node reads and writes it{space}\n")
-    for line in rounds:
-        print(line)
+    print_table(["stage", "trainings", "how many at a time"], rounds, right=["trainings"])
     print(f"\nthe data are there, and all is well; next: {program()} all")
     return 0

@@ -134,7 +134,8 @@ def execute(plan: Plan) -> Manifest:
     os.environ["OMP_NUM_THREADS"] = "1"
     _share_heap()
     book, settings, folder = plan.book, plan.book.settings, plan.book.run
-    check_address(settings.address)
+    if any(map(plan.num_missing, plan.to_do)):
+        check_address(settings.address)
     manifest = described(plan.manifest, book)
     with ExitStack() as stack:
         stack.enter_context(threadpool_limits(1))  # how many threads a sum is split among shows in its last digits

@@ -12,7 +12,7 @@ from orchestrator.engine.manifest import Manifest
 from orchestrator.engine.plan import Plan, damage, mixture_of, unused_files
 from orchestrator.engine.progress import duration
 from orchestrator.engine.settings import RunSettings
-from orchestrator.engine.shown import shown
+from orchestrator.engine.shown import print_table, shown
 
 
 def _looked_at(book: Book, names: Iterable[str]) -> tuple[Plan, dict[str, list[str]]]:
@@ -30,16 +30,18 @@ def print_plan(book: Book, names: Iterable[str]) -> int:
     print(f"run folder  {book.run.location}")
     print(f"preset      {settings.preset}, seed {settings.seed}")
     print(f"slots       {slots} trainings at once, one {kind} each ({_machine(settings, machine)})\n")
-    print(f"{'stage':<13} {'state':<10} {'trainings':>9} {'epochs':>7} {'images':>8} {'to train':>9}   by itself")
+    rows = []
     for stage in plan.selected:
-        cells, trials, alone = " " * 36, book.study(stage.name).trials, "-"
+        trials, numbers, alone = book.study(stage.name).trials, ["", "", "", ""], "-"
         if trials:
             epochs, num_images = round(mean(trial.epochs for trial in trials)), max(it.num_images for it in trials)
-            missing = plan.num_missing(stage)
-            cells = f"{book.study(stage.name).num_trials:>9} {epochs:>7} {num_images:>8} {missing:>9}"
+            counts = (book.study(stage.name).num_trials, epochs, num_images, plan.num_missing(stage))
+            numbers = list(map(str, counts))
         if own := work.get(stage.name):
             alone = duration(own.training / min(slots, own.at_once) + own.own)
-        print(f"{stage.name:<13} {'to do' if own else 'done':<10} {cells}   {alone}")
+        rows.append([stage.name, "to do" if own else "done", *numbers, alone])
+    counted = ("trainings", "epochs", "images", "to train")
+    print_table(["stage", "state", *counted, "by itself"], rows, right=counted)
     missing = sum(map(plan.num_missing, plan.selected))
     trainings = "1 training" if missing == 1 else f"{missing} trainings"
     seconds = seconds_of(plan, work, machine, slots)
@@ -62,14 +64,14 @@ def print_status(book: Book, names: Iterable[str]) -> int:
     busy = holder(book.run)
     if busy:
         print(f"in use by {busy}")
-    print(f"{'stage':<13} {'state':<12} {'training':>10} {'begin to end':>13}")
+    rows = []
     for name in book.stages:
         entry = plan.manifest.stages.get(name)
-        state, seconds, note = "missing", f"{'':>10} {'':>13}", ""
+        state, seconds, note = "missing", ["", ""], ""
         if entry:
             state = "unfinished" if entry.state == "running" and not busy else entry.state
             trained = f"{entry.training_seconds:.0f} s" if book.stages[name].config else "-"
-            seconds = f"{trained:>10} {f'{entry.seconds:.0f} s':>13}"
+            seconds = [trained, f"{entry.seconds:.0f} s"]
             note = entry.why or "; ".join(entry.warnings)
         if entry and state == "done" and not book.was_done(name, plan.manifest):
             note = "made with other settings"
@@ -77,10 +79,13 @@ def print_status(book: Book, names: Iterable[str]) -> int:
             note = f"{', '.join(damaged[name])}: missing or damaged, the next run writes it again"
         study = book.study(name)
         if study.num_trials and (state != "done" or note):
-            note = f"{len(study.records)} of {study.num_trials} trainings recorded  {note}"
-        print(shown(f"{name:<13} {state:<12} {seconds}  {note}".rstrip()))
+            recorded = f"{len(study.records)} of {study.num_trials} trainings recorded"
+            note = "; ".join(filter(None, (recorded, note)))
+        rows.append([name, state, *seconds, note])
     if plan.manifest.stages:
-        print(_total(plan.manifest))
+        rows.append(_total(plan.manifest))
+    times = ("training", "begin to end")
+    print_table(["stage", "state", *times, "note"], rows, right=times)
     for line in mixture_of(book, plan.manifest):
         print(shown(line))
     unused = sum(name.endswith(".json") for name in unused_files(book, plan.manifest))
@@ -89,13 +94,11 @@ def print_status(book: Book, names: Iterable[str]) -> int:
     return 0
 
 
-def _total(manifest: Manifest) -> str:
-    """A line on all stages: their trainings added up, and the time in which any of them was being done."""
+def _total(manifest: Manifest) -> list[str]:
+    """A row on all stages: their trainings added up, and the time in which any of them was being done."""
     trained, spent, until = 0.0, 0.0, -math.inf
     for entry in sorted(manifest.stages.values(), key=lambda it: it.began):
         start = entry.began
         trained, end = trained + entry.training_seconds, start + entry.seconds
         spent, until = spent + max(0.0, end - max(start, until)), max(end, until)
-    return (
-        f"{'total':<13} {'':<12} {f'{trained:.0f} s':>10} {f'{spent:.0f} s':>13}  stages overlap; waiting counts too"
-    )
+    return ["total", "", f"{trained:.0f} s", f"{spent:.0f} s", "stages overlap; waiting counts too"]

@@ -35,8 +35,10 @@ class Made(BaseModel):
 
     @property
     def code(self) -> str:
-        """The code, for people: commit and hash of the sources."""
-        return f"{(self.commit or 'no commit').replace('-dirty', ' (changed)')}, sources {self.sources}"
+        """The code, for people: commit, shortened, and hash of the sources."""
+        commit = self.commit or "no commit"
+        changed = " (changed)" if commit.endswith("-dirty") else ""
+        return f"{commit.removesuffix('-dirty')[:12]}{changed}, sources {self.sources}"
 
 
 @cache
@@ -61,30 +63,28 @@ def mixture(
 ) -> list[str]:
     """In which code and packages results differ from those that are here, and in which devices from each other.
 
-    A line for each. By stage, `made_by` has what its results were made with, `trained` what its trainings were done
-    with, and `here` what both would be made with in this process.
+    A line for each package and each other code. By stage, `made_by` has what its results were made with, `trained`
+    what its trainings were done with, and `here` what both would be made with in this process.
     """
 
-    def grouped(values: Iterable[tuple[str, str]]) -> str:
+    def grouped(values: Iterable[tuple[str, str]]) -> list[str]:
         stages: dict[str, list[str]] = {}
         for value, stage in dict.fromkeys(values):
             stages.setdefault(value, []).append(stage)
-        return "; ".join(f"{value} ({', '.join(names)})" for value, names in stages.items())
+        return [f"{value} ({', '.join(names)})" for value, names in stages.items()]
 
-    lines = []
     pairs = [(stage, it) for stage, all_made in made_by.items() for it in all_made if it.sources]
     codes = [
         (f"{it.code}, here {here[stage].code}", stage) for stage, it in pairs if it.sources != here[stage].sources
     ]
-    if codes:
-        lines.append(f"made by other code than is here: {grouped(codes)}")
+    lines = [f"made by other code than is here: {code}" for code in grouped(codes)]
     for package, present in next(iter(here.values())).versions.items() if here else ():
         versions = [(it.versions.get(package, "none"), stage) for stage, it in pairs]
         if others := [(found, stage) for found, stage in versions if found != present]:
-            lines.append(f"made with another {package} than is here ({present}): {grouped(others)}")
+            lines.append(f"made with another {package} than is here ({present}): {'; '.join(grouped(others))}")
     devices = [(it.device, stage) for stage, all_made in trained.items() for it in all_made if it.device]
     if len({device for device, _ in devices}) > 1:
-        lines.append(f"trained on different devices: {grouped(devices)}")
+        lines.append(f"trained on different devices: {'; '.join(grouped(devices))}")
     return lines
 
 

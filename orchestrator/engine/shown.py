@@ -1,4 +1,21 @@
-"""How text that others wrote is shown, on a terminal and on the page: nothing in it acts."""
+"""How text that others wrote is shown, on a terminal and on the page: nothing in it acts; and tables of it."""
+
+import shutil
+import sys
+import textwrap
+from collections.abc import Collection, Iterable, Sequence
+from itertools import zip_longest
+
+STYLES = {
+    **dict.fromkeys(("done", "complete"), "green"),
+    **dict.fromkeys(("failed", "blocked"), "red"),
+    **dict.fromkeys(("to do", "missing", "running", "unfinished"), "yellow"),
+}
+"""Colours of states in a terminal."""
+WHOLE = 100_000
+"""Columns of what is no terminal: each row is one line there."""
+BELOW = "\ue000"
+"""Stands in a table for the lines below a row; of nobody's text, since it is not printable."""
 
 
 def shown(text: str) -> str:
@@ -13,3 +30,48 @@ def shown_lines(text: str) -> str:
 
 def _letter(letter: str) -> str:
     return letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+
+
+def width() -> int:
+    """Columns to print in."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else WHOLE
+
+
+def print_table(
+    headings: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    right: Collection[str] = (),
+    below: Iterable[Sequence[str]] = (),
+) -> None:
+    """Print rows below headings, in a terminal folded to its width; elsewhere each is a line, whole.
+
+    Args:
+        headings: of the columns.
+        rows: text for each column.
+        right: headings of columns of numbers, which stand on the right and are not folded.
+        below: of each row, lines that stand below it over all columns.
+    """
+    from rich.console import Console
+    from rich.table import Column, Table
+    from rich.text import Text
+
+    columns = (
+        Column(it, justify="right" if it in right else "left", no_wrap=it in right, overflow="fold")
+        for it in headings
+    )
+    grid, further = Table(*columns, box=None, pad_edge=False), []
+    for row, lines in zip_longest(rows, below, fillvalue=()):
+        grid.add_row(*(Text(shown(it), STYLES.get(it, "")) for it in row))
+        if lines:
+            grid.add_row(BELOW)
+            further.append(lines)
+    console = Console(width=width())
+    with console.capture() as captured:
+        console.print(grid)
+    lines_below = iter(further)
+    for line in captured.get().splitlines():
+        if line.startswith(BELOW):
+            for text in next(lines_below):
+                print(textwrap.fill(shown(text), width(), initial_indent="  ", subsequent_indent="    "))
+        else:
+            print(line.rstrip())

@@ -122,9 +122,11 @@ def test_other_code_packages_and_devices_are_told_with_the_stages() -> None:
         update={"commit": "c0-dirty", "sources": "old", "versions": {"python": "3.14", "torch": "2.14"}}
     )
     elsewhere = HERE.model_copy(update={"device": "B"})
-    all_made = {"search": [HERE, elsewhere], "kfold": [old], "gan": [old, HERE]}
+    older = HERE.model_copy(update={"commit": "0123456789abcdef", "sources": "older"})
+    all_made = {"search": [HERE, elsewhere], "kfold": [old], "gan": [old, HERE, older]}
     assert mixture(all_made, all_made, dict.fromkeys(all_made, HERE)) == [
         "made by other code than is here: c0 (changed), sources old, here c1, sources new (kfold, gan)",
+        "made by other code than is here: 0123456789ab, sources older, here c1, sources new (gan)",
         "made with another torch than is here (2.15): 2.14 (kfold, gan)",
         "trained on different devices: A (search, kfold, gan); B (search)",
     ]

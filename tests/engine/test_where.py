@@ -5,7 +5,6 @@ import fcntl
 import os
 import stat
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from orchestrator.engine.cluster import Cluster, _runtime_env
 from orchestrator.engine.machine import this_machine
 from orchestrator.engine.settings import Resources, UserError
 from orchestrator.engine.waiting import MOST_SECONDS, OWN_SECONDS, SAY_SECONDS, Watch, logged, refused
+from tests.servers import grpc_server
 
 CPUS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -212,15 +212,28 @@ def test_account_without_a_home_has_no_token(monkeypatch: pytest.MonkeyPatch) ->
     assert not has_token()
 
 
+class _Answers(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
+    """Answers whatever Ray would be asked, or refuses as a Ray does whose token is another."""
+
+    def __init__(self, refused: grpc.StatusCode | None) -> None:
+        self._refused = refused
+
+    def service(self, details: Any) -> Any:
+        if not details.method.startswith("/ray."):
+            return None
+
+        def answer(asked: bytes, context: grpc.ServicerContext) -> bytes:
+            if self._refused:
+                context.abort(self._refused, "InvalidAuthToken")
+            return b""
+
+        return grpc.unary_unary_rpc_method_handler(answer)
+
+
 @contextlib.contextmanager
-def _grpc_server() -> Iterator[str]:
-    server = grpc.server(ThreadPoolExecutor(1))
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    try:
-        yield f"127.0.0.1:{port}"
-    finally:
-        server.stop(None)
+def _ray(refused: grpc.StatusCode | None = None) -> Iterator[str]:
+    with grpc_server(_Answers(refused)) as address:
+        yield address
 
 
 def test_proxy_does_not_stand_between_a_run_and_its_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -228,13 +241,20 @@ def test_proxy_does_not_stand_between_a_run_and_its_cluster(monkeypatch: pytest.
         monkeypatch.delenv(name, raising=False)
     for name in ("grpc_proxy", "http_proxy", "https_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
-    with _grpc_server() as address:
+    with _ray() as address:
+        check_address(address)
+
+
+def test_ray_that_wants_a_token_answers_and_what_is_no_ray_does_not() -> None:
+    with _ray(grpc.StatusCode.UNAUTHENTICATED) as address:
+        check_address(address)
+    with grpc_server() as address, pytest.raises(UserError, match="no Ray answers there"):
         check_address(address)
 
 
 def test_address_of_the_environment_is_named_as_that(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
-    with pytest.raises(UserError, match=r"^RAY_ADDRESS=127.0.0.1:9: nothing answers there"):
+    with pytest.raises(UserError, match=r"^RAY_ADDRESS=127.0.0.1:9: no Ray answers there"):
         find("auto", print)
     monkeypatch.setenv("RAY_ADDRESS", "http://127.0.0.1:8265")  # as `ray job submit` wants it
     with pytest.raises(UserError, match=r"^RAY_ADDRESS=http://127.0.0.1:8265 is the address of a dashboard"):
@@ -252,7 +272,7 @@ def test_cluster_that_was_started_here_and_does_not_answer_is_told_of(
     said: list[str] = []
     assert find("auto", said.append)[0] == "local"
     assert "127.0.0.1:9, where `ray start` began one, does not answer" in said[0]
-    with _grpc_server() as address:
+    with _ray() as address:
         (tmp_path / "ray" / "ray_current_cluster").write_text(address)
         assert find("auto", said.append) == (address, f"--address auto ({address})")
     assert len(said) == 1

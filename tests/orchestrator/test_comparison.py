@@ -1,5 +1,6 @@
 """Many runs are a table: a row for each, with what it was told, its errors, its verdicts, its seconds."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,7 @@ def test_a_row_has_a_run_s_settings_errors_verdicts_and_seconds(tmp_path: Path) 
     table = orchestrator.runs(tmp_path)
     assert table["run"].tolist() == [str(tmp_path / "a"), str(tmp_path / "b")]
     assert table["seed"].tolist() == [1, 3]
+    assert [f"{date:%Y-%m-%d}" for date in table["date"]] == ["2026-01-01", "2026-01-01"]
     assert table["settings"].tolist() == ["kfold.epochs 7, capacity.latent_dims 2 5", ""]
     first = table.iloc[0]
     assert first[["val_mse", "test_mse", "folds_mse"]].tolist() == [0.25, 0.375, 0.5]
@@ -76,13 +78,44 @@ def test_more_than_two_runs_are_compared_in_a_table_and_any_number_on_a_page(
     assert main(["compare", "a", "b", "c", "--runs-dir", str(tmp_path)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 4
-    assert "0.50000 ± 0.35355  2 supported, 1 inconclusive  3 min" in lines[1]
+    assert "0.50000 ± 0.35355  2 supported, 1 inconclusive     3 min" in lines[1]
     assert "kfold.models <best>" in lines[3]
     page = tmp_path / "runs.html"
     assert main(["compare", "a", "c", str(page), "--runs-dir", str(tmp_path)]) == 0
     assert f"{page}: 2 runs" in capsys.readouterr().out
     assert "<td>kfold.models &lt;best&gt;</td>" in page.read_text()
     assert page.read_text().count("<tr>") == 2
+
+
+def test_runs_are_json_of_any_number(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run_of(tmp_path / "a", seed=3)
+    run_of(tmp_path / "b", tables=False, kfold={"epochs": 7})
+    Run(tmp_path / "c").write_manifest(Manifest(name="c", preset="smoke"))
+    assert main(["compare", "a", "b", "c", "--json", "--runs-dir", str(tmp_path)]) == 0
+    one, other, empty = json.loads(capsys.readouterr().out)
+    assert (one["run"], one["seed"], one["val_mse"], one["supported"]) == (f"{tmp_path}/a", 3, 0.25, 2)
+    assert one["folds_sd"] == pytest.approx(0.125**0.5, abs=1e-12)
+    assert one["date"].startswith("2026-01-01T00:00:00")
+    assert (other["val_mse"], other["settings"]) == (None, "kfold.epochs 7")
+    assert empty["date"] is None
+    assert main(["compare", "--json", "a", "b", "--runs-dir", str(tmp_path)]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == 2
+
+
+def test_in_a_narrow_terminal_what_is_long_stands_below_each_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in "abc":
+        run_of(tmp_path / name, kfold={"epochs": 7})
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("orchestrator.engine.shown.width", lambda: 80)
+    monkeypatch.setattr("orchestrator.comparison.width", lambda: 80)
+    assert main(["compare", "a", "b", "c", "--runs-dir", "."]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 1 + 3 * 4
+    assert lines[1].split() == ["./a", "smoke", "1", "2026-01-01", "0.25000", "0.37500", "3", "min"]
+    below = ["folds: 0.50000 ± 0.35355", "verdicts: 2 supported, 1 inconclusive", "settings: kfold.epochs 7"]
+    assert [line.strip() for line in lines[2:5]] == below
 
 
 @pytest.mark.parametrize(

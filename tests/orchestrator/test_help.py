@@ -84,10 +84,21 @@ def test_help_of_a_stage_is_its_docstring_and_its_settings(
     out = shown(capsys, stage.name, "--preset", "paper", "--help")
     doc = import_module(type(stage).__module__).__doc__
     assert doc is not None
-    assert doc.splitlines()[0] in out
+    assert " ".join(doc.split()) in " ".join(out.split())
     for flag in lines_of(stage.own(suite().preset("paper")), f"{stage.path}."):
         assert flag in out.replace(",", " "), flag
     assert "--resources" not in out
+
+
+@pytest.mark.parametrize("name", [*(stage.name for stage in STAGES), *COMMANDS, ""])
+def test_help_is_no_wider_than_the_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    out = shown(capsys, *filter(None, [name]), "--preset", "paper", "--help")
+    told = [line for line in out.splitlines() if not line.startswith("usage: ") and " # " not in line]
+    assert max(map(len, told)) <= 60
+    assert any(len(line) > 50 for line in told), "lines are filled"
 
 
 def test_help_all_has_every_setting_with_the_defaults_of_the_preset(capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,6 +13,7 @@ from orchestrator.paper import suite
 from orchestrator.run import main
 from tests.command import REPOSITORY, Smoke, orchestrate
 from tests.orchestrator.copies import copy_of
+from tests.servers import grpc_server
 
 
 def _refused(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
@@ -29,7 +30,7 @@ def _refused(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["serach"], "'serach' is no stage; did you mean search?"),
+        (["serach"], "'serach' is no stage or command; did you mean search?"),
         (["--force", "serach"], "'serach' is no stage; did you mean search?"),
         (["--search.num-trails", "3"], "--search.num-trials"),
         (["--search.num-trials", "0"], "--search.num-trials"),
@@ -53,8 +54,11 @@ def _refused(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
         (["--kfold.models", "bst"], "'bst' is none of best, paper_table1, author_best; did you mean best?"),
         (["--strict", "yes"], "--strict: takes no value: it means yes as it is, and --no-strict no"),
         (["--gan.search.on", "true"], "it means yes as it is, and --gan.search.no-on no"),
-        (["kfold,refit"], "'kfold,refit' is no stage; stages are separated by spaces: kfold refit"),
-        (["clen"], "'clen' is no stage; did you mean clean?"),
+        (["kfold,refit"], "'kfold,refit' is no stage or command; stages are separated by spaces: kfold refit"),
+        (["clen"], "'clen' is no stage or command; did you mean clean?"),
+        (["pln"], "'pln' is no stage or command; did you mean plan?; there are: all, search, "),
+        (["pln"], ", plan, status, compare, report, clean, doctor"),
+        (["plan", "staus"], "'staus' is no stage; there are: all, search, "),
         (["plan", "--preset", "paper", "kfold"], "'kfold' stands apart: stages and commands stand together"),
         (["--name", "a/b"], "'a/b' is not a run name"),
         (["--name", ".."], "'..' is not a run name"),
@@ -128,7 +132,9 @@ def test_settings_without_a_stage_are_refused_with_the_command_that_was_meant(
         ("- 1\n- 2", "found a list"),
         ("search: [1, 2", "is not YAML"),
         ("\x00", "is not YAML"),
-        ("preset: paper", "on the command line only"),
+        ("preset: papr", "preset: 'papr' is none of laptop, paper, smoke; did you mean paper?"),
+        ("preset: [paper]", "preset: '' is none of"),
+        ("config: other.yaml", "the setting config is given on the command line only"),
         ("!!python/object/apply:os.system ['true']", "is not YAML"),
     ],
 )
@@ -140,6 +146,11 @@ def test_bad_config_file_is_one_line_that_names_it(
     line = _refused(capsys, "plan", "--config", path)
     assert str(path) in line
     assert said in line
+
+
+def test_flags_of_a_command_are_no_other_s(capsys: pytest.CaptureFixture[str]) -> None:
+    assert _refused(capsys, "all", "--print-config") == "error: --print-config is for plan only"
+    assert _refused(capsys, "plan", "--json") == "error: --json is for compare only"
 
 
 def test_damaged_image_file_is_named(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -165,7 +176,7 @@ def test_address_where_nothing_answers_is_refused_within_20_seconds(
         for address in (f"127.0.0.1:{port}", "192.0.2.1:6379"):
             started = time.monotonic()
             line = _refused(capsys, "--address", address, "--runs-dir", tmp_path)
-            assert f"{address}: nothing answers there" in line
+            assert f"{address}: no Ray answers there" in line
             assert time.monotonic() - started < 20
 
 
@@ -184,6 +195,19 @@ def test_address_where_something_else_answers_is_refused_within_20_seconds(tmp_p
     assert f"error: --address {address}" in done.err.splitlines()[-1]
     assert "Traceback" not in done.err
     assert done.seconds < 20
+
+
+@pytest.mark.parametrize("by_variable", [False, True], ids=["flag", "variable"])
+def test_no_stage_is_announced_or_entered_where_no_ray_answers(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by_variable: bool
+) -> None:
+    with grpc_server() as address:
+        monkeypatch.setenv("RAY_ADDRESS", address if by_variable else "")
+        flags = () if by_variable else ("--address", address)
+        line = _refused(capsys, "search", "--preset", "smoke", "--runs-dir", tmp_path, *flags)
+    assert f"{'RAY_ADDRESS=' if by_variable else '--address '}{address}: no Ray answers there" in line
+    assert main(["status", "--preset", "smoke", "--runs-dir", str(tmp_path)]) == 0
+    assert "no run yet" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("content", ["", "{", "[" * 100_000, "[]", "null", '{"sha256": 1}', "\x00"])
@@ -287,6 +311,22 @@ def test_status_tells_what_is_done_and_what_is_missing(
     assert "done" in rows["gan_search"]
     assert main(["status", "--preset", "smoke", "--gan.search.no-on", "--runs-dir", str(tmp_path)]) == 0
     assert "gan_search" not in capsys.readouterr().out
+
+
+def test_what_is_printed_is_whole_where_no_terminal_is(
+    smoke: Smoke, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    manifest = copy_of(smoke, tmp_path).read_json("manifest.json")
+    manifest["stages"]["gan"] |= {"state": "failed", "error": f"ValueError: {'so ' * 100}it goes"}
+    Run(tmp_path / "smoke").write_json("manifest.json", manifest)
+    assert main(["status", "--preset", "smoke", "--runs-dir", str(tmp_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    (failed,) = [line for line in lines if line.startswith("gan ")]
+    assert failed.endswith(f"ValueError: {'so ' * 100}it goes")
+    assert all(line == line.rstrip() for line in lines)
+    assert main(["plan", "--preset", "smoke", "--runs-dir", str(tmp_path)]) == 0
+    assert [line for line in capsys.readouterr().out.splitlines() if line.startswith("stage     ")]
 
 
 def test_status_names_files_that_are_missing_or_damaged(

@@ -252,6 +252,39 @@ def test_a_run_is_repeated_from_its_manifest_and_flags_win(tmp_path: Path) -> No
     assert suite().fingerprints(other) != suite().fingerprints(settings)
 
 
+@pytest.mark.parametrize(
+    ("content", "flags", "preset"),
+    [
+        ("preset: smoke", [], "smoke"),
+        ("kfold: {epochs: 7}\npreset: paper", [], "paper"),
+        ("preset: smoke", ["--preset", "paper"], "paper"),
+        ("seed: 3", [], "laptop"),
+    ],
+)
+def test_a_file_may_name_the_preset_and_the_flag_wins(
+    tmp_path: Path, content: str, flags: list[str], preset: str
+) -> None:
+    (tmp_path / "mine.yaml").write_text(content)
+    settings: Any = parse(["--config", str(tmp_path / "mine.yaml"), *flags], suite())[0]
+    usual: Any = suite().preset(preset)
+    assert (settings.preset, settings.search) == (preset, usual.search)
+    assert settings.kfold.epochs == (7 if "kfold" in content else usual.kfold.epochs)
+
+
+@pytest.mark.parametrize("flags", [[], ["--preset", "paper", "--name", "0100"], [*FLAGS, "--data-dir", "null"]])
+def test_settings_that_plan_prints_are_a_file_that_makes_them_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: list[str]
+) -> None:
+    assert main(["plan", "--print-config", *flags]) == 0
+    content = capsys.readouterr().out
+    settings = parse(flags, suite())[0]
+    assert read(tmp_path, content).model_dump() == settings.model_dump() | {"config": tmp_path / "settings.yaml"}
+    missing = {"config", "force"} | {name for name, it in settings if it == ""}
+    assert {line.partition(":")[0] for line in content.splitlines() if line[0].isalpha()} == (
+        set(type(settings).model_fields) - missing
+    )
+
+
 def test_a_stranger_s_manifest_leads_to_no_cluster_and_no_folder_of_theirs(tmp_path: Path) -> None:
     path = tmp_path / "manifest.json"
     theirs = {
