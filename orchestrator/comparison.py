@@ -37,7 +37,7 @@ def compare(runs_dir: str, words: Sequence[str], as_json: bool = False) -> int:
     Words that end with .html are pages to write it to.
     """
     pages, names = [it for it in words if it.endswith(".html")], [it for it in words if not it.endswith(".html")]
-    if not (pages or as_json) and len(names) < 3:
+    if not names or (not (pages or as_json) and len(names) < 3):
         return print_differences(runs_dir, names)
     found = runs(places(runs_dir, names))
     table = in_words(found)

@@ -86,6 +86,7 @@ def suite() -> Suite:
         modules=MODULES,
         further_modules=_own_modules,
         complete=_complete,
+        publish="make publish RUN=",
         apart=_apart,
     )
 

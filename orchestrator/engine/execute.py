@@ -3,6 +3,8 @@
 import contextlib
 import ctypes
 import os
+import re
+import shlex
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -30,7 +32,7 @@ from orchestrator.engine.settings import UserError
 from orchestrator.engine.shown import shown
 from orchestrator.engine.stage_run import write_stages
 from orchestrator.engine.tracking import Tracking
-from orchestrator.engine.typed import program
+from orchestrator.engine.typed import flag, program
 from orchestrator.engine.waiting import watched
 
 M_ARENA_MAX = -8
@@ -54,8 +56,10 @@ def run(book: Book, names: Iterable[str]) -> int:
             write_stages(book, manifest)
         if manifest and not plan.to_do:
             write_report(book, manifest)
-            print("everything is done (--force STAGE does a stage again)")
-            _tell_end(book, failed=False)
+            number = sum(book.study(stage.name).num_trials for stage in plan.selected)
+            spent = sum(manifest.stages[stage.name].training_seconds for stage in plan.selected)
+            print(f"everything is done: {number} trainings, {duration(spent)} (--force STAGE does a stage again)")
+            _tell_end(book, manifest, failed=False)
             return 0
         begun, missing = time.monotonic(), sum(map(plan.num_missing, plan.to_do))
         manifest = execute(plan)
@@ -67,11 +71,11 @@ def run(book: Book, names: Iterable[str]) -> int:
     states = Counter(record.state for name in entries for record in book.study(name).records.values())
     trained = missing - sum(book.study(stage.name).num_missing for stage in plan.to_do)
     print(f"{duration(time.monotonic() - begun)}: {trained} trainings done; failed ones: {states['failed']}")
-    _tell_end(book, bool(unfinished))
+    _tell_end(book, manifest, failed=bool(unfinished))
     return 1 if unfinished else 0
 
 
-def _tell_end(book: Book, failed: bool) -> None:
+def _tell_end(book: Book, manifest: Manifest, *, failed: bool) -> None:
     """What was found, where it lies, what to do next."""
     where, settings, suite = book.run.location, book.settings, book.suite
     for line in suite.summary(book.run):
@@ -80,8 +84,19 @@ def _tell_end(book: Book, failed: bool) -> None:
     if failed:
         print("next: the same command again tries what failed, and keeps all else")
     elif settings.preset != suite.full:
-        typed = suite.typed(suite.in_full(settings))
+        typed = suite.typed_in_full(settings)
         print(f"next: {program()} {typed}  ({suite.full}'s scale; plan says how long that takes)")
+    elif not all(book.was_done(name, manifest) for name in book.stages):
+        named = {"name": settings.name} if settings.name else {}
+        print(f"next: {program()} {suite.typed_again(settings, **named)}  (the other stages)")
+    else:
+        seed, name = settings.seed + 1, settings.run_name
+        other = f"{re.sub('-seed-[0-9]+$', '', name)}-seed-{seed}"
+        print(f"next: {program()} {suite.typed_again(settings, name=other, seed=seed)}  (another seed)")
+        runs_dir = "" if settings.runs_dir == "runs" else f" {flag('runs-dir', settings.runs_dir)}"
+        print(f"then: {program()} compare {name} {other}{runs_dir}  (what differs)")
+        if suite.publish and not any(suite.reduced(settings).values()):
+            print(f"to show it to others: {suite.publish}{shlex.quote(where)}")
 
 
 def report(book: Book, names: Iterable[str]) -> int:

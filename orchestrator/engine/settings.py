@@ -163,17 +163,19 @@ def _in_words(value: Any) -> str:
     return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def changes(mine: Mapping[str, Any], usual: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+def changes(
+    mine: Mapping[str, Any], usual: Mapping[str, Any], path: str = "", left_out: Collection[str] = DECIDE_NOTHING
+) -> Iterator[tuple[str, Any]]:
     """Settings that are other than usual and decide a result, by their path: ("kfold.epochs", 3).
 
-    Both are settings as JSON has them.
+    Both are settings as JSON has them; others than those that decide nothing may be left out.
     """
     for name, value in mine.items():
         other, where = usual.get(name), path + name
-        if where in DECIDE_NOTHING or (path and name in FOUND):
+        if where in left_out or (path and name in FOUND):
             continue
         if isinstance(value, Mapping):
-            yield from changes(value, other if isinstance(other, Mapping) else {}, f"{where}.")
+            yield from changes(value, other if isinstance(other, Mapping) else {}, f"{where}.", left_out)
         elif value != other:
             yield where, value
 
@@ -250,6 +252,14 @@ class RunSettings(Section):
     def run_name(self) -> str:
         """Name of the run folder."""
         return self.name or self.preset
+
+
+def is_scale(settings: BaseModel, path: str) -> bool:
+    """Whether a setting, by its path, is one that makes a run smaller than the paper's."""
+    *sections, name = path.split(".")
+    for part in sections:
+        settings = getattr(settings, part)
+    return any(isinstance(it, Scale) for it in type(settings).model_fields[name].metadata)
 
 
 def section(kind: type[Model], settings: RunSettings) -> Model:

@@ -4,20 +4,34 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError, create_model
 
-from orchestrator.engine.settings import RunSettings, UserError, changed, changes, differences, merged, section
+from orchestrator.engine.settings import (
+    DECIDE_NOTHING,
+    RunSettings,
+    UserError,
+    changed,
+    changes,
+    differences,
+    is_scale,
+    merged,
+    section,
+)
 from orchestrator.engine.stage import Stage
 from orchestrator.engine.typed import flag
 
 if TYPE_CHECKING:
     from orchestrator.engine.manifest import Manifest
     from orchestrator.engine.results import Run
+
+
+NAMES = {"preset", "name", "config", "force"}
+"""Settings that a command which follows another has of its own."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +61,8 @@ class Suite:
     """Modules that some settings name."""
     complete: Callable[[Any], Any] = lambda settings: settings
     """Adds to settings what only the data can tell; raises UserError where they cannot be had."""
+    publish: str = ""
+    """A command that shows a run of full scale to others, but for the run's location at its end."""
     apart: Callable[[Any], Mapping[str, Any]] = lambda settings: {}
     """What of some settings is no matter of scale: full scale is with the same."""
 
@@ -86,9 +102,26 @@ class Suite:
     def typed(self, settings: RunSettings) -> str:
         """What repeats a run's results, typed after the program's name: preset, and every setting that is other than
         the preset's and decides some."""
+        return self._all(settings.preset, self._changes(settings))
+
+    def typed_in_full(self, settings: RunSettings) -> str:
+        """What does the same at full scale, typed likewise, with all that was told but for what makes it smaller."""
+        told = self._changes(settings, left_out=NAMES)
+        kept = {path: value for path, value in told.items() if not is_scale(settings, path)}
+        named = {"name": f"{settings.name}-{self.full}"} if settings.name else {}
+        return self._all(self.full, self._changes(self.in_full(settings)) | kept | named)
+
+    def typed_again(self, settings: RunSettings, **other: Any) -> str:
+        """What does the same with all that was told, typed likewise, but for the name and for what is to be other."""
+        return self._all(settings.preset, self._changes(settings, left_out=NAMES) | other)
+
+    def _changes(self, settings: RunSettings, left_out: Collection[str] = DECIDE_NOTHING) -> dict[str, Any]:
         mine, usual = (it.model_dump(mode="json") for it in (settings, self.preset(settings.preset)))
-        flags = [flag(path.replace("_", "-"), value) for path, value in changes(mine, usual)]
-        return " ".join(["all", f"--preset {settings.preset}", *flags])
+        return dict(changes(mine, usual, left_out=left_out))
+
+    def _all(self, preset: str, told: Mapping[str, Any]) -> str:
+        flags = (flag(path.replace("_", "-"), value) for path, value in told.items())
+        return " ".join(["all", f"--preset {preset}", *flags])
 
     def reduced(self, settings: RunSettings) -> dict[str, list[str]]:
         """Of each stage of a run, what is other than at full scale in its settings, or in what it builds on."""

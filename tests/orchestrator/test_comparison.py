@@ -122,6 +122,7 @@ def test_in_a_narrow_terminal_what_is_long_stands_below_each_run(
     ("words", "said"),
     [
         (["a"], "compare takes two names of runs, or their folders; or more of them, for a table"),
+        (["--json"], "compare takes two names of runs"),
         (["a", "b", "nothing"], "nothing has no run: is the name right?"),
         (["a", "b", "damaged"], "damaged/manifest.json is damaged"),
     ],

@@ -109,18 +109,23 @@ def test_help_all_has_every_setting_with_the_defaults_of_the_preset(capsys: pyte
 
 
 @pytest.mark.parametrize("no_color", ["", "1"])
-def test_help_in_a_terminal_has_no_colours_where_none_are_wanted(no_color: str) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "part"), [(("kfold", "--help"), b"--kfold.epochs"), (("plan", "search"), b"to do")]
+)
+def test_there_are_colours_in_a_terminal_but_where_none_are_wanted(
+    arguments: tuple[str, ...], part: bytes, no_color: str
+) -> None:
     terminal, end = pty.openpty()
-    command = [sys.executable, "-m", "orchestrator.run", "kfold", "--help"]
+    command = [sys.executable, "-m", "orchestrator.run", *arguments]
     environment, out = os.environ | {"NO_COLOR": no_color, "TERM": "xterm"}, b""
     with subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=end):
         os.close(end)
         with contextlib.suppress(OSError):  # at its end
-            while part := os.read(terminal, 10_000):
-                out += part
+            while more := os.read(terminal, 10_000):
+                out += more
     os.close(terminal)
-    assert b"--kfold.epochs" in out
-    assert (b"\x1b[" in out) == (not no_color)
+    assert part in out
+    assert (b"\x1b[3" in out or b"\x1b[9" in out) == (not no_color)
 
 
 def test_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:

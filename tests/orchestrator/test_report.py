@@ -199,3 +199,16 @@ def test_the_command_on_the_page_gives_the_same_settings(preset: str, changes: d
     again, words = parse(shlex.split(suite().typed(settings)), suite())
     assert words == ("all",)
     assert again == changed(settings, runs_dir="runs", name="")
+
+
+def test_at_full_scale_all_that_was_typed_is_kept_but_for_what_makes_a_run_smaller(tmp_path: Path) -> None:
+    kept = [
+        *("--data-dir", str(tmp_path), "--runs-dir", "else where", "--address", "local", "--resources.slots", "3"),
+        *("--strict", "--track", "mlflow", "wandb", "--seed", "7", "--autoencoder.batch-size", "64"),
+    ]
+    smaller = ["--kfold.epochs", "1", "--data.num-train", "500", "--capacity.no-ablations"]
+    settings, _ = parse(["--preset", "smoke", "--name", "mine", "--force", "search", *kept, *smaller], suite())
+    again, words = parse(shlex.split(suite().typed_in_full(settings)), suite())
+    assert words == ("all",)
+    assert again == parse(["--preset", "paper", "--name", "mine-paper", *kept], suite())[0]
+    assert suite().typed_in_full(suite().preset("smoke")) == "all --preset paper"
