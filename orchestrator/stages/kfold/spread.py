@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from orchestrator.figures.names import MODELS, capital
 from orchestrator.statistics.components import ratio_of_components
 from orchestrator.statistics.intervals import mean_over_folds
 
@@ -11,7 +12,7 @@ from orchestrator.statistics.intervals import mean_over_folds
 def findings(folds: pd.DataFrame) -> Iterator[str]:
     """Sentences on the table folds, of finished trainings."""
     for (model, order), rows in folds.groupby(["model", "order"], observed=True, sort=False):
-        which, of_fold = f"{model}, {str(order).replace('_', ' ')}", rows.groupby("fold")
+        which, of_fold = f"{capital(MODELS[str(model)])}, {str(order).replace('_', ' ')}", rows.groupby("fold")
         crossed = {name: rows.pivot(index="fold", columns="seed", values=name) for name in ("val_mse", "test_mse")}
         num_folds, num_seeds = crossed["val_mse"].shape
         if num_folds < 2:
