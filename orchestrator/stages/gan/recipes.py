@@ -25,7 +25,7 @@ SMALLER: dict[str, Any] = {"generator_filters": (128, 64, 32), "discriminator_fi
 BEST: dict[str, Any] = SMALLER | {"latent_dim": 64, "schedule": "cosine", "ema_decay": 0.995, "epochs": 20}
 """What both tuned recipes have."""
 RECIPE = parameters(
-    text("architecture", "geometry of both networks, as trainables.gan_settings says"),
+    text("architecture", "paper: the author's geometry and batch norm; stable: for steady games; own: the user's"),
     text("generator_filters", "channels between the generator's convolutions"),
     text("discriminator_filters", "channels between the discriminator's convolutions"),
     integer("latent_dim", "size of the random vector that an image is made from"),
