@@ -45,11 +45,18 @@ def rendered(name: str, figure: Figure, stamp: str = "", description: str = "") 
     strip = STRIP if stamp else 0
     figure.text(0.995, 1 + strip / height, stamp, ha="right", va="top", fontsize=6, color="0.5", parse_math=False)
     whole, files = Bbox([[0, 0], [width, height + strip]]), {}
-    told: Any = {"Title": name, "Description": description, "Date": None}
-    of_pdf: Any = {"Title": name, "Subject": description, "CreationDate": None}
+    title = titled(figure) or name
+    told: Any = {"Title": title, "Description": description, "Date": None}
+    of_pdf: Any = {"Title": title, "Subject": description, "CreationDate": None}
     for suffix, dpi, metadata in (("png", 200, told), ("svg", 150, told), ("pdf", 150, of_pdf)):
         content = io.BytesIO()
         with rc_context({"svg.hashsalt": name, "svg.fonttype": "none", "pdf.fonttype": 42}):
             figure.savefig(content, format=suffix, dpi=dpi, bbox_inches=whole, metadata=metadata)
         files[suffix] = content.getvalue()
     return files
+
+
+def titled(figure: Figure) -> str:
+    """A figure's title in a line, or its panels'."""
+    titles = [figure.get_suptitle()] if figure.get_suptitle() else [axes.get_title() for axes in figure.axes]
+    return "; ".join(title.replace("\n", ", ").replace(r"\$", "$") for title in titles if title)

@@ -34,26 +34,6 @@ MOST_NUMBERS = 20
 """Classes up to which a matrix of confusions has its numbers written in it."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 MSE = "MSE (squared pixel value)"
-MODELS = {
-    "best": "the search's best",
-    "paper_table1": "Table 1",
-    "author_best": "the author's best",
-    "two_dim": "wide autoencoder",
-    "denoise_zeroed": "trained on zeroed pixels",
-    "denoise_gaussian": "trained on Gaussian noise",
-    "denoise_gaussian_unclipped": "the same, not clipped",
-    "median_filter": "median filter, 3 x 3",
-    "gaussian_filter": "Gaussian filter, \u03c3 = 1 pixel",
-}
-"""What models and filters are called in figures."""
-NOISES = {
-    "zeroed": ("pixels set to zero", "probability p"),
-    "gaussian_matched": ("Gaussian noise of the same MSE", "probability p of zeroed pixels"),
-    "zeroed_foreground": ("pixels set to zero, black ones spared", "share p of all pixels"),
-    "gaussian": ("Gaussian noise, clipped", "standard deviation \u03c3"),
-    "gaussian_unclipped": ("Gaussian noise, not clipped", "standard deviation \u03c3"),
-}
-"""What kinds of noise are called in figures, and their levels."""
 STYLE: dict[Any, Any] = {
     "axes.axisbelow": True,
     "axes.grid": True,

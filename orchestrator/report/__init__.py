@@ -24,8 +24,10 @@ from orchestrator.engine.settings import RunSettings
 from orchestrator.engine.shown import shown_lines
 from orchestrator.engine.suite import Suite
 from orchestrator.engine.tables import STAGES, as_parquet
+from orchestrator.figures.names import NAMES, in_words
 from orchestrator.report import sections, words
 from orchestrator.report.key_numbers import key_numbers, sentences
+from orchestrator.report.publish import LARGEST
 from orchestrator.report.schemas import ANCHORS, CLAIMS, KEY_NUMBERS
 from orchestrator.report.words import VERDICTS
 
@@ -66,10 +68,13 @@ def report(suite: Suite, run: Run, manifest: Manifest, mixture: Sequence[str]) -
         manifest=manifest,
         papers=papers,
         data=last.data,
+        names=NAMES | {"Classes": dict(enumerate(last.data.class_names))},
+        largest=LARGEST // 10**6,
         found=list(sentences(tables)),
         numbers=_numbers(rows["key_numbers"][1], owners),
         sections=shown,
         claims=_by_verdict(claims),
+        whole={name: sections.described(name, sections.framed(*of), of[0]) for name, of in rows.items()},
         evidence=_counts(claims, EVIDENCE),
         protocol=_counts(claims, ("protocol",)),
         facts=_facts(suite, manifest, {name: told for name, told in settings.items() if told} or {"": last}),
@@ -93,6 +98,7 @@ def _template(name: str) -> jinja2.Template:
         finalize=lambda value: type(value)(shown_lines(value)) if isinstance(value, str) else value,
     )
     environment.globals["verdicts"] = VERDICTS
+    environment.policies["json.dumps_kwargs"] = {}  # in the order that is given, which the first choice goes by
     return environment.get_template(name)
 
 
@@ -106,13 +112,26 @@ def _claims(rows: Sequence[dict[str, Any]], owners: Mapping[str, str], there: se
         mark = f"-{seen[number]}" if times[number] > 1 else ""
         stages = dict.fromkeys(owners.get(table, "") for table in (claim["evidence"] or "").split(", "))
         more = {"id": f"claim-{number}{mark}", "sections": [stage for stage in stages if stage in there]}
+        more |= {it: in_words(claim[it]) for it in ("quantity", "reading", "reason") if claim[it]}
         told.append(claim | more | {"told": words.measured(claim), "tested": words.tested(claim)})
     return told
 
 
-def _by_verdict(claims: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    """Claims by verdict, those first that the run's results speak on; of each verdict what there is."""
-    return {name: found for name in VERDICTS if (found := [claim for claim in claims if claim["verdict"] == name])}
+def _by_verdict(claims: Sequence[dict[str, Any]]) -> dict[str, tuple[str, list[dict[str, Any]]]]:
+    """Of each verdict that there is how many have it, and which; those of evidence first, which the bar counts."""
+    kinds = {"": EVIDENCE, " of the protocol": ("protocol",), " definitions or opinions": ("definition", "opinion")}
+    found = {}
+    for name in VERDICTS:
+        own = {
+            said: [it for it in claims if it["verdict"] == name and it["kind"] in of] for said, of in kinds.items()
+        }
+        numbers = [f"{len(of)}{said}" for said, of in own.items() if of]
+        if numbers:
+            found[name] = (
+                ", and ".join(numbers) if own[""] else numbers[0].split()[0],
+                [it for of in own.values() for it in of],
+            )
+    return found
 
 
 def _counts(claims: Sequence[dict[str, Any]], kinds: Sequence[str]) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import io
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -19,6 +20,10 @@ MOVED = {"curves", "frames", "plane"}
 """Kinds of figures that the page's script draws (orchestrator.figures.interactive)."""
 LAST = {"seconds", "state", "error"}
 """Columns that say least."""
+HASHES = {"fingerprint"}
+"""Columns that no reader wants."""
+MOST_CELLS = 10_000
+"""Of a table that is downloaded from the page though it is not shown there."""
 
 
 def section(
@@ -34,7 +39,7 @@ def section(
     found = (
         list(stage.findings(tables)) if stage.schemas.keys() - set(stage.optional) <= tables.keys() and shown else []
     )
-    further = [_described(name, tables[name], stage.schemas[name]) for name in there if name not in stage.shown]
+    further = [described(name, tables[name], stage.schemas[name]) for name in there if name not in stage.shown]
     title = stage.title or stage.name
     return {
         "id": stage.name,
@@ -48,8 +53,13 @@ def section(
 
 def of_rows(name: str, title: str, columns: pa.Schema, rows: Rows, *found: str) -> dict[str, Any]:
     """A section of one table that no stage made."""
-    shown = table(name, as_frame(as_parquet(columns, rows, {})), columns)
+    shown = table(name, framed(columns, rows).drop(columns=HASHES, errors="ignore"), columns)
     return {"id": name, "title": title, "found": found, "tables": [shown], "further": [], "figures": []}
+
+
+def framed(columns: pa.Schema, rows: Rows) -> pd.DataFrame:
+    """Rows as the table that they are written as."""
+    return as_frame(as_parquet(columns, rows, {}))
 
 
 def _figures(entry: StageState, run: Run) -> Iterator[dict[str, Any]]:
@@ -69,9 +79,20 @@ def _figures(entry: StageState, run: Run) -> Iterator[dict[str, Any]]:
             continue
         told = {"id": name, "caption": entry.captions[name]}
         if file.endswith(".png"):
-            yield told | {"content": base64.b64encode(contents[file]).decode()}
+            yield told | {"content": base64.b64encode(contents[file]).decode(), "alt": _alt(contents[file], told)}
         elif moved := _moved(contents[file]):
             yield told | {"moved": moved}
+
+
+def _alt(content: bytes, told: dict[str, Any]) -> str:
+    """A drawn figure's title; of one whose file has none the first sentence of its caption."""
+    from PIL import Image
+
+    title = ""
+    with contextlib.suppress(OSError, ValueError), Image.open(io.BytesIO(content)) as image:
+        title = str(image.info.get("Title", ""))
+    first, end, _ = str(told["caption"]).partition(". ")
+    return title if title not in ("", told["id"]) else first + end.strip()
 
 
 def _moved(content: bytes) -> dict[str, Any] | None:
@@ -86,33 +107,37 @@ def _moved(content: bytes) -> dict[str, Any] | None:
 def table(name: str, frame: pd.DataFrame, columns: pa.Schema) -> dict[str, Any]:
     """A table, results first, without columns that are empty throughout."""
     frame = frame.dropna(axis="columns", how="all")
-    frame = frame[_in_order(frame)]
-    csv = frame.to_csv(index=False).encode()
+    frame = frame[_in_order(frame, columns)]
     numeric = [pd.api.types.is_numeric_dtype(frame[column]) for column in frame]
-    return _described(name, frame, columns) | {
+    return described(name, frame, columns) | {
         "numeric": numeric,
         "rows": [[words.cell(value) for value in row] for row in frame.itertuples(index=False, name=None)],
-        "csv": base64.b64encode(csv).decode(),
+        "csv": _csv(frame),
     }
 
 
-def _in_order(frame: pd.DataFrame) -> list[str]:
+def _csv(frame: pd.DataFrame) -> str:
+    """In base64, for a link."""
+    return base64.b64encode(frame.to_csv(index=False).encode()).decode()
+
+
+def _in_order(frame: pd.DataFrame, columns: pa.Schema) -> list[str]:
     """What a row is of, then what was measured, then the parameters, then the rest."""
     names = [str(column) for column in frame]
     numbers = [name for name in names if pd.api.types.is_float_dtype(frame[name])]
-    parameters = [name for name in names if name.startswith("params_")]
+    parameters = [name for name in names if b"role" in (columns.field(name).metadata or {})]
     rest = [name for name in names if name in LAST]
-    first = next((names.index(name) for name in numbers if name not in parameters + rest), len(names))
-    of = [name for name in names[:first] if name not in parameters + rest and not name.startswith("num_")]
-    measured = [name for name in numbers if name not in of + parameters + rest]
+    first = next((place for place, name in enumerate(names) if name in numbers + parameters), len(names))
+    of = [name for name in names[:first] if name not in rest and not name.startswith("num_")]
+    measured = [name for name in numbers if name not in parameters + rest]
     others = [name for name in names if name not in of + measured + parameters + rest]
     return of + measured + others + parameters + rest
 
 
-def _described(name: str, frame: pd.DataFrame, columns: pa.Schema) -> dict[str, Any]:
-    """A table's name, size and columns: their names, in words too, units and what they mean."""
+def described(name: str, frame: pd.DataFrame, columns: pa.Schema) -> dict[str, Any]:
+    """A table's name, size and, where it is small, content; its columns' names, in words too, units and meanings."""
     metadata = {field.name: field.metadata or {} for field in columns}
-    described = [
+    told = [
         {
             "name": str(column),
             "words": words.name(str(column)),
@@ -121,4 +146,5 @@ def _described(name: str, frame: pd.DataFrame, columns: pa.Schema) -> dict[str, 
         }
         for column in frame
     ]
-    return {"name": name, "num_rows": len(frame), "columns": described}
+    csv = _csv(frame) if frame.size <= MOST_CELLS else None
+    return {"name": name, "num_rows": len(frame), "columns": told, "csv": csv}

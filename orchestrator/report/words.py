@@ -13,6 +13,7 @@ WORDS = {
     "knn": "kNN",
     "pca": "PCA",
     "auc": "AUC",
+    "frechet": "Fréchet",
     "num": "number of",
     "val": "validation",
     "train": "training",

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pyarrow as pa
 
 from orchestrator.engine.tables import BOOL, CATEGORY, EPOCHS, ERROR, FLOAT, INT, SECONDS, SEED, STATE, TEXT, column
+from orchestrator.figures.names import MODELS, NOISES
 
 
 def _of(kind: pa.DataType) -> Callable[..., pa.Field]:
@@ -20,11 +21,17 @@ def mse(name: str, description: str) -> pa.Field:
     return real(name, description, "squared pixel value, pixels in [0, 1]")
 
 
-MODEL = category("model", "name of the model, as in models/")
+def parameters(*columns: pa.Field) -> tuple[pa.Field, ...]:
+    """Columns of what was chosen, not measured: people are shown them after the results."""
+    return tuple(it.with_metadata({**it.metadata, "role": "parameter"}) for it in columns)
+
+
+MODEL = category("model", f"as in models/; {'; '.join(f'{name}: {words}' for name, words in MODELS.items())}")
 NUM_PARAMETERS = integer("num_parameters", "trainable numbers in the model")
 LATENT_DIM = integer("latent_dim", "size of the latent vector, or number of components")
 LEVEL = real("level", "probability or share of zeroed pixels, or standard deviation of Gaussian noise")
-NOISE = (category("noise", "kind of noise; trainables.noise says what each is"), LEVEL)
+KINDS_OF_NOISE = "; ".join(f"{name}: {words}" for name, (words, _) in NOISES.items())
+NOISE = (category("noise", KINDS_OF_NOISE), LEVEL)
 NOISY_MSE = mse("noisy_mse", "error of the noisy images against the clean ones")
 RECONSTRUCTED_MSE = mse("reconstructed_mse", "error of what the model makes of them against the clean ones")
 TRAIN_MSE = mse("train_mse", "mean over the epoch's batches, while the weights move")
@@ -34,7 +41,7 @@ EVALUATED_MSE = mse(
 )
 TEST_MSE = mse("test_mse", "error on the test images after the last epoch")
 LABEL = integer("label", "class of the image, from 0; missing where there are no labels")
-PARAMS = (
+PARAMS = parameters(
     integer("params_filters1", "output channels of the first convolution"),
     integer("params_filters2", "output channels of the second convolution"),
     integer("params_filters3", "output channels of the third convolution"),

@@ -55,7 +55,7 @@ function sortable(table) {
     }
     told.textContent = field.value ? ` ${shown} of ${table.tBodies[0].rows.length} rows` : "";
   });
-  table.parentElement.before(element("p", { className: "small" }, element("label", {}, "Rows with ", field), told));
+  table.parentElement.before(element("p", { className: "small rows" }, element("label", {}, "Rows with ", field), told));
 }
 
 /* Claims: a part of the bar shows its verdict alone. */
@@ -73,13 +73,40 @@ function filterable(bar) {
     link.addEventListener("click", () => {
       show(link.dataset.verdict);
       link.setAttribute("aria-current", "true");
-      line.querySelector("[role=status]").textContent = link.textContent + " shown";
+      line.querySelector("[role=status]").textContent = "shown: " + document.getElementById("verdict-" + link.dataset.verdict).caption.textContent;
     });
   }
   line.querySelector("[data-all]").addEventListener("click", () => show(null));
   addEventListener("hashchange", () => {
     const target = document.getElementById(location.hash.slice(1));
     if (target && target.closest(".claims[hidden]")) { show(null); target.scrollIntoView(); }
+  });
+}
+
+/* Contents: beside the page open, above it closed until they are wanted. */
+
+function folded(contents) {
+  const wide = matchMedia("(min-width: 64rem)"), fold = () => { contents.open = wide.matches; };
+  wide.addEventListener("change", fold);
+  contents.addEventListener("click", (event) => { if (event.target.closest("a")) fold(); });
+  fold();
+}
+
+/* Drawn figures: a click shows one at its full size. */
+
+function enlarged(picture) {
+  const button = element("button", { type: "button", title: "full size" });
+  picture.before(button);
+  button.append(picture);
+  button.addEventListener("click", () => {
+    const name = picture.closest("figure").id + ".png", close = element("button", { type: "button" }, "close");
+    const link = element("a", { href: picture.src, download: name }, name);
+    const dialog = element("dialog", { ariaLabel: picture.alt }, element("p", {}, close, " ", link),
+      element("img", { src: picture.src, alt: picture.alt }));
+    close.addEventListener("click", () => dialog.close());
+    dialog.addEventListener("close", () => dialog.remove());
+    document.body.append(dialog);
+    dialog.showModal();
   });
 }
 
@@ -279,6 +306,8 @@ function plane(figure, told) {
 
 document.querySelectorAll(".sortable").forEach(sortable);
 document.querySelectorAll("ul.bar").forEach(filterable);
+document.querySelectorAll("nav details").forEach(folded);
+document.querySelectorAll("figure > img").forEach(enlarged);
 const kinds = { frames, curves, plane };
 for (const figure of document.querySelectorAll(".moved")) {
   const data = figure.querySelector("script");

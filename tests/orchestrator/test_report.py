@@ -85,9 +85,9 @@ def with_entry(run: Run, stage: str, **changes: Any) -> Manifest:
     return manifest
 
 
-def written_anew(run: Run, manifest: Manifest) -> Path:
-    """The page of a run with this manifest."""
-    book = Book(suite(), changed(suite().preset("smoke"), name="smoke"), run, set_aside=True)
+def written_anew(run: Run, manifest: Manifest, name: str = "smoke") -> Path:
+    """The page of a run with this manifest, and this name, which no rule has looked at."""
+    book = Book(suite(), suite().preset("smoke").model_copy(update={"name": name}), run, set_aside=True)
     manifest.report_of = ""
     write_report(book, manifest)
     return Path(run.location) / "report.html"

@@ -427,14 +427,14 @@ def test_report_is_one_file_that_states_its_scale(smoke: Smoke) -> None:
     for name in shown:
         assert f"Table {name}" in page
     for sentence in (
-        "best, sequential, 3 folds, 2 seed(s) of each: validation MSE",
-        "best, pixels zeroed, MSE before and after",
+        "The search&#39;s best, sequential, 3 folds, 2 seed(s) of each: validation MSE",
+        "The search&#39;s best, pixels zeroed, MSE before and after",
         "The linear autoencoder with 2 numbers",
-        "cnn: accuracy",
-        "tsne: accuracy of the nearest neighbours",
-        "minimax, 2 complete trials: the best is",
-        "paper, minimax, 1 seed(s): Frechet distance",
-        "code in generator_filters 128-64-32 (his 512-256-128)",
+        "CNN: accuracy",
+        "t-SNE: accuracy of the nearest neighbours",
+        "Minimax GAN, 2 complete trials: the best is",
+        "Minimax GAN, the paper&#39;s recipe, 1 seed(s): Fréchet distance",
+        "code in generator filters 128-64-32 (his 512-256-128)",
     ):
         assert sentence in page
 

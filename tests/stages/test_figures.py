@@ -27,7 +27,7 @@ from orchestrator.engine.drawing import drawn as drawn_files
 from orchestrator.engine.drawing import rendered
 from orchestrator.engine.stage import Picture
 from orchestrator.engine.tables import Row, to_arrow
-from orchestrator.figures import images, style
+from orchestrator.figures import images, names, style
 from orchestrator.figures.animation import animation
 from orchestrator.paper import STAGES
 from orchestrator.stages.capacity import figures as capacity
@@ -566,7 +566,7 @@ def test_games_are_drawn_by_arm_and_loss_each_as_its_mean_over_seeds(draw: Any, 
     figure = draw(table, 1.0) if column == "val_frechet_distance" else draw(table)
     one = table[(table["arm"] == "paper") & (table["loss"] == "minimax")].groupby("epoch")[column].mean()
     for axes, arm, factors in zip(figure.axes, ("paper", "tuned"), ((1, 2), (4, 8)), strict=True):
-        assert axes.get_title() == gan.ARMS[arm]
+        assert axes.get_title() == names.ARMS[arm]
         for line, times in zip(axes.lines, factors, strict=False):
             np.testing.assert_allclose(line.get_ydata(), one * times)
 
@@ -708,11 +708,11 @@ def test_denoised_image_puts_the_author_s_errors_beside_ours_for_his_image_only(
 def test_denoising_gain_has_a_panel_for_each_noise_and_a_curve_for_each_model() -> None:
     models, kinds, levels = ("best", "median_filter"), ("zeroed", "gaussian"), (0.1, 0.2)
     figure = drawn(denoise.denoising_gain(denoising(models, kinds, levels)))
-    assert [axes.get_title() for axes in figure.axes] == [style.NOISES[kind][0] for kind in kinds]
+    assert [axes.get_title() for axes in figure.axes] == [names.NOISES[kind][0] for kind in kinds]
     for axes in figure.axes:
         for model in models:
-            assert curves(axes)[style.MODELS[model]] == [(level, level / 10) for level in levels]
-    assert {style.MODELS[model] for model in models} <= set(texts(figure))
+            assert curves(axes)[names.MODELS[model]] == [(level, level / 10) for level in levels]
+    assert {names.MODELS[model] for model in models} <= set(texts(figure))
 
 
 def test_planes_have_one_scale_mixed_points_letters_that_stand_apart_and_pca_s_shares_of_the_variance() -> None:
@@ -768,12 +768,12 @@ def test_files_say_what_they_show_and_of_which_run_and_their_text_is_text() -> N
     bare = drawn_files(Picture("folds", caption, kfold.fold_test, folds(0.02, 0.021), "best"))
     root = ElementTree.fromstring(files["svg"])
     words = [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]
-    assert {stamp, "fold", "Test error of the folds of the search's best"} <= set(words)
-    told = f"{caption} {stamp}, commit c0ffee"
-    assert {"folds", told} <= {element.text for element in root.iter()}
+    title, told = "Test error of the folds of the search's best", f"{caption} {stamp}, commit c0ffee"
+    assert {stamp, "fold", title} <= set(words)
+    assert {title, told} <= {element.text for element in root.iter()}
     with Image.open(io.BytesIO(files["png"])) as image, Image.open(io.BytesIO(bare["png"])) as other:
         assert {key: image.info[key] for key in ("Title", "Description")} == {
-            "Title": "folds",
+            "Title": title,
             "Description": told,
         }
         assert not {"Date", "Creation Time"} & image.info.keys()

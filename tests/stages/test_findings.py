@@ -29,7 +29,7 @@ def test_the_search_tells_its_best_complete_trial_with_its_parameters() -> None:
     ]
     number, best = Search().findings({"trials": table(rows)})
     assert number == "5 trials, 3 of them complete."
-    assert best == "The best is trial 2, validation MSE 0.02000: neurons 12, learning_rate 0.002."
+    assert best == "The best is trial 2, validation MSE 0.02000: neurons 12, learning rate 0.002."
 
 
 def test_kfold_tells_the_mean_over_folds_of_each_model_and_order_and_what_of_their_spread_is_chance() -> None:
@@ -50,12 +50,12 @@ def test_kfold_tells_the_mean_over_folds_of_each_model_and_order_and_what_of_the
     sequential, chance, by_class, table1 = Kfold().findings({"folds": table(rows)})
     half = 4.303 * 0.01 * (1 / 3 + 1 / 2) ** 0.5
     assert by_class.startswith(
-        "best, class sorted, 3 folds, 1 seed(s) of each: validation MSE 0.76000 "
+        "The search's best, class sorted, 3 folds, 1 seed(s) of each: validation MSE 0.76000 "
         f"({0.76 - half:.5f} to {0.76 + half:.5f}), deviation 0.01000; test MSE 1.85000"
     )
-    assert sequential.startswith("best, sequential, 3 folds, 2 seed(s) of each: validation MSE 0.66017")
-    assert table1.startswith("paper_table1, sequential, 3 folds, 1 seed(s) of each: validation MSE 0.51000")
-    assert chance.startswith("best, sequential: what is the folds' own in their validation errors is ")
+    assert sequential.startswith("The search's best, sequential, 3 folds, 2 seed(s) of each: validation MSE 0.66017")
+    assert table1.startswith("Table 1, sequential, 3 folds, 1 seed(s) of each: validation MSE 0.51000")
+    assert chance.startswith("The search's best, sequential: what is the folds' own in their validation errors is ")
 
 
 def test_final_models_tell_their_test_errors() -> None:
@@ -66,8 +66,8 @@ def test_final_models_tell_their_test_errors() -> None:
         {"model": "best", "test_mse": 0.0127, "num_parameters": 12_345},
     ]
     assert list(Refit().findings({"models": table(rows, train_mse=0.5)})) == [
-        "best: test MSE 0.01260, standard deviation 0.00014 over 2 seeds; 12,345 parameters.",
-        "paper_table1: test MSE 0.20000; 14,068 parameters.",
+        "The search's best: test MSE 0.01260, standard deviation 0.00014 over 2 seeds; 12,345 parameters.",
+        "Table 1: test MSE 0.20000; 14,068 parameters.",
     ]
 
 
@@ -87,7 +87,7 @@ def test_denoising_tells_errors_before_and_after_of_each_model_at_each_level() -
     blank = {"model": "best", "noise": "zeroed_foreground", "level": 0.2, "num_blanked": 136}
     rows += [blank, blank | {"model": "paper_table1"}, blank | {"level": 0.1, "num_blanked": 0}]
     *found, left_out = Denoise().findings({"denoising": table(rows)})
-    assert [it.partition(",")[0] for it in found] == ["best", "best", "paper_table1", "paper_table1"]
+    assert [it.partition(",")[0] for it in found] == ["The search's best"] * 2 + ["Table 1"] * 2
     assert found[0].endswith(
         "p = 0.1: 0.2000 to 0.0100 (75%; median 0.0200), p = 0.5: 0.6000 to 0.0100 (75%; median 0.0200)."
     )
@@ -95,7 +95,9 @@ def test_denoising_tells_errors_before_and_after_of_each_model_at_each_level() -
     assert found[3].endswith(
         "p = 0.1: 0.2000 to 0.0400 (75%; median 0.0800), p = 0.5: 0.6000 to 0.0400 (75%; median 0.0800)."
     )
-    assert left_out == "Level 0.2 of zeroed_foreground leaves 136 images blank: it decides no claim."
+    assert (
+        left_out == "Level 0.2 of pixels set to zero, black ones spared leaves 136 images blank: it decides no claim."
+    )
 
 
 def test_capacity_tells_errors_beside_pca_angles_and_noise_that_passes() -> None:
@@ -121,11 +123,11 @@ def test_capacity_tells_errors_beside_pca_angles_and_noise_that_passes() -> None
     assert pca == "PCA's test MSE: 0.0461 with 2 components, 0.0104 with 64."
     assert sizes.endswith("by latent size: 2: 0.0300 (0.30 of PCA's), 9: 0.0100 (1.00 of PCA's).")
     assert codes == "5 nearest neighbours by codes of autoencoder, accuracy by latent size: 9: 0.800."
-    assert of_pca == "5 nearest neighbours by codes of pca, accuracy by latent size: 9: 0.500."
+    assert of_pca == "5 nearest neighbours by codes of PCA, accuracy by latent size: 9: 0.500."
     assert (
         "with 2 numbers: 1.1000 of PCA's MSE, its subspace at most 1.50 degrees from PCA's (over 2 seeds)" in linear
     )
-    assert noise.endswith("wide_autoencoder 784: 0.25 to 0.75.")
+    assert noise.endswith("wide autoencoder 784: 0.25 to 0.75.")
 
 
 def test_classifiers_tell_both_accuracies_of_a_pair_and_the_time_to_encode() -> None:
@@ -143,7 +145,7 @@ def test_classifiers_tell_both_accuracies_of_a_pair_and_the_time_to_encode() -> 
     ]
     pair, encoding = Classify().findings({"classifiers": table(rows)})
     assert pair == (
-        "cnn: accuracy 0.7500 on latent vectors, 0.9000 on raw images, cross-entropy 0.250 and 0.100; 75 s and 90 s."
+        "CNN: accuracy 0.7500 on latent vectors, 0.9000 on raw images, cross-entropy 0.250 and 0.100; 75 s and 90 s."
     )
     assert encoding == "Encoding all images took 3.0 s, once, and is not in these seconds."
 
@@ -155,15 +157,17 @@ def test_planes_tell_each_measure_by_its_name_and_without_labels_what_needs_none
     both = [it | {"method": "tsne", "new_points": "none"} for it in (row, other)]
     rows = [row | {"method": "pca", "new_points": "the way it is"}, *both]
     found, of_two = Embed().findings({"embeddings": table(rows)})
-    assert of_two.startswith("tsne: accuracy of the nearest neighbours 0.200 among test images, 0.300 for new points")
+    assert of_two.startswith(
+        "t-SNE: accuracy of the nearest neighbours 0.200 among test images, 0.300 for new points"
+    )
     assert "silhouette 0.600 (means over 2 seeds). New" in of_two
     assert found == (
-        "pca: accuracy of the nearest neighbours 0.100 among test images, 0.200 for new points; "
+        "PCA: accuracy of the nearest neighbours 0.100 among test images, 0.200 for new points; "
         "trustworthiness 0.300, continuity 0.400, silhouette 0.500. New points: the way it is."
     )
     unlabelled = [rows[0] | dict.fromkeys(("knn_accuracy", "new_knn_accuracy", "silhouette"))]
     (without,) = Embed().findings({"embeddings": table(unlabelled)})
-    assert without == "pca: trustworthiness 0.300, continuity 0.400. New points: the way it is."
+    assert without == "PCA: trustworthiness 0.300, continuity 0.400. New points: the way it is."
 
 
 def scored(precision: float, others: float) -> dict[str, float]:
@@ -210,37 +214,39 @@ def of_games(rows: list[dict[str, Any]]) -> dict[str, pd.DataFrame]:
 def test_games_tell_their_distance_beside_the_floor_and_how_many_of_their_own_have_collapsed() -> None:
     found = list(Gan().findings(of_games(GAMES)))
     assert found[:4] == [
-        "paper, minimax, 2 seed(s): Frechet distance 6.00 (95 % t interval 1.00 to 11.00), 3.0 times the floor of "
-        "2.00; 2 collapsed.",
-        "paper, non-saturating, 1 seed(s): Frechet distance 3.00, 1.5 times the floor of 2.00; 0 collapsed.",
-        "paper: minimax less non-saturating, seed by seed: 1.00.",
-        "tuned, minimax, 1 seed(s): Frechet distance 9.00, 4.5 times the floor of 2.00; 0 collapsed.",
+        "Minimax GAN, the paper's recipe, 2 seed(s): Fréchet distance 6.00 (95 % t interval 1.00 to 11.00), 3.0 "
+        "times the floor of 2.00; 2 collapsed.",
+        "Non-saturating GAN, the paper's recipe, 1 seed(s): Fréchet distance 3.00, 1.5 times the floor of 2.00; "
+        "0 collapsed.",
+        "The paper's recipe: minimax less non-saturating, seed by seed: 1.00.",
+        "Minimax GAN, tuned recipe, 1 seed(s): Fréchet distance 9.00, 4.5 times the floor of 2.00; 0 collapsed.",
     ]
     assert all("is the author's code's" in line for line in found[6:])
 
 
 def test_precision_is_never_told_without_what_training_images_and_grey_noise_have() -> None:
     found = list(Gan().findings(of_games(GAMES)))
-    of_each = "0.50 (paper minimax), 0.50 (paper non-saturating), 0.50 (tuned minimax), 0.90 (training images), 0.00 "
     assert found[4] == (
-        "Beside what training images and grey noise have: precision 0.60 (paper minimax), 0.30 (paper "
-        f"non-saturating), 0.90 (tuned minimax), 0.84 (training images), 1.00 (grey noise); recall {of_each}"
-        "(grey noise); "
-        f"density {of_each}(grey noise); coverage {of_each}(grey noise); two-sample accuracy {of_each}(grey noise)."
+        "Precision, recall, density, coverage, two-sample accuracy, of training images and grey noise too: "
+        "0.60, 0.50, 0.50, 0.50, 0.50 (minimax GAN, the paper's recipe); "
+        "0.30, 0.50, 0.50, 0.50, 0.50 (non-saturating GAN, the paper's recipe); "
+        "0.90, 0.50, 0.50, 0.50, 0.50 (minimax GAN, tuned recipe); "
+        "0.84, 0.90, 0.90, 0.90, 0.90 (training images); 1.00, 0.00, 0.00, 0.00, 0.00 (grey noise)."
     )
-    assert not any("precision" in line for line in found[:4] + found[5:])
+    assert not any("recision" in line for line in found[:4] + found[5:])
 
 
 def test_the_order_of_the_games_is_told_where_it_is_another_in_features_that_learned_no_labels() -> None:
     alike = list(Gan().findings(of_games(GAMES)))[5]
     assert alike == (
         "Nearest to the test images first, in the classifier's features and in principal components of the pixels "
-        "alike: paper non-saturating, paper minimax, tuned minimax."
+        "alike: non-saturating GAN, the paper's recipe; minimax GAN, the paper's recipe; minimax GAN, tuned recipe."
     )
     other = [row | {"frechet_distance_pixels": 10 - row["frechet_distance_pixels"]} for row in GAMES]
     assert list(Gan().findings(of_games(other)))[5] == (
-        "Nearest to the test images first, in the classifier's features: paper non-saturating, paper minimax, tuned "
-        "minimax; but in principal components of the pixels: tuned minimax, paper minimax, paper non-saturating."
+        "Nearest to the test images first, in the classifier's features: non-saturating GAN, the paper's recipe; "
+        "minimax GAN, the paper's recipe; minimax GAN, tuned recipe. But in principal components of the pixels: "
+        "minimax GAN, tuned recipe; minimax GAN, the paper's recipe; non-saturating GAN, the paper's recipe."
     )
     assert not any("Nearest" in line for line in Gan().findings(of_games(GAMES[:2]))), "a single game has no order"
 

@@ -262,13 +262,14 @@ def test_findings_tell_what_is_other_than_in_the_author_s_code() -> None:
     other = games.assign(r1_penalty=[0.0, 0.2], ema_decay=[None, 0.5], generator_filters="8-8-8")
     paper, tuned = deviations(other)
     assert paper == (
-        "The arm paper, minimax, differs from the author's code in generator_filters 8-8-8 (his 512-256-128)."
+        "Minimax GAN, the paper's recipe, differs from the author's code in generator filters 8-8-8 "
+        "(his 512-256-128)."
     )
-    assert tuned.endswith("8-8-8 (his 512-256-128), r1_penalty 0.2 (his 0), ema_decay 0.5 (his none).")
+    assert tuned.endswith("8-8-8 (his 512-256-128), r1 penalty 0.2 (his 0), ema decay 0.5 (his none).")
     fewer, _ = deviations(games.assign(num_images=50_000, epochs=10))
-    assert fewer.endswith("code in epochs 10 (his 30), num_images 50000 (his 60000).")
+    assert fewer.endswith("code in epochs 10 (his 30), num images 50000 (his 60000).")
     assert list(deviations(games)) == [
-        f"The arm {arm}, minimax, is the author's code's." for arm in ("paper", "tuned")
+        f"Minimax GAN, {recipe}, is the author's code's." for recipe in ("the paper's recipe", "tuned recipe")
     ]
 
 
@@ -276,7 +277,7 @@ def test_distances_in_inception_s_features_are_told_of_by_arm_and_loss() -> None
     games = gans(("minimax", 1, 1.5), ("minimax", 2, 2.5), ("non_saturating", 1, 9.0))
     scored = games.rename(columns={"frechet_distance": "inception_fid"}).assign(features="c0ffee", floor_fid=1.5)
     first, _ = Inception().findings({"gan_inception": scored})
-    assert first.startswith("paper, minimax, in the features")
+    assert first.startswith("Minimax GAN, the paper's recipe, in the features")
     assert "weights c0ffee): FID 2.00, the floor 1.50" in first
 
 

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -16,6 +17,7 @@ import pytest
 from PIL import Image
 
 from orchestrator.engine.folder import digest
+from orchestrator.figures.names import METHODS, MODELS, NOISES
 from orchestrator.report.words import cell
 from tests.command import Smoke
 from tests.orchestrator.copies import copy_of
@@ -37,6 +39,30 @@ def test_nothing_is_wider_than_the_window(opened: Opened, report: Path, width: i
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+@pytest.mark.parametrize("width", [390, 768, 1280, 1400])
+def test_the_contents_stay_in_sight_and_cover_no_heading(opened: Opened, report: Path, width: int) -> None:
+    page = opened(report, width)
+    contents = page.locator("nav details")
+    if contents.get_attribute("open") is None:
+        contents.locator("summary").click()
+    contents.get_by_role("link", name="Sequential folds").click()
+    nav, heading = (page.locator(it).bounding_box() for it in ("nav", "#kfold-title"))
+    assert nav is not None
+    assert heading is not None
+    assert nav["y"] == pytest.approx(0, abs=1)
+    beside = nav["x"] + nav["width"] <= heading["x"]
+    assert beside == (width >= 1024)
+    assert beside or nav["y"] + nav["height"] <= heading["y"] < 100
+
+
+@pytest.mark.parametrize("width", [1280, 1400])
+def test_ten_main_numbers_are_on_the_first_screen(opened: Opened, report: Path, width: int) -> None:
+    rows = opened(report, width).locator(".numbers tbody tr")
+    box = rows.nth(9).bounding_box()
+    assert box is not None
+    assert box["y"] + box["height"] < 900
+
+
 def test_the_first_screen_answers(opened: Opened, report: Path) -> None:
     page = opened(report)
     for words in (
@@ -52,13 +78,40 @@ def test_the_first_screen_answers(opened: Opened, report: Path) -> None:
         assert box["y"] < 900, words
 
 
-def test_print_has_every_row_and_column(opened: Opened, report: Path) -> None:
-    page = opened(report, 718)  # A4 between its margins
+@pytest.mark.parametrize(("width", "which"), [(718, ":not(.broad) > .scroll"), (1047, ".scroll")])
+def test_print_has_every_row_and_column_and_breaks_no_number(
+    opened: Opened, smoke: Smoke, tmp_path: Path, width: int, which: str
+) -> None:
+    """On A4 between its margins, upright, and for broad tables across."""
+    copy = copy_of(smoke, tmp_path)
+    manifest = copy.manifest()
+    assert manifest is not None
+    for name, entry in manifest.stages.items():
+        versions = {f"package-{n}-of-many": f"{n}.0.0" for n in range(12)}
+        changes = {"versions": versions, "sources": "0123456789ab" * 3, "device": "NVIDIA H100 80GB HBM3, " * 3}
+        made = entry.made.model_copy(update=changes | {"host": "a-host-with-a-long-name.of-a-cluster.example" * 2})
+        manifest.stages[name] = entry.model_copy(update={"made": made, "trained": (made,)})
+    page = opened(written_anew(copy, manifest), width)
     page.emulate_media(media="print")
-    cut = """() => [...document.querySelectorAll('.scroll')].filter(it =>
+    assert max(len(it) for it in page.locator("[aria-label='table stages'] td.long").all_inner_texts()) > 80
+    cut = """which => [...document.querySelectorAll(which)].filter(it =>
         it.scrollHeight > it.clientHeight + 1 || it.scrollWidth > it.clientWidth + 1).map(it => it.ariaLabel)"""
-    assert page.evaluate(cut) == []
+    assert page.evaluate(cut, which) == []
     assert page.evaluate("[...document.querySelectorAll('.sortable tr')].every(row => row.offsetHeight > 0)")
+    lines = """() => Math.max(...[...document.querySelectorAll('.sortable td.number')].map(it => {
+        const range = document.createRange();
+        range.selectNodeContents(it);
+        return range.getClientRects().length; }))"""
+    assert page.evaluate(lines) == 1
+
+
+def test_short_tables_are_whole_and_long_ones_show_that_more_follows(opened: Opened, report: Path) -> None:
+    page = opened(report)
+    cut = """() => [...document.querySelectorAll('.scroll')].filter(it => it.scrollHeight > it.clientHeight + 1)
+        .map(it => [it.querySelectorAll('tbody tr').length, getComputedStyle(it).backgroundImage])"""
+    found = page.evaluate(cut)
+    assert found
+    assert all(rows > 15 and "gradient" in shade for rows, shade in found), found
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -94,12 +147,88 @@ def test_every_link_leads_somewhere(opened: Opened, report: Path) -> None:
     assert all(href.startswith("data:text/csv;base64,") for href in hrefs if href not in inside)
 
 
-def test_tables_are_downloaded_whole(opened: Opened, report: Path, smoke: Smoke) -> None:
-    link = opened(report).locator("a[download='folds.csv']").get_attribute("href")
+@pytest.mark.parametrize(
+    ("name", "column"),
+    [("folds", "val_mse"), ("fold_epochs", "val_mse"), ("key_numbers", "ours"), ("claims", "measured")],
+)
+def test_tables_are_downloaded_whole_and_say_what_their_columns_are(
+    opened: Opened, report: Path, smoke: Smoke, name: str, column: str
+) -> None:
+    page = opened(report)
+    link = page.locator(f"a[download='{name}.csv']").get_attribute("href")
     csv = pd.read_csv(io.BytesIO(base64.b64decode(link.partition(",")[2])))
-    expected = smoke.run.table("folds")
-    np.testing.assert_allclose(csv["val_mse"], expected["val_mse"], rtol=1e-15)
+    expected = smoke.run.table(name)
+    np.testing.assert_allclose(csv[column], expected[column], rtol=1e-15)
     assert len(csv) == len(expected)
+    columns = page.locator("details", has=page.locator("summary", has_text=re.compile(f"^Columns of {name}$"))).last
+    assert set(columns.locator("dt").all_text_contents()) == set(csv.columns)
+
+
+def test_results_stand_before_parameters_and_are_in_sight(opened: Opened, report: Path) -> None:
+    page = opened(report)
+    headings = page.locator("[aria-label='table gans'] th")
+    names = headings.all_inner_texts()
+    assert names[:3] == ["arm", "loss", "seed"]
+    results, parameters = ("validation Fréchet distance", "recall"), ("learning rate", "latent dim", "architecture")
+    assert max(map(names.index, results)) < min(map(names.index, parameters))
+    box = headings.nth(names.index(results[0])).bounding_box()
+    assert box is not None
+    assert box["x"] + box["width"] < 1400
+    assert "fingerprint" not in page.locator("[aria-label='table stages'] th").all_inner_texts()
+
+
+def test_names_are_told_in_words_wherever_people_read_and_listed_once(opened: Opened, report: Path) -> None:
+    page = opened(report)
+    told = [*page.locator("main .found, section > ul li, figcaption").all_inner_texts()]
+    told += [*page.locator("#claims table td, .moved li").all_inner_texts()]
+    raw = re.compile(rf"\b({'|'.join(it for it in (MODELS | METHODS | NOISES) if '_' in it)}|tsne)\b(?!\.\w)")
+    assert not [line for line in told if raw.search(re.sub(r"figures/\S+", "", line))]
+    captions = page.locator("figcaption").all_inner_texts()
+    assert not [line for line in captions if re.search(r"^The same|: the same|[Tt]hese images", line)]
+    listed = dict(
+        zip(page.locator("#names dt").all_inner_texts(), page.locator("#names dd").all_inner_texts(), strict=True)
+    )
+    assert listed["denoise_zeroed"] == "trained on zeroed pixels"
+    assert listed["class_sorted"] == "by class"
+    assert listed["3"] == "Dress"
+    assert {"gaussian_unclipped", "two_dim", "zeroed_foreground", "wide_no_batch_norm"} <= listed.keys()
+    assert "trainables." not in page.locator("main").text_content()
+
+
+def test_a_figure_says_what_it_is_to_those_who_do_not_see_it(opened: Opened, report: Path) -> None:
+    page = opened(report)
+    assert page.locator("#kfold_epochs_paper_table1 img").get_attribute("alt") == "Folds of Table 1"
+    texts = page.evaluate(
+        "[...document.querySelectorAll('figure > :not(figcaption) img, figure > img')].map(it => it.alt)"
+    )
+    assert all(" " in text and "_" not in text for text in texts if text)
+
+
+@pytest.mark.parametrize("by", ["mouse", "keyboard"])
+def test_a_figure_is_seen_at_its_full_size(opened: Opened, report: Path, by: str) -> None:
+    page = opened(report, 390)
+    figure = page.locator("#kfold_epochs").get_by_role("button")
+    figure.scroll_into_view_if_needed()
+    if by == "mouse":
+        figure.click()
+    else:
+        figure.press("Enter")
+    dialog = page.get_by_role("dialog")
+    box = dialog.locator("img").bounding_box()
+    assert box is not None
+    assert box["width"] == 1280
+    with page.expect_download() as download:
+        dialog.get_by_role("link").click()
+    written = (report.parent / "figures" / "kfold_epochs.png").read_bytes()
+    assert download.value.suggested_filename == "kfold_epochs.png"
+    assert download.value.path().read_bytes() == written
+    page.keyboard.press("Escape")
+    assert page.locator("dialog").count() == 0
+    assert page.wrong == []
+
+
+def test_the_page_says_what_is_left_out_where_it_is_published(opened: Opened, report: Path) -> None:
+    assert "the SVGs are left out, and tables above 1 MB" in opened(report).locator("#made").inner_text()
 
 
 @pytest.mark.parametrize("by", ["mouse", "keyboard"])
@@ -126,14 +255,29 @@ def test_tables_are_sorted_and_filtered(opened: Opened, report: Path, smoke: Smo
     assert all("paper_table1" in text for text in shown.all_inner_texts())
 
 
+@pytest.mark.parametrize("by", ["mouse", "keyboard"])
 def test_a_part_of_the_bar_shows_its_verdict_alone_and_a_link_shows_what_it_leads_to(
-    opened: Opened, report: Path
+    opened: Opened, report: Path, by: str
 ) -> None:
     page = opened(report)
-    page.locator(".bar a", has_text="inconclusive").press("Enter")
-    assert page.locator(".claims:visible").count() == 1
-    assert page.locator("#verdict-inconclusive").is_visible()
-    assert "inconclusive shown" in page.locator(".filter").inner_text()
+    for part in page.locator(".bar a").all():
+        number, _, verdict = part.inner_text().partition(" ")
+        if by == "mouse":
+            part.click()
+        else:
+            part.press("Enter")
+        table = page.locator(".claims:visible")
+        assert table.count() == 1
+        caption = table.locator("caption").inner_text()
+        assert re.fullmatch(
+            rf"{verdict}: {number}(, and \d+ of the protocol)?(, and \d+ definitions or opinions)?", caption
+        )
+        kinds = table.locator("td:first-child span").all_inner_texts()
+        assert [kind in {"measurement", "cause"} for kind in kinds] == [n < int(number) for n in range(len(kinds))]
+        assert page.locator(".filter [role=status]").inner_text() == f"shown: {caption}"
+        back = page.locator("[data-all]").bounding_box()
+        assert back is not None
+        assert 0 <= back["y"] < 900
     page.locator(".beside a", has_text="15").first.click()  # a protocol, which is hidden now
     page.locator("#claim-15").wait_for()
     assert page.locator(".claims:visible").count() == page.locator(".claims").count()
@@ -160,7 +304,7 @@ def test_the_plane_shows_the_garment_under_the_pointer_and_by_its_number(opened:
     before = canvas.screenshot()
     plane.locator("input[type=checkbox]").check()
     assert canvas.screenshot() != before
-    plane.locator("select").select_option("tsne")
+    plane.locator("select").select_option("t-SNE")
     assert page.wrong == []
 
 
@@ -178,20 +322,31 @@ def test_the_garment_beside_the_plane_is_that_test_image(opened: Opened, report:
     assert (alike.argmax(), alike.max() > 0.95) == (53, True)
 
 
-def test_a_slider_goes_through_levels_of_noise_and_epochs(opened: Opened, report: Path) -> None:
+@pytest.mark.parametrize("by", ["mouse", "keyboard"])
+def test_a_slider_goes_through_levels_of_noise_and_epochs(opened: Opened, report: Path, by: str) -> None:
     page = opened(report)
     levels = page.locator("#denoise_levels")
     slider, said = levels.locator("input[type=range]"), levels.locator("output")
-    slider.press("End")
+
+    def moved(of: Any, key: str, part: float) -> None:
+        """By its key, or to a part of its width."""
+        if by == "keyboard":
+            of.press(key)
+        else:
+            of.scroll_into_view_if_needed()
+            box = of.bounding_box()
+            page.mouse.click(box["x"] + 8 + part * (box["width"] - 16), box["y"] + box["height"] / 2)
+
+    moved(slider, "End", 1)
     assert said.inner_text() == "p = 0.5"
     last = levels.locator("img").get_attribute("src")
-    slider.press("ArrowLeft")
+    moved(slider, "ArrowLeft", 0.8)
     assert said.inner_text() == "p = 0.4"
     assert levels.locator("img").get_attribute("src") != last
     levels.locator("select").select_option(index=1)
     assert said.inner_text().startswith("sigma")
     curves = page.locator("#kfold_curves")
-    curves.locator("input").press("Home")
+    moved(curves.locator("input"), "Home", 0)
     assert curves.locator("output").inner_text() == "epoch 1"
     assert page.wrong == []
 
@@ -240,7 +395,7 @@ def test_a_run_of_one_stage_says_what_is_missing(opened: Opened, smoke: Smoke, t
     manifest.stages = {name: entry for name, entry in manifest.stages.items() if name in {"search", "kfold"}}
     page = opened(written_anew(copy, manifest))
     assert "Not done yet: refit, denoise, capacity, classify, embed, gan" in page.locator("header").inner_text()
-    assert page.locator("main > section").count() == 5  # claims, the two, what it took, how it was made
+    assert page.locator("main > section").count() == 6  # claims, the two, what it took, names, how it was made
     assert page.wrong == []
     assert page.evaluate("document.documentElement.scrollWidth") <= 1400
 
@@ -250,8 +405,10 @@ def test_what_failed_and_what_is_hostile_is_told_as_text(opened: Opened, smoke: 
     hostile = "</script><script>window.pwned = 1</script><img src=x onerror='window.pwned = 1'>"
     manifest = with_entry(copy, "gan", state="failed", error=hostile)
     manifest.settings["config"] = hostile
-    page = opened(written_anew(copy, manifest))
+    page = opened(written_anew(copy, manifest, hostile))
     assert page.evaluate("window.pwned") is None
+    assert page.title().startswith(hostile.split()[0])
+    assert f"run again as “{hostile}”" in page.locator("header").inner_text()
     assert page.locator(".failed").inner_text() == f"gan failed: {hostile}"
     page.locator("details:has(pre)").evaluate("it => { it.open = true }")
     assert "window.pwned = 1" in page.locator("pre").inner_text()

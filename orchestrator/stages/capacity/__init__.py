@@ -19,10 +19,11 @@ from typing import Any, ClassVar
 from orchestrator.engine.records import Record, Trial
 from orchestrator.engine.stage import Context, Picture, Stage, Table, Tables, Worker
 from orchestrator.engine.tables import EPOCH, EPOCHS, SEED, schema
+from orchestrator.figures.names import METHODS
 from orchestrator.stages import columns
 from orchestrator.stages.architectures import training_cost
 from orchestrator.stages.capacity.models import Reconstructor, Settings, models
-from orchestrator.stages.columns import category, mse, real
+from orchestrator.stages.columns import category, mse, parameters, real
 from orchestrator.stages.denoise import Settings as Denoise
 from orchestrator.stages.measures import epoch_rows
 from orchestrator.stages.sections import Autoencoders, Data
@@ -30,7 +31,7 @@ from trainables.autoencoder_settings import VERSION, LinearSettings
 from trainables.epoch import Epoch
 from trainables.splits import all_images
 
-METHOD = category("method", "autoencoder, pca, or another of the stage capacity")
+METHOD = category("method", "; ".join(f"{name}: {words}" for name, words in METHODS.items() if name != "tsne"))
 LOOKED_INTO = {"autoencoder", "cross_entropy", "linear_autoencoder", "linear_untuned"}
 """Methods whose weights are kept, for their codes or their subspaces."""
 CONTROLS = {"wide_autoencoder", "wide_no_batch_norm", "linear_overcomplete"}
@@ -61,7 +62,7 @@ class Capacity(Stage[Settings, Reconstructor]):
             METHOD,
             columns.LATENT_DIM,
             SEED,
-            real("learning_rate", "step size of the first step"),
+            *parameters(real("learning_rate", "step size of the first step")),
             columns.TEST_MSE,
             columns.LAST_TRAIN_MSE,
             mse("train_mse_evaluated", "error on all training images after the last epoch, in evaluation mode"),
@@ -169,12 +170,16 @@ class Capacity(Stage[Settings, Reconstructor]):
         for method in ("autoencoder", "cross_entropy", "pca"):
             values = [f"{k}: {found.mean():.3f}" for (of, k), found in codes if of == method]
             if values:
-                yield f"5 nearest neighbours by codes of {method}, accuracy by latent size: {', '.join(values)}."
+                of = METHODS[method]
+                yield f"5 nearest neighbours by codes of {of}, accuracy by latent size: {', '.join(values)}."
         passed = tables["identity"].dropna(subset=["noise_passed"])
         by_model = passed.groupby(["method", "latent_dim"], observed=True)["noise_passed"]
-        values = [f"{method} {k}: {shares.min():.2f} to {shares.max():.2f}" for (method, k), shares in by_model]
+        values = [
+            f"{METHODS[str(method)]} {k}: {shares.min():.2f} to {shares.max():.2f}"
+            for (method, k), shares in by_model
+        ]
         if values:
             yield (
                 "Share of the input's noise energy that comes out of the models without a narrow layer (the identity "
-                f"lets all of it through, 1): {', '.join(values)}."
+                f"lets all of it through, 1): {'; '.join(values)}."
             )

@@ -6,20 +6,16 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from orchestrator.figures.style import COLOURS, MARKERS, MSE, NOISES, describe, drawing, legend_below, look
+from orchestrator.figures.names import METHODS, NOISES
+from orchestrator.figures.style import COLOURS, MARKERS, MSE, describe, drawing, legend_below, look
 
 AUTHOR_MSE = ((2, 4, 4, 5, 6, 7, 15, 20), (0.0359, 0.0213, 0.0223, 0.0201, 0.0182, 0.0166, 0.0136, 0.0133))
 """Latent sizes and test errors of the author's autoencoders after 20 epochs (source: author's repository; 2
 apparently)."""
 PUBLISHED_MSE = ((2, 64), (0.0244, 0.0054))
 """Of convolutional autoencoders trained on 50,000 images (source: timsainb/ParametricUMAP_paper)."""
-METHODS = {
-    "autoencoder": "autoencoder",
-    "wide_autoencoder": "wide autoencoder",
-    "linear_autoencoder": "linear autoencoder",
-    "wide_no_batch_norm": "wide, no batch norm",
-    "linear_overcomplete": "linear, overcomplete",
-}
+MARKED = ("autoencoder", "wide_autoencoder", "linear_autoencoder", "wide_no_batch_norm", "linear_overcomplete")
+"""Methods that are drawn by latent size."""
 
 
 @drawing(4.6, rows="test_mse.notna()", empty="no model came to its end")
@@ -34,17 +30,19 @@ def error_by_latent_dim(axes: Axes, table: pd.DataFrame, *, with_published: bool
         hollow: dict[str, Any] = {"color": "0.3", "markerfacecolor": "none"}
         axes.plot(*AUTHOR_MSE, "D", markersize=6, label="author, 20 epochs", **hollow)
         axes.plot(*PUBLISHED_MSE, "*", markersize=9, label="published autoencoder", **hollow)
-    for number, (method, label) in enumerate(METHODS.items()):
+    for number, method in enumerate(MARKED):
         rows = table[table["method"] == method]
         if len(rows):
-            axes.plot(rows["latent_dim"], rows["test_mse"], MARKERS[number], color=COLOURS[number], label=label)
+            axes.plot(
+                rows["latent_dim"], rows["test_mse"], MARKERS[number], color=COLOURS[number], label=METHODS[method]
+            )
     least = table.loc[table["method"] != "pca", "test_mse"].min()
     if pca["test_mse"].min() < least / 10:  # images that few components are all of
         axes.set_ylim(bottom=least / 10)
     axes.set(xscale="log", xlabel="numbers in the latent vector", ylabel=f"test {MSE}")
     axes.minorticks_off()
     ticks = [1, 64]
-    for size in sorted(table.loc[table["method"].isin(METHODS), "latent_dim"].unique()):
+    for size in sorted(table.loc[table["method"].isin(MARKED), "latent_dim"].unique()):
         if min(max(size / tick, tick / size) for tick in ticks) > 1.4:
             ticks.append(size)
     axes.set_xticks(ticks, [str(size) for size in ticks])

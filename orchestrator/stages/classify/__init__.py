@@ -21,6 +21,7 @@ from orchestrator.engine.records import Record, Trial
 from orchestrator.engine.settings import Found, RunSettings, Scale, Section
 from orchestrator.engine.stage import Context, Model, Picture, Stage, Table, Tables, Worker
 from orchestrator.engine.tables import EPOCH, EPOCHS, SECONDS, SEED, schema
+from orchestrator.figures.names import CLASSIFIERS, INPUTS, capital
 from orchestrator.stages.architectures import model_file, refit_key, stand_in
 from orchestrator.stages.columns import (
     CONFUSION,
@@ -177,8 +178,9 @@ class Classify(Stage[Settings, ClassifierSettings]):
             "classify_confusion", caption, figures.confusion_matrices, tables["confusion"], data.class_names
         )
         caption = "Accuracy on the test images by epoch, mean over seeds; to be read off."
-        pair = ["architecture", "input"]
-        yield Picture("classify_curves", caption, curves, epochs, pair, "test_accuracy", "test accuracy")
+        architecture, given = epochs["architecture"].map(CLASSIFIERS), epochs["input"].map(INPUTS)
+        named = epochs.assign(name=architecture.astype(str) + " of " + given.astype(str))
+        yield Picture("classify_curves", caption, curves, named, ["name"], "test_accuracy", "test accuracy")
 
     def findings(self, tables: Tables) -> Iterator[str]:
         table = tables["classifiers"].dropna(subset=["test_accuracy"])
@@ -189,7 +191,8 @@ class Classify(Stage[Settings, ClassifierSettings]):
                 latent, raw = means.loc[(architecture, "latent")], means.loc[(architecture, "raw")]
                 losses = f", cross-entropy {latent['test_loss']:.3f} and {raw['test_loss']:.3f}"
                 yield (
-                    f"{architecture}: accuracy {latent['test_accuracy']:.4f} on latent vectors, "
+                    f"{capital(CLASSIFIERS[architecture])}: "
+                    f"accuracy {latent['test_accuracy']:.4f} on latent vectors, "
                     f"{raw['test_accuracy']:.4f} on raw images{losses if raw['test_loss'] > 0 else ''}; "
                     f"{latent['seconds']:.0f} s and {raw['seconds']:.0f} s."
                 )

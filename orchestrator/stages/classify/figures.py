@@ -8,20 +8,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
 
+from orchestrator.figures.names import CLASSIFIERS
+from orchestrator.figures.names import INPUTS as GIVEN
 from orchestrator.figures.style import COLOURS, SMALL, confusions, describe, drawing, legend_below, margin
 
 AUTHOR_LOSS = {2: (1.03, 0.436), 6: (0.672, 0.433), 15: (0.596, 0.427), 20: (0.590, 0.431)}
 """Cross-entropy of the author's MLPs after 50 epochs, latent and raw, by latent size (source: his repository)."""
 INPUTS = {"latent": {"color": COLOURS[0], "marker": "o"}, "raw": {"color": COLOURS[1], "marker": "s"}}
 LINES = {"cnn": "-", "mlp": "--", "linear": ":", "own": "-."}
-NAMES = {
-    "latent": "latent vectors",
-    "raw": "raw images",
-    "cnn": "CNN",
-    "mlp": "MLP",
-    "linear": "linear",
-    "own": "own",
-}
 NO_EPOCH = "no classifier came to the end of an epoch"
 
 
@@ -62,7 +56,7 @@ def accuracy_by_time(axes: Axes, epochs: pd.DataFrame, classifiers: pd.DataFrame
 def confusion_matrices(confusion: pd.DataFrame, names: Sequence[str]) -> Figure:
     """What the two CNNs take each class for, of classes with these names (table confusion)."""
     cnn = confusion[confusion["architecture"] == "cnn"]
-    tables = {f"CNN of {NAMES[kind]}": cnn[cnn["input"] == kind] for kind in INPUTS}
+    tables = {f"CNN of {GIVEN[kind]}": cnn[cnn["input"] == kind] for kind in INPUTS}
     return confusions(4.2, tables, names, "of the test images right", "no CNN came to its end")
 
 
@@ -73,6 +67,6 @@ def _draw_arms(panel: Axes, epochs: pd.DataFrame, column: str, across: Callable[
             look: dict[str, Any] = INPUTS[str(kind)] | {"linewidth": 1.3, "markersize": 4}
             every, label = (
                 max(1, len(rows) // 8),
-                None if number else f"{NAMES[str(kind)]}, {NAMES[str(architecture)]}",
+                None if number else f"{GIVEN[str(kind)]}, {CLASSIFIERS[str(architecture)]}",
             )
             panel.plot(across(rows), rows[column], LINES[str(architecture)], label=label, markevery=every, **look)

@@ -15,10 +15,13 @@ from orchestrator.engine.records import Record
 from orchestrator.engine.settings import Scale, Section
 from orchestrator.engine.stage import Context, Picture, Stage, Table, Tables
 from orchestrator.engine.tables import SEED, schema
+from orchestrator.figures.names import MODELS, NOISES, capital
 from orchestrator.stages.architectures import described, refit_key
 from orchestrator.stages.columns import (
+    KINDS_OF_NOISE,
     LABEL,
     LEVEL,
+    MODEL,
     NOISE,
     NOISY_MSE,
     RECONSTRUCTED_MSE,
@@ -101,7 +104,7 @@ class Denoise(Stage[Settings, Any]):
         "denoising_seeds": schema(
             DENOISER,
             SEED,
-            category("noise", "kind of noise, as trainables.noise has it; none for what the model loses by itself"),
+            category("noise", f"{KINDS_OF_NOISE}; none: what the model loses by itself"),
             LEVEL,
             NOISY_MSE,
             RECONSTRUCTED_MSE,
@@ -119,7 +122,7 @@ class Denoise(Stage[Settings, Any]):
             NUM_SEEDS,
         ),
         "denoising_correlations": schema(
-            category("model", "name of the model, as in models/"),
+            MODEL,
             integer("seed", "seed of the training; missing for the mean over all seeds"),
             *NOISE,
             *estimate("spearman_zero_fraction", f"{CORRELATION} the image's share of zero pixels", real),
@@ -142,7 +145,7 @@ class Denoise(Stage[Settings, Any]):
             NUM_IMAGES,
         ),
         "denoising_repeats": schema(
-            category("model", "name of the model, as in models/"),
+            MODEL,
             *NOISE,
             *estimate("image_share", "share of the variance of whether it improves that is the image's", real),
             FRACTION_IMPROVED,
@@ -151,7 +154,7 @@ class Denoise(Stage[Settings, Any]):
             NUM_SEEDS,
         ),
         "denoising_boot": schema(
-            category("model", "name of the model, as in models/"),
+            MODEL,
             integer("index", "of the test image: the author's is 7418"),
             SEED,
             LEVEL,
@@ -206,9 +209,12 @@ class Denoise(Stage[Settings, Any]):
                 "other noise."
             )
         yield Picture(name, caption, figures.denoised_image, *boot, model)
-        caption = "The same for the first test image of every class, or the first test images."
+        which = (
+            "The first test image of every class" if context.section(Data).class_names else "The first test images"
+        )
+        caption = f"{which} with more and more pixels set to zero, and what the search's best makes of them."
         yield Picture("denoise_classes", caption, figures.denoised_classes, *classes, model)
-        caption = "These images under more and more noise; MSE over all of them."
+        caption = f"{which} under more and more noise; MSE over all of them."
         yield Picture("denoise_levels", caption, frames, noise_levels(context), rows=LEVELS_SHOWN)
         caption = (
             "How much nearer the clean images every model and filter comes, by level of each kind of noise, on a "
@@ -222,19 +228,26 @@ class Denoise(Stage[Settings, Any]):
         for model, noise in product(("best", "paper_table1"), names):
             rows = tables["denoising"].query("model == @model and noise == @noise")
             rows = rows.assign(filter_mse=rows["reconstructed_mse"] / rows["filter_ratio"])
+            of_seeds = tables["denoising_seeds"].query("model == @model and noise == @noise")
+            by_level = of_seeds.groupby("level")["fraction_improved"].apply(list)
             values = ", ".join(
                 f"p = {row.level:g}: {row.noisy_mse:.4f} to {row.reconstructed_mse:.4f} "
-                f"({row.fraction_improved:.0%}; {str(row.best_filter).partition('_')[0]} {row.filter_mse:.4f})"
+                f"({row.fraction_improved:.0%}{_by_seed(by_level[row.level])}; {str(row.best_filter).partition('_')[0]} {row.filter_mse:.4f})"
                 for row in rows.itertuples()
             )
             yield (
-                f"{model}, {names[noise]}, MSE before and after (and share of images improved; the better filter's "
-                f"MSE): {values}."
+                f"{capital(MODELS[model])}, {names[noise]}, MSE before and after (and share of images improved, of all and "
+                f"of each seed; the better filter's MSE): {values}."
             )
         blanked = tables["denoising"].query("model == 'best' and num_blanked > 0")
         for row in blanked.itertuples():
             told = f"leaves {row.num_blanked:.0f} images blank: it decides no claim"
-            yield f"Level {row.level:g} of {row.noise} {told}."
+            yield f"Level {row.level:g} of {NOISES[str(row.noise)][0]} {told}."
+
+
+def _by_seed(shares: Sequence[float]) -> str:
+    """Each seed's share, where there are several: a model that goes astray does not show in their mean."""
+    return f": {' '.join(f'{share:.0%}' for share in shares)}" if len(shares) > 1 else ""
 
 
 def seeds(context: Context[Settings]) -> range:

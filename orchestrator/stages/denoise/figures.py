@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from orchestrator.figures.images import image_grid
-from orchestrator.figures.style import MODELS, NOISES, STYLE, legend_below, look, panels, placeholder
+from orchestrator.figures.names import MODELS, NOISES
+from orchestrator.figures.style import STYLE, legend_below, look, panels, placeholder
 from orchestrator.figures.tiles import Pixels, broken
 from orchestrator.stages.measures import mse_of_each
 

@@ -18,6 +18,7 @@ from orchestrator.engine.records import Record
 from orchestrator.engine.settings import Scale, Section
 from orchestrator.engine.stage import Context, Picture, Stage, Table, Tables
 from orchestrator.engine.tables import SEED, schema
+from orchestrator.figures.names import METHODS, capital
 from orchestrator.stages.architectures import refit_key
 from orchestrator.stages.columns import CONFUSION, INDEX, LABEL, PREDICTIONS, category, integer, real, text
 from orchestrator.stages.sections import Data, FinalModels
@@ -117,10 +118,14 @@ class Embed(Stage[Settings, Any]):
             caption = f"The test images in three planes. {caption}"
         points, embeddings = tables["embedding_points"], tables["embeddings"]
         yield Picture("embed_planes", caption, figures.planes, points, embeddings, variance, names)
-        caption = "The first of them to be looked at one by one, and what the decoder makes of the plane's points."
+        caption = (
+            "The first test images in these planes, one by one, and what the decoder makes of the plane's points."
+        )
         yield Picture("embed_plane", caption, plane, *to_be_moved(context, points))
         if names:
-            caption = "What their 5 nearest neighbours in the plane would take the test images for, by class."
+            caption = (
+                "What class the test images' 5 nearest neighbours in the plane would take them for, by true class."
+            )
             yield Picture("embed_confusion", caption, figures.confusions, tables["embedding_confusion"], names)
 
     def findings(self, tables: Tables) -> Iterator[str]:
@@ -138,6 +143,6 @@ class Embed(Stage[Settings, Any]):
                 else ""
             )
             yield (
-                f"{method}: {neighbours}trustworthiness {mean['trustworthiness']:.3f}, continuity "
-                f"{mean['continuity']:.3f}{classes}{seeds}. New points: {rows['new_points'].iloc[0]}."
+                f"{capital(METHODS[str(method)])}: {neighbours}trustworthiness {mean['trustworthiness']:.3f}, "
+                f"continuity {mean['continuity']:.3f}{classes}{seeds}. New points: {rows['new_points'].iloc[0]}."
             )

@@ -14,6 +14,7 @@ from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
 from orchestrator.engine.stage import Context, Table
 from orchestrator.engine.tables import Row
+from orchestrator.figures.names import METHODS as NAMES
 from orchestrator.figures.style import class_colours
 from orchestrator.stages.architectures import final_model
 from orchestrator.stages.components import fit_pca
@@ -86,15 +87,16 @@ def measured(context: Context[Settings]) -> Iterator[Table]:
 def to_be_moved(context: Context[Settings], points: pd.DataFrame) -> tuple[Any, ...]:
     """What figures.interactive.plane is called with: the first test images, and a decoded grid of the plane."""
     some = points[points["index"] < NUM_MOVED].fillna({"label": 0})
-    planes = {str(method): rows for method, rows in some.groupby("method", observed=True, sort=False)}
-    own = planes["autoencoder"]
+    of_methods = some.groupby("method", observed=True, sort=False)
+    planes = {NAMES[str(method)]: rows for method, rows in of_methods}
+    own = planes[NAMES["autoencoder"]]
     left, right, bottom, top = edges = tuple(own[axis].quantile(end) for axis in "xy" for end in (0.01, 0.99))
     grid = np.meshgrid(np.linspace(left, right, DECODED), np.linspace(top, bottom, DECODED))
     images = decode(final_model(context, "two_dim", context.seed), np.stack([it.ravel() for it in grid], axis=1))
     shown = unit_pixels(context.data.test_images[:NUM_MOVED])
     names = context.section(Data).class_names or ("test image",)
     classes = dict(zip(names, class_colours(len(names)), strict=True))
-    return planes, classes, shown, ("autoencoder", images.reshape(DECODED, DECODED, *images.shape[1:]), edges)
+    return planes, classes, shown, (NAMES["autoencoder"], images.reshape(DECODED, DECODED, *images.shape[1:]), edges)
 
 
 def _methods(context: Context[Settings]) -> Iterator[tuple[str, int | None]]:

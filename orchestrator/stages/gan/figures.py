@@ -8,6 +8,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from orchestrator.figures.names import ARMS
 from orchestrator.figures.style import (
     COLOURS,
     STYLE,
@@ -20,7 +21,6 @@ from orchestrator.figures.style import (
 )
 
 LOSSES = {"minimax": (COLOURS[1], "s"), "non_saturating": (COLOURS[0], "o")}
-ARMS = {"paper": "the paper's recipe", "tuned": "tuned recipe", "own": "own GAN"}
 NO_EPOCH = "no GAN came to the end of an epoch"
 
 

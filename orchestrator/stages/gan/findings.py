@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from orchestrator.engine.stage import Tables
+from orchestrator.figures.names import ARMS, capital, game
 from orchestrator.stages.gan.recipes import deviations
 
 EXTRACTORS = {
@@ -31,11 +32,11 @@ def _distances(intervals: pd.DataFrame, table: pd.DataFrame) -> Iterator[str]:
         if pd.notna(row["low"]):
             distance += f" (95 % t interval {row['low']:.2f} to {row['high']:.2f})"
         if loss == "difference":
-            yield f"{arm}: minimax less non-saturating, seed by seed: {distance}."
+            yield f"{capital(ARMS[arm])}: minimax less non-saturating, seed by seed: {distance}."
             continue
         rows = table[(table["arm"] == arm) & (table["loss"] == loss)]
         yield (
-            f"{arm}, {loss.replace('_', '-')}, {len(rows)} seed(s): Frechet distance {distance}, "
+            f"{capital(game(arm, loss))}, {len(rows)} seed(s): Fréchet distance {distance}, "
             f"{row['floor_ratio']:.1f} times the floor of {rows['floor_distance'].iloc[0]:.2f}; "
             f"{int(rows['collapsed'].sum())} collapsed."
         )
@@ -45,31 +46,27 @@ def _scores(table: pd.DataFrame, references: pd.DataFrame) -> str:
     """Of each arm and loss, beside training images and grey noise: alone they would say little."""
     shown = {"precision": "precision", "recall": "recall", "density": "density", "coverage": "coverage"}
     shown |= {"two_sample_accuracy": "two-sample accuracy"}
-    of_games = {_name(*which): rows[list(shown)].mean() for which, rows in _games(table)}
+    of_games = {game(*which): rows[list(shown)].mean() for which, rows in _games(table)}
     beside = {"training images": references.loc["train"], "grey noise": references.loc["grey_noise"]}
     parts = [
-        f"{name} " + ", ".join(f"{values[column]:.2f} ({who})" for who, values in (of_games | beside).items())
-        for column, name in shown.items()
+        ", ".join(f"{values[column]:.2f}" for column in shown) + f" ({who})"
+        for who, values in (of_games | beside).items()
     ]
-    return f"Beside what training images and grey noise have: {'; '.join(parts)}."
+    return f"{capital(', '.join(shown.values()))}, of training images and grey noise too: {'; '.join(parts)}."
 
 
 def _orders(table: pd.DataFrame) -> str:
     """Of the arms and losses, nearest first, in each extractor's features."""
     orders = {}
     for column, extractor in EXTRACTORS.items():
-        means = {_name(*which): rows[column].mean() for which, rows in _games(table)}
-        orders[extractor] = ", ".join(sorted(means, key=lambda name: means[name]))
+        means = {game(*which): rows[column].mean() for which, rows in _games(table)}
+        orders[extractor] = "; ".join(sorted(means, key=lambda name: means[name]))
     (by_features, one), (by_pixels, other) = orders.items()
     if one == other:
         return f"Nearest to the test images first, in {by_features} and in {by_pixels} alike: {one}."
-    return f"Nearest to the test images first, in {by_features}: {one}; but in {by_pixels}: {other}."
+    return f"Nearest to the test images first, in {by_features}: {one}. But in {by_pixels}: {other}."
 
 
 def _games(table: pd.DataFrame) -> Iterator[tuple[tuple[str, str], pd.DataFrame]]:
     for (arm, loss), rows in table.groupby(["arm", "loss"], observed=True, sort=False):
         yield (str(arm), str(loss)), rows
-
-
-def _name(arm: str, loss: str) -> str:
-    return f"{arm} {loss.replace('_', '-')}"

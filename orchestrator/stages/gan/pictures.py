@@ -10,6 +10,7 @@ from orchestrator.engine.stage import Context, Picture, Tables
 from orchestrator.figures.animation import animation
 from orchestrator.figures.images import image_grid
 from orchestrator.figures.interactive import curves, frames
+from orchestrator.figures.names import capital, game
 from orchestrator.stages.gan import Gan, ScoredGan, best_of, figures
 from orchestrator.stages.gan.settings import Settings
 from orchestrator.stages.measures import Pixels
@@ -46,9 +47,10 @@ def pictures(context: Context[Settings], tables: Tables) -> Iterator[Picture]:
         "images."
     )
     yield Picture("gan_distance", caption, figures.distance, epochs, tables["gans"]["floor_distance"].iloc[0])
-    caption = "The same, mean over seeds; to be read off."
-    value, label = "val_frechet_distance", "Frechet distance"
-    yield Picture("gan_curves", caption, curves, epochs, ["arm", "loss"], value, label, logarithmic=True)
+    caption = "Distance of generated images from held-out training images by epoch, mean over seeds; to be read off."
+    value, label = "val_frechet_distance", "Fréchet distance"
+    named = epochs.assign(name=[game(*which) for which in zip(epochs["arm"], epochs["loss"], strict=True)])
+    yield Picture("gan_curves", caption, curves, named, ["name"], value, label, logarithmic=True)
     caption = "What the discriminator makes of real and of generated images, mean of an epoch; every seed a line."
     yield Picture("gan_probabilities", caption, figures.probabilities, epochs)
     low, high = epochs["d_fake"].min(), epochs["d_fake"].max()
@@ -72,7 +74,7 @@ def pictures(context: Context[Settings], tables: Tables) -> Iterator[Picture]:
 
 def _words(record: Record[ScoredGan]) -> str:
     """Which GAN a training is of."""
-    return f"{record.config.gan.loss.replace('_', '-')} GAN, {figures.ARMS[record.config.arm]}, seed {record.seed}"
+    return f"{capital(game(record.config.arm, record.config.gan.loss))}, seed {record.seed}"
 
 
 def _drawn(context: Context[Settings], record: Record[ScoredGan]) -> Pixels:

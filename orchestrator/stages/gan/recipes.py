@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from orchestrator.engine.settings import Found, Scale, Section
-from orchestrator.stages.columns import category, integer, real, text
+from orchestrator.figures.names import capital, game
+from orchestrator.stages.columns import category, integer, parameters, real, text
 from trainables.gan_settings import AUTHOR, GanRecipe, GanSettings, Loss
 from trainables.images import PAPER_SHAPE, ImageShape
 from trainables.own_settings import Own
@@ -23,8 +24,8 @@ SMALLER: dict[str, Any] = {"generator_filters": (128, 64, 32), "discriminator_fi
 """Widths of a quarter and a half of the author's, whose own are seven times the work."""
 BEST: dict[str, Any] = SMALLER | {"latent_dim": 64, "schedule": "cosine", "ema_decay": 0.995, "epochs": 20}
 """What both tuned recipes have."""
-RECIPE = (
-    text("architecture", "geometry of both networks, as trainables.gan_settings says"),
+RECIPE = parameters(
+    text("architecture", "paper: the author's geometry and batch norm; stable: for steady games; own: the user's"),
     text("generator_filters", "channels between the generator's convolutions"),
     text("discriminator_filters", "channels between the discriminator's convolutions"),
     integer("latent_dim", "size of the random vector that an image is made from"),
@@ -87,9 +88,12 @@ def deviations(gans: pd.DataFrame) -> Iterator[str]:
     for (arm, loss), rows in gans[gans["arm"] != "own"].groupby(["arm", "loss"], observed=True):
         given = rows.iloc[0].notna()
         mine = {name: rows[name].iloc[0] if given[name] else None for name in his}
-        other = [f"{name} {_said(mine[name])} (his {_said(his[name])})" for name in his if mine[name] != his[name]]
-        name = f"The arm {arm}, {str(loss).replace('_', '-')}, "
-        yield name + (
+        other = [
+            f"{name.replace('_', ' ')} {_said(mine[name])} (his {_said(his[name])})"
+            for name in his
+            if mine[name] != his[name]
+        ]
+        yield f"{capital(game(arm, loss))}, " + (
             f"differs from the author's code in {', '.join(other)}." if other else "is the author's code's."
         )
 

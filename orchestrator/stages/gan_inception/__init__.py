@@ -19,6 +19,7 @@ from orchestrator.engine.records import Record, Trial
 from orchestrator.engine.settings import RunSettings, Section, UserError
 from orchestrator.engine.stage import Context, Stage, Table, Tables, Worker
 from orchestrator.engine.tables import SECONDS, SEED, schema
+from orchestrator.figures.names import capital, game
 from orchestrator.stages.columns import ARM, LOSS, integer, real, text
 from orchestrator.stages.gan.recipes import Arm
 from orchestrator.stages.gan.settings import Settings
@@ -126,7 +127,7 @@ class Inception(Stage[Settings, ImageSet]):
 
     def findings(self, tables: Tables) -> Iterator[str]:
         for (arm, loss), rows in tables["gan_inception"].groupby(["arm", "loss"], observed=True):
-            name, first = f"{arm}, {str(loss).replace('_', '-')},", rows.iloc[0]
+            name, first = f"{capital(game(arm, loss))},", rows.iloc[0]
             yield (
                 f"{name} in the features of Inception-v3 (weights {first['features']}): "
                 f"FID {rows['inception_fid'].mean():.2f}, the floor {first['floor_fid']:.2f}."

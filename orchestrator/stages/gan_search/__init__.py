@@ -20,7 +20,8 @@ from orchestrator.engine.settings import RunSettings
 from orchestrator.engine.stage import Context, File, Picture, Stage, Table, Tables, Worker
 from orchestrator.engine.study import Suggested
 from orchestrator.engine.tables import STATE, TRIAL, schema
-from orchestrator.stages.columns import ARM, CLASS_ENTROPY, GAN_MEANS, LOSS, TRIAL_OUTCOME, integer, real
+from orchestrator.figures.names import capital
+from orchestrator.stages.columns import ARM, CLASS_ENTROPY, GAN_MEANS, LOSS, TRIAL_OUTCOME, integer, parameters, real
 from orchestrator.stages.gan import TUNED, ScoredGan, best_of, scored_trial, scoring_key, scoring_record
 from orchestrator.stages.gan.recipes import Arm
 from orchestrator.stages.gan.settings import GanSearch, Settings
@@ -59,10 +60,12 @@ class Tuning(Stage[GanSearch, ScoredGan]):
             ),
             *GAN_MEANS,
             CLASS_ENTROPY,
-            real("params_learning_rate", "step size of both networks"),
-            real("params_beta1", "decay of both Adams' first moment"),
-            integer("params_batch_size", "images of a step"),
-            real("params_r1_penalty", "weight of the penalty on the discriminator's gradient in real images"),
+            *parameters(
+                real("params_learning_rate", "step size of both networks"),
+                real("params_beta1", "decay of both Adams' first moment"),
+                integer("params_batch_size", "images of a step"),
+                real("params_r1_penalty", "weight of the penalty on the discriminator's gradient in real images"),
+            ),
             *TRIAL_OUTCOME,
         )
     }
@@ -152,10 +155,11 @@ class Tuning(Stage[GanSearch, ScoredGan]):
         for loss, rows in tables["gan_trials"].dropna(subset=[distance]).groupby("loss", observed=True):
             best = rows.sort_values([distance, "trial"]).iloc[0]
             yield (
-                f"{str(loss).replace('_', '-')}, {len(rows)} complete trials: the best is {best['trial']}, distance "
-                f"{best[distance]:.2f} from the validation images (the worst {rows[distance].max():.2f}): "
-                f"learning_rate {best['params_learning_rate']:.2g}, beta1 {best['params_beta1']:.2f}, "
-                f"batch_size {best['params_batch_size']}, r1_penalty {best['params_r1_penalty']:g}."
+                f"{capital(str(loss).replace('_', '-'))} GAN, {len(rows)} complete trials: the best is "
+                f"{best['trial']}, distance {best[distance]:.2f} from the validation images "
+                f"(the worst {rows[distance].max():.2f}): "
+                f"learning rate {best['params_learning_rate']:.2g}, beta1 {best['params_beta1']:.2f}, "
+                f"batch size {best['params_batch_size']}, R1 penalty {best['params_r1_penalty']:g}."
             )
             if len(rows) > 2:
                 pairs = (("d_loss", distance), ("g_loss", distance), ("d_loss", "g_loss"))

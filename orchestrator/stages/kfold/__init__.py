@@ -18,6 +18,8 @@ from orchestrator.engine.records import Record, Trial
 from orchestrator.engine.settings import Scale, Section, UserError
 from orchestrator.engine.stage import Context, Picture, Stage, Table, Tables, Worker
 from orchestrator.engine.tables import EPOCH, SECONDS, SEED, schema
+from orchestrator.figures.names import MODELS as NAMED
+from orchestrator.figures.names import ORDERS
 from orchestrator.stages.architectures import AnyAutoencoder, as_one, author_best, best, table1, training_cost
 from orchestrator.stages.columns import (
     EVALUATED_MSE,
@@ -45,7 +47,7 @@ WITHOUT_LABELS: tuple[Order, ...] = ("sequential", "shuffled")
 WHICH = (
     category("model", "best (the search's), paper_table1 or author_best (the author's published one)"),
     integer("fold", "which of the blocks validates, from 0"),
-    category("order", "order of the images that blocks are cut from (trainables.splits)"),
+    category("order", "of the images that blocks are cut from; " + "; ".join(map(": ".join, ORDERS.items()))),
     SEED,
 )
 
@@ -176,7 +178,7 @@ class Kfold(Stage[Settings, Fold]):
         first = f"order == {orders(own, context.section(Data))[0]!r} and seed == {context.seed}"
         for name in own.models:
             epochs = tables["fold_epochs"].query(f"{first} and model == {name!r}")
-            caption = f"Learning curves of the folds of {name}."
+            caption = f"Learning curves of the folds of {NAMED[name]}."
             if papers:
                 caption += (
                     " The strip has the end values of the paper's Figure 1, after 20 epochs, of its author's model, "
@@ -185,7 +187,7 @@ class Kfold(Stage[Settings, Fold]):
             picture = "kfold_epochs" if name == own.models[0] else f"kfold_epochs_{name}"
             yield Picture(picture, caption, figures.fold_curves, epochs, name, with_author=papers)
         name = own.models[0]
-        caption = f"Error of each fold's model on the test images, {name}."
+        caption = f"Error on the test images of the model of each fold of {NAMED[name]}."
         yield Picture("kfold_test", caption, figures.fold_test, folds.query(f"{first} and model == {name!r}"), name)
         caption = (
             "The folds of each model, those of the first also in another order of the images: how much they differ "
@@ -193,7 +195,7 @@ class Kfold(Stage[Settings, Fold]):
         )
         yield Picture("kfold_orders", caption, figures.fold_orders, folds)
         named = tables["fold_epochs"].query("order == 'sequential'")
-        named = named.assign(name=named["model"].astype(str) + ", fold " + named["fold"].astype(str))
+        named = named.assign(name=named["model"].map(NAMED).astype(str) + ", fold " + named["fold"].astype(str))
         caption = "Validation error of each fold by epoch, sequential folds, mean over seeds; to be read off."
         yield Picture("kfold_curves", caption, curves, named, ["name"], "val_mse", "validation MSE", logarithmic=True)
 

@@ -3,10 +3,10 @@
 import pandas as pd
 from matplotlib.axes import Axes
 
+from orchestrator.figures.names import MODELS
 from orchestrator.figures.style import (
     COLOURS,
     MARKERS,
-    MODELS,
     MSE,
     SMALL,
     describe,

@@ -4,13 +4,14 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from orchestrator.figures.names import MODELS, capital
 from orchestrator.statistics.components import mean_of_crossed, ratio_of_components
 
 
 def findings(folds: pd.DataFrame) -> Iterator[str]:
     """Sentences on the table folds, of finished trainings."""
     for (model, order), rows in folds.groupby(["model", "order"], observed=True, sort=False):
-        which = f"{model}, {str(order).replace('_', ' ')}"
+        which = f"{capital(MODELS[str(model)])}, {str(order).replace('_', ' ')}"
         crossed = {name: rows.pivot(index="fold", columns="seed", values=name) for name in ("val_mse", "test_mse")}
         num_folds, num_seeds = crossed["val_mse"].shape
         if num_folds < 2:

@@ -15,6 +15,7 @@ from orchestrator.engine.records import Record, Trial
 from orchestrator.engine.settings import changed
 from orchestrator.engine.stage import Context, Model, Picture, Stage, Table, Tables, Worker
 from orchestrator.engine.tables import ERROR, SECONDS, SEED, STATE, schema
+from orchestrator.figures.names import MODELS, NOISES, capital
 from orchestrator.stages.architectures import (
     AnyAutoencoder,
     Trained,
@@ -43,7 +44,7 @@ from trainables.autoencoder_settings import VERSION, AutoencoderSettings, OwnAut
 from trainables.epoch import Epoch, State
 from trainables.splits import all_images
 
-NOISE = category("noise", "what the training images were corrupted with: none, or as trainables.noise has it")
+NOISE = category("noise", f"what the training images were corrupted with: none, or one of {', '.join(NOISES)}")
 NUM_EPOCHS = integer("epochs", "epochs of training")
 
 
@@ -150,7 +151,7 @@ class Refit(Stage[FinalModels, AnyAutoencoder]):
         for model, rows in complete.groupby("model", observed=True, sort=False):
             errors, size = rows["test_mse"], rows["num_parameters"].iloc[0]
             spread = f", standard deviation {errors.std():.5f} over {len(rows)} seeds" if len(rows) > 1 else ""
-            yield f"{model}: test MSE {errors.mean():.5f}{spread}; {size:,} parameters."
+            yield f"{capital(MODELS[str(model)])}: test MSE {errors.mean():.5f}{spread}; {size:,} parameters."
 
 
 def name_of(key: str) -> str:

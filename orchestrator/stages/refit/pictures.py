@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from orchestrator.engine.records import Record
 from orchestrator.engine.stage import Context, Picture
 from orchestrator.figures.images import image_grid
-from orchestrator.figures.style import MODELS
+from orchestrator.figures.names import MODELS, capital
 from orchestrator.stages.architectures import described
 from orchestrator.stages.measures import Pixels
 from orchestrator.stages.refit import figures
@@ -31,9 +31,8 @@ def pictures(context: Context[Any], trained: Mapping[str, Record[Any]]) -> Itera
     models = {name: restored(coder, it.config, context.weights(it)) for name, it in records.items()}
     for name, model in models.items():
         which = "of each class the test image" if names else "the test images"
-        caption = f"{name}: {which} with the least and with the greatest error."
-        title = f"{MODELS[name]}: {described(records[name])}"
-        title = title[0].upper() + title[1:]
+        caption = f"{capital(MODELS[name])}: {which} with the least and with the greatest error."
+        title = capital(f"{MODELS[name]}: {described(records[name])}")
         arguments = (images, reconstruct(model, images), labels, names[: figures.NUM_COLUMNS], title)
         yield Picture(f"refit_{name}", caption, figures.reconstructions, *arguments)
     if "best" in models:
@@ -58,7 +57,7 @@ def _of_decoder(model: Coder, data: Any, names: Sequence[str], seed: int, which:
     for number in range(size):
         walks[number, :, number] = np.quantile(latent[:, number], levels)
     rows, columns = [f"z{number}" for number in range(1, size + 1)], [f"{level:.2f}" for level in levels]
-    caption = "best: what each number of the latent vector does to a reconstruction."
+    caption = "The search's best: what each number of the latent vector does to a reconstruction."
     title = f"{which}test image 0 ({names[0]}), one latent number changed at a time"
     across = "quantile of that number over the training images"
     yield Picture("refit_traversals", caption, image_grid, decoded(walks), rows, columns, title, horizontal=across)
@@ -69,7 +68,10 @@ def _of_decoder(model: Coder, data: Any, names: Sequence[str], seed: int, which:
     between = (1 - steps[:, None]) * first + steps[:, None] * second
     rows = [f"{one} \N{RIGHTWARDS ARROW} {other}" for one, other in zip(names[0::2], names[1::2], strict=True)]
     columns = ["one", *(f"{step:.2f}" for step in steps), "other"]
-    caption = "best: from one test image to another through the latent space, the images themselves at the ends."
+    caption = (
+        "The search's best: from one test image to another through the latent space, the images themselves at the "
+        "ends."
+    )
     title, across = f"{which}on the straight line between two latent vectors", "share of the other image's vector"
     real = unit_pixels(data.test_images[: 2 * len(first)]).reshape(-1, 2, 1, *data.test_images.shape[1:])
     shown = np.concatenate([real[:, 0], decoded(between), real[:, 1]], axis=1)
@@ -81,8 +83,8 @@ def _of_decoder(model: Coder, data: Any, names: Sequence[str], seed: int, which:
     standard = draws.standard_normal((4, 10, size))
     rows = ["real", *["fitted"] * 4, *["N(0, I)"] * 4]
     caption = (
-        "best: images decoded from random latent vectors, of the Gaussian that fits those of the training images, "
-        "and of the one that was hoped for; on top test images."
+        "The search's best: images decoded from random latent vectors, of the Gaussian that fits those of the "
+        "training images, and of the one that was hoped for; on top test images."
     )
     title = f"{which}decoded from random vectors: fitted Gaussian, and N(0, I)"
     real = unit_pixels(data.test_images[:10])[None]

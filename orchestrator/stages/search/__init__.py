@@ -192,7 +192,7 @@ class Search(Stage[Settings, AnyAutoencoder]):
         caption = "Learning curves of all trials; which is best goes by the validation error after the last epoch."
         yield Picture("search_epochs", caption, figures.trial_curves, epochs)
         named = epochs.assign(name="trial " + epochs["trial"].astype(str))
-        caption, label = "The same, to be read off: validation error by epoch.", "validation MSE"
+        caption, label = "Validation error of every trial by epoch, to be read off.", "validation MSE"
         yield Picture("search_curves", caption, curves, named, ["name"], "val_mse", label, logarithmic=True)
 
     def findings(self, tables: Tables) -> Iterator[str]:
@@ -202,7 +202,8 @@ class Search(Stage[Settings, AnyAutoencoder]):
         if len(complete):
             best: dict[Any, Any] = complete.sort_values(["val_mse", "trial"]).to_dict("records")[0]
             params = ", ".join(
-                f"{name.removeprefix('params_')} {f'{value:.4g}' if isinstance(value, float) else value}"
+                name.removeprefix("params_").replace("_", " ")
+                + f" {f'{value:.4g}' if isinstance(value, float) else value}"
                 for name, value in best.items()
                 if name.startswith("params_") and value == value and value is not None
             )
