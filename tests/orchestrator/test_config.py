@@ -193,7 +193,7 @@ def test_a_bad_flag_is_named_with_what_is_wrong(arguments: list[str], said: list
         ("seed: 1.5", "seed"),
         ("seed: .nan", "seed"),
         ("config: other.yaml", "config is given on the command line only"),
-        ("preset: paper", "preset is given on the command line only"),
+        ("preset: papr", "preset: 'papr' is none of"),
         ("stages: [all]", "stages is unknown"),
         ("just words", "found a str"),
         ("a: b: c", "is not YAML"),
