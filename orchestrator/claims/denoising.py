@@ -233,6 +233,8 @@ def _by_seed(seeds: pd.DataFrame | None, noise: str) -> str:
         return ""
     best = seeds[(seeds["model"] == "best") & seeds["noise"].isin((noise, "zeroed"))].astype({"noise": str})
     errors = best.pivot_table(index=["seed", "level"], columns="noise", values="reconstructed_mse")
+    if not {noise, "zeroed"} <= set(errors):
+        return ""
     ratios = (errors[noise] / errors["zeroed"]).dropna()
     told = [f"seed {seed:g} {' '.join(f'{it:.2f}' for it in of)}" for seed, of in ratios.groupby(level="seed")]
     return f" {'; '.join(told)}."

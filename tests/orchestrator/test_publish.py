@@ -33,7 +33,7 @@ def test_a_command_ends_with_the_main_numbers_and_the_verdicts(smoke: Smoke) -> 
     told, claims = list(lines(smoke.run)), smoke.run.table("claims")
     best = smoke.run.table("key_numbers").iloc[0]
     assert told[0] == f"test MSE of the best architecture: {interval(best['ours'], best['low'], best['high'])}"
-    assert "; the paper: about .020 (Figure 1)" in told[1]
+    assert "; the paper: about .020 (Figure 1: of validation)" in told[1]
     inconclusive = (claims["kind"].isin(["measurement", "cause"]) & (claims["verdict"] == "inconclusive")).sum()
     assert f"{inconclusive} inconclusive" in told[-2]
     assert told[-1].startswith("of its protocol: ")

@@ -86,10 +86,12 @@ def test_denoising_tells_errors_before_and_after_of_each_model_at_each_level() -
     ]
     blank = {"model": "best", "noise": "zeroed_foreground", "level": 0.2, "num_blanked": 136}
     rows += [blank, blank | {"model": "paper_table1"}, blank | {"level": 0.1, "num_blanked": 0}]
-    *found, left_out = Denoise().findings({"denoising": table(rows)})
+    seeds = [row | {"seed": seed, "fraction_improved": seed / 2} for row in rows[:2] for seed in (1, 2)]
+    *found, left_out = Denoise().findings({"denoising": table(rows), "denoising_seeds": table(seeds)})
     assert [it.partition(",")[0] for it in found] == ["The search's best"] * 2 + ["Table 1"] * 2
     assert found[0].endswith(
-        "p = 0.1: 0.2000 to 0.0100 (75%; median 0.0200), p = 0.5: 0.6000 to 0.0100 (75%; median 0.0200)."
+        "p = 0.1: 0.2000 to 0.0100 (75%: 50% 100%; median 0.0200), "
+        "p = 0.5: 0.6000 to 0.0100 (75%: 50% 100%; median 0.0200)."
     )
     assert "Gaussian noise of the same energy" in found[3]
     assert found[3].endswith(

@@ -229,15 +229,17 @@ class Denoise(Stage[Settings, Any]):
             rows = tables["denoising"].query("model == @model and noise == @noise")
             rows = rows.assign(filter_mse=rows["reconstructed_mse"] / rows["filter_ratio"])
             of_seeds = tables["denoising_seeds"].query("model == @model and noise == @noise")
-            by_level = of_seeds.groupby("level")["fraction_improved"].apply(list)
+            by_level = of_seeds.groupby("level")["fraction_improved"]
+            shares = {f"{level:g}": of_level.tolist() for level, of_level in by_level}
             values = ", ".join(
                 f"p = {row.level:g}: {row.noisy_mse:.4f} to {row.reconstructed_mse:.4f} "
-                f"({row.fraction_improved:.0%}{_by_seed(by_level[row.level])}; {str(row.best_filter).partition('_')[0]} {row.filter_mse:.4f})"
+                f"({row.fraction_improved:.0%}{_by_seed(shares.get(f'{row.level:g}', ()))}; "
+                f"{str(row.best_filter).partition('_')[0]} {row.filter_mse:.4f})"
                 for row in rows.itertuples()
             )
             yield (
-                f"{capital(MODELS[model])}, {names[noise]}, MSE before and after (and share of images improved, of all and "
-                f"of each seed; the better filter's MSE): {values}."
+                f"{capital(MODELS[model])}, {names[noise]}, MSE before and after (and share of images improved, of "
+                f"all and of each seed; the better filter's MSE): {values}."
             )
         blanked = tables["denoising"].query("model == 'best' and num_blanked > 0")
         for row in blanked.itertuples():
