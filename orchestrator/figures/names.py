@@ -6,7 +6,7 @@ MODELS = {
     "best": "the search's best",
     "paper_table1": "Table 1",
     "author_best": "the author's best",
-    "two_dim": "wide autoencoder",
+    "two_dim": "autoencoder of the plane",
     "denoise_zeroed": "trained on zeroed pixels",
     "denoise_gaussian": "trained on Gaussian noise",
     "denoise_gaussian_unclipped": "trained on Gaussian noise, not clipped",

@@ -40,7 +40,7 @@ def test_generated_images_stand_below_held_out_real_ones_and_the_title_says_whic
         np.testing.assert_allclose(real, made.data.train_images[-10:] / 255)
         np.testing.assert_allclose(generated, drawn[record.key] / 255)
         recipe = {"paper": "the paper's recipe", "tuned": "tuned recipe"}[record.config.arm]
-        assert title.startswith(f"{gan.replace('_', '-')} GAN, {recipe}, seed {record.seed}\n")
+        assert title.startswith(f"{gan.replace('_', '-').capitalize()} GAN, {recipe}, seed {record.seed}\n")
     assert "whose d was 0.21 to 0.21" in by_name["gan_gradients"].caption
 
 

@@ -36,7 +36,7 @@ KINDS_SHOWN: dict[Noise, tuple[str, str]] = {
     "gaussian": ("Gaussian noise, clipped to [0, 1]", "sigma"),
 }
 """Kinds of noise that a slider goes through, with their names and their level's."""
-LEVELS_SHOWN = ("clean", "noisy", "best", "trained with noise")
+LEVELS_SHOWN = ("clean", "noisy", "the search's best", "trained with noise")
 """Rows of images at each level."""
 
 
