@@ -1,5 +1,6 @@
 """Puts a finished run into the docs, and its main numbers and verdicts into README (`make publish`)."""
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -18,6 +19,7 @@ def publish(run: Run, docs: Path, readme: Path) -> None:
     if manifest is None or not manifest.report:
         raise SystemExit(f"error: {run.location} has no report yet")
     folder = docs / manifest.name
+    shutil.rmtree(folder, ignore_errors=True)
     for name in ("manifest.json", "report.html", *run.list("tables", ".parquet"), *run.list("figures", ".png")):
         content = run.read(name)
         if len(content) <= LARGEST or not name.endswith(".parquet"):

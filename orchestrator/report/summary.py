@@ -54,11 +54,17 @@ def _anchors(run: Run) -> Iterator[str]:
 
 
 def _made(run: Run) -> str:
-    """With which commits, packages and devices."""
-    stages = run.table("stages")
-    told = {name: ", ".join(dict.fromkeys(stages[name].dropna().astype(str))) for name in ("commit", "device")}
-    commits = ", ".join(commit[:7] for commit in told["commit"].split(", "))
-    return f"Made on {told['device']}, at {commits}; each stage's own stand in the table stages."
+    """On which devices and at which commits the trainings were made, and the tables."""
+    manifest = run.manifest()
+    assert manifest is not None
+    stages = manifest.stages.values()
+    devices = dict.fromkeys(made.device for stage in stages for made in (*stage.trained, stage.made))
+    trained = dict.fromkeys((made.commit or "unknown")[:7] for stage in stages for made in stage.trained)
+    tables = dict.fromkeys(stage.(made.commit or "unknown")[:7] for stage in stages)
+    return (
+        f"Made on {', '.join(devices)}; the trainings at the commits {', '.join(trained)}, tables and figures at "
+        f"{', '.join(tables)}."
+    )
 
 
 def _numbers(run: Run) -> list[dict[Any, Any]]:
