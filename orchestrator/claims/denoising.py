@@ -207,7 +207,7 @@ def clipped_noise_is_harder(denoising: pd.DataFrame, denoising_seeds: pd.DataFra
 
 @claim(50, HARDER, reading="equal energy")
 def matched_noise_is_harder(denoising: pd.DataFrame, denoising_seeds: pd.DataFrame | None = None) -> Answer:
-    """MSE after Gaussian noise over that after zeroed pixels of its energy, model best, at the level that decides"""
+    """MSE after Gaussian noise over that after zeroed pixels of its energy, model best, least over levels"""
     return _harder(
         denoising, denoising_seeds, "gaussian_matched", "The paper gives no energies; this asks which kind is harder."
     )

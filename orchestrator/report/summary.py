@@ -59,8 +59,8 @@ def _made(run: Run) -> str:
     assert manifest is not None
     stages = manifest.stages.values()
     devices = dict.fromkeys(made.device for stage in stages for made in (*stage.trained, stage.made))
-    trained = dict.fromkeys((made.commit or "unknown")[:7] for stage in stages for made in stage.trained)
-    tables = dict.fromkeys(stage.(made.commit or "unknown")[:7] for stage in stages)
+    trained = dict.fromkeys(str(made.commit)[:7] for stage in stages for made in stage.trained)
+    tables = dict.fromkeys(str(stage.made.commit)[:7] for stage in stages)
     return (
         f"Made on {', '.join(devices)}; the trainings at the commits {', '.join(trained)}, tables and figures at "
         f"{', '.join(tables)}."
