@@ -43,7 +43,8 @@ def judged(tables: Tables, scales: Mapping[str, str], flags: Mapping[str, str] =
     corrected = _corrected(answers)
     judgements = []
     for position, (claim, answer, p_holm) in enumerate(zip(CLAIMS, answers, corrected, strict=True)):
-        reduced = "reduced" in {scales.get(name) for name in claim.looked_at if name in tables}
+        looked_at = {*claim.evidence, *(name for name in claim.looked_at if name in tables)}
+        reduced = "reduced" in {scales.get(name) for name in looked_at}
         final = _at_scale(claim, _after_holm(answer, p_holm), reduced)
         measured, test = answer.measured, answer.test
         judgements.append(
@@ -66,7 +67,7 @@ def judged(tables: Tables, scales: Mapping[str, str], flags: Mapping[str, str] =
                 "sensitivity": _sensitivity(position, tables, answers, reduced),
                 "seconds": answer.seconds,
                 "verdict": final.verdict,
-                "scale": None if final.verdict == "not_tested" else "reduced" if reduced else "full",
+                "scale": "reduced" if reduced else None if final.verdict == "not_tested" else "full",
                 "reason": final.reason,
                 "evidence": ", ".join(claim.evidence) or None,
                 "rules_version": rules_version(),

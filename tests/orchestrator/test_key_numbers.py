@@ -36,7 +36,8 @@ def test_numbers_are_those_of_the_tables(smoke: Smoke) -> None:
     assert len(list(sentences(tables))) == 3
     assert list(smoke.run.table("key_numbers")["quantity"]) == list(rows)
     of_others = list(key_numbers(tables, {}, papers=False))
-    assert [row["ours"] for row in of_others] == [row["ours"] for row in rows.values() if row["ours"] is not None]
+    boot = "MSE of the paper's ankle boot"
+    assert [row["ours"] for row in of_others] == [it["ours"] for name, it in rows.items() if boot not in name]
     assert {row["paper"] for row in of_others} == {None}
     assert not any("boot" in row["quantity"] or "by it" in row["quantity"] for row in of_others)
 
