@@ -402,3 +402,19 @@ def test_two_workers_train_the_gan_that_one_trains(loss: Loss, tmp_path: Path) -
         assert same["measured_by"] == 0
         assert arrays == shared == [f"epoch-{number}"]
         assert none == [], "the worker of rank 0 alone has the arrays"
+
+
+def test_the_moving_average_is_torch_s_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    widths: Any = {"generator_filters": (16, 8, 8), "discriminator_filters": (8, 8, 8)}
+    images = np.random.default_rng(0).integers(0, 256, (128, 28, 28), np.uint8)
+    made = GanSettings(loss="minimax", batch_size=32, epochs=2, ema_decay=0.9, **widths)
+    ours = list(train_gan(made, images, seed=1))[-1].state()["averaged"]
+
+    def update(gan: Gan) -> None:
+        assert gan.averaged is not None
+        gan.averaged.update_parameters(gan.generator)
+
+    monkeypatch.setattr(Gan, "_follow", update)
+    of_torch = list(train_gan(made, images, seed=1))[-1].state()["averaged"]
+    assert int(ours["n_averaged"]) == 8
+    assert all(torch.equal(tensor, of_torch[name]) for name, tensor in ours.items())
