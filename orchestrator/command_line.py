@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError, create_model
 
 from orchestrator.engine.settings import RunSettings, UserError, merged, nested
 from orchestrator.engine.suite import Suite
-from orchestrator.help import with_flags
+from orchestrator.help import UNREAD, with_flags
 from orchestrator.settings_file import manifest_settings, preset_of, read_file, read_settings, similar
 
 KINDS = {
@@ -74,7 +74,7 @@ def parse(
     """
     default = default or defaults(arguments, suite)
     words: Any = (tyro.conf.Positional[tuple[str, ...]], Field(()))
-    kind: Any = create_model("CommandLine", __base__=with_flags(suite.settings), stages=words)
+    kind: Any = create_model("CommandLine", __base__=with_flags(suite.settings), **UNREAD, stages=words)
     parsed = _tyro(arguments, kind, kind.model_validate(default.model_dump()))
     for before, argument in zip(["", *arguments], arguments, strict=False):
         if not argument or re.fullmatch(r"--[\w.-]+=", argument):

@@ -59,6 +59,8 @@ COMMANDS = {
 """How each is typed, what it does, and what else is to be known."""
 FLAGS = {"--json": "compare", "--print-config": "plan"}
 """Flags that are no settings, and the commands that have them."""
+UNREAD: dict[str, Any] = {"__cls_kwargs__": {"use_attribute_docstrings": False}}
+"""Of models that no source defines: nothing is looked up there, module by module of all that are imported."""
 OFTEN = ("preset", "name", "runs_dir", "config", "seed", "force", "address")
 EXAMPLES = {
     "plan --preset paper": "how long the paper's scale takes here",
@@ -103,7 +105,7 @@ def with_flags(kind: type[BaseModel]) -> type[BaseModel]:
             if section is not field.annotation:
                 default = section.model_validate(nested(field.default))
                 shown[name] = (section, Field(default, description=field.description))
-    return create_model(kind.__name__, __base__=kind, __doc__=kind.__doc__, **shown) if shown else kind
+    return create_model(kind.__name__, __base__=kind, __doc__=kind.__doc__, **UNREAD, **shown) if shown else kind
 
 
 def _overview(suite: Suite) -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from orchestrator.claims import architecture, capacity, denoising, folds, gans, introduction, latent
 from orchestrator.claims.claim import Answer, Claim, Tables
-from orchestrator.statistics.intervals import LEVEL
+from orchestrator.statistics.intervals import LEVEL, holm
 
 MODULES = (introduction, capacity, architecture, folds, latent, gans, denoising)
 STATED = (claim for module in MODULES for claim in vars(module).values() if isinstance(claim, Claim))
@@ -78,15 +78,12 @@ def judged(tables: Tables, scales: Mapping[str, str], flags: Mapping[str, str] =
 
 def _corrected(answers: Sequence[Answer]) -> list[float | None]:
     """Of each answer, the p value of its test after Holm's correction over all tests; None where it has none."""
-    from statsmodels.stats.multitest import multipletests
-
     tested = {
         number: answer.test.p
         for number, (claim, answer) in enumerate(zip(CLAIMS, answers, strict=True))
         if claim.kind in EVIDENCE and answer.test is not None and answer.test.p is not None
     }
-    values = multipletests(list(tested.values()), method="holm")[1].tolist() if tested else []
-    by_number: dict[int, float] = dict(zip(tested, values, strict=True))
+    by_number = dict(zip(tested, holm(tested.values()), strict=True))
     return [by_number.get(number) for number in range(len(answers))]
 
 

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 from scipy.stats import binomtest, ttest_1samp
+from statsmodels.stats.multitest import multipletests
 
 from orchestrator.statistics.intervals import (
     Interval,
@@ -13,6 +14,7 @@ from orchestrator.statistics.intervals import (
     bootstrapped,
     deviation,
     from_draws,
+    holm,
     log_ratio,
     mean,
     mean_over_folds,
@@ -133,3 +135,12 @@ def test_a_spread_of_one_value_is_not_tested() -> None:
         deviation((1.0,))
     with pytest.raises(NotTested):
         ratio_of_deviations((1.0, 2.0), (1.0,))
+
+
+def test_holm_s_correction_is_that_of_statsmodels() -> None:
+    dice = np.random.default_rng(1)
+    for number in (1, 2, 7, 40):
+        p = np.append(dice.uniform(0, 0.2, number), [0.01, 0.01, 1e-9])
+        assert holm(p) == pytest.approx(multipletests(p, method="holm")[1], rel=1e-12)
+    assert holm([0.9, 0.8]) == [1, 1]
+    assert holm([]) == []
