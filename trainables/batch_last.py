@@ -1,9 +1,10 @@
-"""Small convolutional networks with the batch as the last axis: twice the speed on a CPU, the same modules.
+"""Small convolutional networks with the batch as the last axis: the same modules, at a multiple of a CPU's speed.
 
-A layer of ten channels leaves torch's own convolutions little to vectorise over. With activations of shape
-(channels, height, width, batch), gathering and scattering patches are copies of rows as long as the batch, and
-every convolution is one matrix product. Parameters, buffers and results are those of the ordinary modules. On a GPU
-it is as quick as cuDNN, whose quick kernels do not add up in the same order each time, as these do.
+A layer of ten channels leaves torch's own convolutions little to vectorise over; a batch of images, as the last axis
+of activations (channels, height, width, batch), leaves much. On a CPU convolutions are `trainables.cpu_convolution`.
+On a GPU patches are gathered and scattered, rows as long as the batch, and every convolution is one matrix product:
+as quick as cuDNN, whose quick kernels do not add up in the same order each time, as these do. Parameters, buffers
+and results are those of the ordinary modules.
 
 Networks of one make, each with a batch of its own, can be members of one (`trainables.ensemble`): then channels are
 all members' channels, one member's after another's.
@@ -15,11 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainables.images import Size
-
-AT_ONCE = 100
-"""Images that are evaluated at a time: their patches stay in the processor's caches, where those of a thousand take
-hundreds of megabytes. Only where all parts are of this size: products of other sizes end in other last digits."""
+from trainables.images import Geometry, Size
 
 
 def run_layers(layers: nn.Sequential, inputs: Tensor) -> Tensor:
@@ -29,14 +26,10 @@ def run_layers(layers: nn.Sequential, inputs: Tensor) -> Tensor:
     """
     if torch.compiler.is_exporting():
         return cast(Tensor, layers(inputs))
-    whole = inputs.device.type != "cpu" or len(inputs) % AT_ONCE > 0
-    if whole or layers.training or torch.is_grad_enabled():
-        return batch_last(layers, inputs.movedim(0, -1).contiguous()).movedim(-1, 0)
-    parts = [batch_last(layers, part.movedim(0, -1).contiguous()) for part in inputs.split(AT_ONCE)]
-    return torch.cat(parts, -1).movedim(-1, 0)
+    return batch_last(layers, inputs.movedim(0, -1).contiguous()).movedim(-1, 0)
 
 
-def batch_last(layers: nn.Sequential, x: Tensor, num_members: int = 1) -> Tensor:
+def batch_last(layers: nn.Sequential, x: Tensor, num_members: int = 1, *, gather: bool | None = None) -> Tensor:
     """What `layers` gives for a batch whose images are the last axis, with gradients.
 
     Knows the layers of `trainables.autoencoder` and `trainables.classifier`: convolutions and transposed
@@ -47,6 +40,8 @@ def batch_last(layers: nn.Sequential, x: Tensor, num_members: int = 1) -> Tensor
         layers: in training or in evaluation mode.
         x: shape (members * channels, height, width, batch), or (members * features, batch).
         num_members: of the layers, each of whose tensors is theirs, one after another.
+        gather: whether patches are gathered and scattered, as on GPUs, or convolutions are those for CPUs; by default
+            what suits the device.
 
     Returns:
         The same layout; equal to the ordinary result but for the order of float32 sums.
@@ -54,8 +49,19 @@ def batch_last(layers: nn.Sequential, x: Tensor, num_members: int = 1) -> Tensor
     Raises:
         TypeError: a layer of another kind.
     """
-    for layer in layers:
+    gather = num_members > 1 or x.device.type != "cpu" if gather is None else gather
+    rest = list(layers)
+    while rest:
+        layer = rest.pop(0)
         match layer:
+            case nn.Conv2d() | nn.ConvTranspose2d() if not gather:
+                relu = bool(rest) and isinstance(rest[0], nn.ReLU)
+                rest = rest[relu:]
+                match rest:
+                    case [nn.BatchNorm2d(training=True) as norm, *rest]:
+                        x = _block(x, layer, relu=relu, norm=norm)
+                    case _:
+                        x = _block(x, layer, relu=relu)
             case nn.Conv2d():
                 x = _convolution(x, layer, num_members)
             case nn.ConvTranspose2d():
@@ -76,12 +82,26 @@ def batch_last(layers: nn.Sequential, x: Tensor, num_members: int = 1) -> Tensor
     return x
 
 
-Geometry = tuple[int, int, int]
-"""Kernel size, stride and padding of a convolution, the same along rows and columns."""
-
-
 def _geometry(layer: nn.Conv2d | nn.ConvTranspose2d) -> Geometry:
     return layer.kernel_size[0], layer.stride[0], cast(tuple[int, int], layer.padding)[0]
+
+
+def _size_after(x: Tensor, layer: nn.Conv2d | nn.ConvTranspose2d) -> Size:
+    """Of the images that a convolution of either kind makes of x."""
+    kernel, stride, padding = _geometry(layer)
+    if isinstance(layer, nn.ConvTranspose2d):
+        rows, columns = ((side - 1) * stride - 2 * padding + kernel for side in x.shape[1:3])
+        return rows + layer.output_padding[0], columns + layer.output_padding[1]
+    rows, columns = ((side + 2 * padding - kernel) // stride + 1 for side in x.shape[1:3])
+    return rows, columns
+
+
+def _block(
+    x: Tensor, layer: nn.Conv2d | nn.ConvTranspose2d, *, relu: bool, norm: nn.BatchNorm2d | None = None
+) -> Tensor:
+    from trainables.cpu_blocks import block  # whose compiler is loaded only where it is used
+
+    return block(x, layer, _geometry(layer), _size_after(x, layer), relu=relu, norm=norm)
 
 
 def _product(weight: Tensor, columns: Tensor, bias: Tensor, num_members: int) -> Tensor:
@@ -100,9 +120,7 @@ def _convolution(x: Tensor, layer: nn.Conv2d, num_members: int) -> Tensor:
 
 
 def _transposed_convolution(x: Tensor, layer: nn.ConvTranspose2d, num_members: int) -> Tensor:
-    kernel, stride, padding = geometry = _geometry(layer)
-    rows, columns = ((side - 1) * stride - 2 * padding + kernel for side in x.shape[1:3])
-    size = (rows + layer.output_padding[0], columns + layer.output_padding[1])
+    kernel, _, _ = geometry = _geometry(layer)
     weight, flat = layer.weight.flatten(1), x.flatten(1)
     if num_members == 1:
         product = weight.t() @ flat
@@ -110,7 +128,7 @@ def _transposed_convolution(x: Tensor, layer: nn.ConvTranspose2d, num_members: i
         weight, flat = (it.unflatten(0, (num_members, -1)) for it in (weight, flat))
         product = (weight.transpose(1, 2) @ flat).flatten(0, 1)
     patches = product.view(num_members * layer.out_channels, kernel, kernel, *x.shape[1:])
-    image: Tensor = _Scatter.apply(patches, geometry, size, layer.bias)
+    image: Tensor = _Scatter.apply(patches, geometry, _size_after(x, layer), layer.bias)
     return image
 
 

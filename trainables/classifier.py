@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainables.batch_last import AT_ONCE, run_layers
+from trainables.batch_last import run_layers
 from trainables.classifier_settings import ClassifierSettings
 from trainables.epoch import Epoch, State
 from trainables.images import as_pixels, as_tensor, check_inputs, part_size
@@ -21,6 +21,8 @@ from trainables.optimizers import Descent
 
 CHANNELS = (32, 64)
 """Output channels of a CNN's two convolutions."""
+OWN_AT_ONCE = 100
+"""Inputs that a network of the user's is evaluated on at a time, whatever it holds in memory meanwhile."""
 
 
 class Classifier(nn.Module):
@@ -153,7 +155,7 @@ def logits_of(model: nn.Module, inputs: Tensor) -> Tensor:
 
 def predict(model: nn.Module, inputs: Tensor) -> Tensor:
     """Logits, shape (n, num_classes), in evaluation mode, for uint8 images or latent vectors."""
-    at_once = part_size(model.settings.image_shape) if isinstance(model, Classifier) else AT_ONCE
+    at_once = part_size(model.settings.image_shape) if isinstance(model, Classifier) else OWN_AT_ONCE
     return evaluated(model, partial(logits_of, model), inputs, at_once=at_once)
 
 

@@ -20,6 +20,8 @@ Shape = tuple[int, int, int]
 """Of an image as models see it: channels, rows, columns."""
 Size = tuple[int, int]
 """Rows and columns."""
+Geometry = tuple[int, int, int]
+"""Kernel size, stride and padding of a convolution, the same along rows and columns."""
 PAPER_SHAPE: Shape = (1, IMAGE_SIZE, IMAGE_SIZE)
 CHANNELS = (1, 3)
 """Of grey images and of coloured ones."""

@@ -14,7 +14,17 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-PACKAGES = ("fashion-mnist-orchestrator", "ray", "torch", "optuna", "numpy", "pandas", "pyarrow", "scikit-learn")
+PACKAGES = (
+    "fashion-mnist-orchestrator",
+    "ray",
+    "torch",
+    "optuna",
+    "numba",
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "scikit-learn",
+)
 """Those that a result depends on."""
 
 

@@ -1,31 +1,39 @@
-"""The fast layout for CPUs gives what the ordinary modules give."""
+"""The fast layout gives what the ordinary modules give, as compiled for CPUs and by gathering, as on GPUs."""
 
 import copy
+import subprocess
+import sys
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainables import batch_last as batch_last_module
 from trainables.autoencoder import Autoencoder, build
-from trainables.autoencoder_settings import PAPER_TABLE1, WIDE, AutoencoderSettings
-from trainables.batch_last import AT_ONCE, batch_last, run_layers
+from trainables.autoencoder_settings import PAPER_TABLE1
+from trainables.batch_last import batch_last
 
 
-def _ordinary_and_fast(kernel_size: int) -> tuple[Autoencoder, Autoencoder, Tensor]:
-    settings = PAPER_TABLE1.model_copy(update={"kernel_size": kernel_size})
+def _ordinary_and_fast(changes: dict[str, Any]) -> tuple[Autoencoder, Autoencoder, Tensor]:
+    settings = PAPER_TABLE1.model_copy(update=changes)
     ordinary = build(settings, seed=3).double()
     images = torch.rand(7, 1, 28, 28, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     return ordinary, copy.deepcopy(ordinary), images
 
 
-@pytest.mark.parametrize("kernel_size", [3, 5])
+@pytest.mark.parametrize("gather", [False, True])
+@pytest.mark.parametrize("changes", [{}, {"kernel_size": 5}, {"batch_norm": False}, {"relu": False}])
 def test_outputs_gradients_and_running_statistics_equal_those_of_the_ordinary_modules(
-    kernel_size: int,
+    changes: dict[str, Any], gather: bool
 ) -> None:
-    ordinary, fast, images = _ordinary_and_fast(kernel_size)
-    expected, got = ordinary.decoder(ordinary.encoder(images)), fast(images)
+    ordinary, fast, images = _ordinary_and_fast(changes)
+
+    def reconstructed() -> Tensor:
+        latent = batch_last(fast.encoder, images.movedim(0, -1).contiguous(), gather=gather)
+        return batch_last(fast.decoder, latent, gather=gather).movedim(-1, 0)
+
+    expected, got = ordinary.decoder(ordinary.encoder(images)), reconstructed()
     torch.testing.assert_close(got, expected)
     for output in (expected, got):
         functional.mse_loss(output, images).backward()
@@ -34,21 +42,25 @@ def test_outputs_gradients_and_running_statistics_equal_those_of_the_ordinary_mo
         torch.testing.assert_close(b.grad, a.grad, rtol=1e-6, atol=1e-12)
     for name, buffer in ordinary.named_buffers():
         torch.testing.assert_close(fast.get_buffer(name), buffer)
-    torch.testing.assert_close(fast.eval()(images), ordinary.eval().decoder(ordinary.encoder(images)))
+    fast.eval()
+    torch.testing.assert_close(reconstructed(), ordinary.eval().decoder(ordinary.encoder(images)))
 
 
+@pytest.mark.parametrize("gather", [False, True])
 @pytest.mark.parametrize("size", [(7, 7), (8, 8), (9, 6)])
 @pytest.mark.parametrize(("kernel", "stride", "padding"), [(3, 2, 0), (3, 2, 1), (4, 2, 1), (5, 2, 2), (3, 1, 1)])
 def test_gradient_reaches_the_input_through_any_geometry(
-    kernel: int, stride: int, padding: int, size: tuple[int, int]
+    kernel: int, stride: int, padding: int, size: tuple[int, int], gather: bool
 ) -> None:
     layers = nn.Sequential(
         nn.Conv2d(2, 3, kernel, stride=stride, padding=padding),
+        nn.BatchNorm2d(3),
+        nn.ReLU(),
         nn.ConvTranspose2d(3, 2, kernel, stride=stride, padding=padding, output_padding=(0, stride - 1)),
     ).double()
     x = torch.rand(4, 2, *size, dtype=torch.float64, requires_grad=True)
     y = x.detach().permute(1, 2, 3, 0).contiguous().requires_grad_()
-    expected, got = layers(x), batch_last(layers, y)
+    expected, got = layers(x), batch_last(copy.deepcopy(layers), y, gather=gather)
     torch.testing.assert_close(got.permute(3, 0, 1, 2), expected)
     expected.square().sum().backward()
     got.square().sum().backward()
@@ -57,27 +69,27 @@ def test_gradient_reaches_the_input_through_any_geometry(
     torch.testing.assert_close(y.grad.permute(3, 0, 1, 2), x.grad)
 
 
-@pytest.mark.parametrize("settings", [PAPER_TABLE1, WIDE])
-def test_images_that_are_evaluated_part_by_part_come_out_as_all_at_once_bit_for_bit(
-    settings: AutoencoderSettings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model = build(settings, seed=1)
-    images = torch.rand(5 * AT_ONCE, 1, 28, 28, generator=torch.Generator().manual_seed(0))
-    in_parts, given = [], batch_last_module.batch_last
-    monkeypatch.setattr(
-        batch_last_module, "batch_last", lambda layers, x: in_parts.append(x.shape[-1]) or given(layers, x)
-    )
-    model(images[:40])  # which gives the batch norms means and variances of their own
-    for number, parts in ((5 * AT_ONCE, [AT_ONCE] * 5), (5 * AT_ONCE - 1, [5 * AT_ONCE - 1])):
-        x = images[:number].movedim(0, -1).contiguous()
-        with torch.inference_mode():
-            in_parts.clear()
-            got = run_layers(model.eval().encoder, images[:number])
-            assert in_parts == parts
-            assert torch.equal(got, given(model.encoder, x).movedim(-1, 0))
-    in_parts.clear()
-    model.train()(images)
-    assert in_parts == [len(images)] * 2  # batch norm needs the whole batch
+@pytest.mark.parametrize("layer", [nn.Conv2d(1, 3, 3), nn.ConvTranspose2d(1, 3, 3, stride=2)])
+def test_what_is_no_number_is_not_rectified_away_and_stays_where_it_is(layer: nn.Module) -> None:
+    x = torch.ones(1, 4, 4, 20)
+    x[0, 0, 0, 7] = torch.nan
+    got = batch_last(nn.Sequential(layer, nn.ReLU()), x)
+    assert got[:, 0, 0, 7].isnan().all()
+    assert got.isnan().sum() == (3 if isinstance(layer, nn.Conv2d) else 27)
+
+
+COMPILED_NOWHERE = """
+import numba, torch
+from numba.core import caching
+caching.CacheImpl._locator_classes = []
+from trainables.batch_last import batch_last
+print(batch_last(torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3)), torch.ones(1, 4, 4, 5)).shape)
+"""
+
+
+def test_it_is_compiled_where_no_place_can_be_written_that_keeps_it() -> None:
+    done = subprocess.run([sys.executable, "-c", COMPILED_NOWHERE], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "torch.Size([2, 2, 2, 5])", done.stderr
 
 
 def test_no_images_give_no_images() -> None:
