@@ -5,7 +5,8 @@ FROM rayproject/ray:2.60.0-py311-cpu
 # The large layer, which a change of the code leaves as it is. boto3 is for the head of cluster.yaml.
 COPY pyproject.toml constraints.txt /home/ray/fashion-mnist/
 RUN cd /home/ray/fashion-mnist && pip install --quiet --no-cache-dir uv && \
-    uv pip install --no-cache --python "$(which python)" --constraint constraints.txt --requirement pyproject.toml boto3
+    uv pip install --no-cache --compile-bytecode --python "$(which python)" --constraint constraints.txt \
+        --requirement pyproject.toml boto3
 COPY orchestrator /home/ray/fashion-mnist/orchestrator
 COPY trainables /home/ray/fashion-mnist/trainables
 ENV PYTHONPATH=/home/ray/fashion-mnist

@@ -19,7 +19,6 @@ from orchestrator.engine.kuberay import kuberay_config
 from orchestrator.engine.machine import Machine, share_for, slots_for
 from orchestrator.engine.own_ray import RAYS, own_ray, reread_authentication
 from orchestrator.engine.settings import Resources, UserError
-from orchestrator.engine.typed import beside
 
 AUTOSCALER_FILE = Path("~/ray_bootstrap_config.yaml")
 """Where `ray up` leaves the cluster's configuration on its head, which is where jobs run."""
@@ -61,13 +60,12 @@ class Cluster:
     cpus_per_training: float
     gpus_per_training: float
     dashboard_url: str | None
+    """Of a Ray that was there before; where a Ray of our own has it, is said once it is known."""
     resources: Resources
     grows_to: Mapping[str, float]
     """CPU and GPU that the autoscaler adds up to, if there is one."""
     left_out: dict[str, list[Any]] = field(default_factory=dict)
     """Nodes on which nothing more is to run, each with what takes the trainings' place there."""
-    token: str = ""
-    """A command that prints what the dashboard asks for."""
     logs: Path | None = None
     """Where the processes of a Ray of our own write."""
 
@@ -129,17 +127,15 @@ def connect(
     arguments = {"log_to_driver": False, "configure_logging": False, "runtime_env": _runtime_env()}
     with output_to(log_file), contextlib.ExitStack() as stack:
         if target == "local":
-            own = own_ray(log_file, resources.niceness, use_mps=resources.mps, **arguments)
-            context, folder = stack.enter_context(own)
-            token, logs = f"cat {folder}/token", folder / RAYS / "session_latest" / "logs"
+            own = own_ray(log_file, resources.niceness, say, use_mps=resources.mps, **arguments)
+            dashboard, logs = None, stack.enter_context(own) / RAYS / "session_latest" / "logs"
         else:
-            context, logs = _joined(target, named, log_file, **arguments), None
-            token = f"{beside('ray')} get-auth-token"
+            dashboard, logs = _joined(target, named, log_file, **arguments).dashboard_url, None
             stack.callback(_shut_down)
         with contextlib.suppress(ValueError):  # a thread other than the main one has no signals to see to
             signal.signal(signal.SIGTERM, signal.default_int_handler)  # ray.init put a handler of its own
         added = {"CPU": 0.0, "GPU": 0.0} if target == "local" else _grows_to()
-        yield replace(_describe(context.dashboard_url, resources, added), token=token, logs=logs)
+        yield replace(_describe(dashboard, resources, added), logs=logs)
 
 
 def _runtime_env() -> dict[str, Any]:

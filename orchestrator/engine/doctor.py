@@ -196,7 +196,8 @@ def _connected(stack: ExitStack, book: Book, progress: Progress) -> Cluster:
         if cluster.gpus_per_training and wanted > cluster.num_devices:
             flag = f"--{stage.path}.num-workers"
             raise UserError(f"{flag} {wanted}: each takes a GPU, and there are {cluster.num_devices}")
-    where = f"; dashboard {cluster.dashboard_url} (its token: {cluster.token})" if cluster.dashboard_url else ""
+    token = f"its token: {beside('ray')} get-auth-token"
+    where = f"; dashboard {cluster.dashboard_url} ({token})" if cluster.dashboard_url else ""
     progress.say(f"Ray: {cluster.slots} trainings at once{where}")
     if cluster.is_empty:
         grows = (

@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import logging
 import os
 import re
 import secrets
@@ -9,7 +10,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -34,8 +35,10 @@ _IN_THE_WAY = ("RAY_AUTH_TOKEN", "RAY_JOB_CONFIG_JSON", "RAY_OVERRIDE_RESOURCES"
 
 
 @contextlib.contextmanager
-def own_ray(log_file: Path, niceness: int, *, use_mps: bool = True, **arguments: Any) -> Iterator[tuple[Any, Path]]:
-    """Start Ray until the context is left: what `ray.init` returns, and a folder that has all of it.
+def own_ray(
+    log_file: Path, niceness: int, say: Callable[[str], None], *, use_mps: bool = True, **arguments: Any
+) -> Iterator[Path]:
+    """Start Ray until the context is left, in a folder that has all of it; where its dashboard is, is said later.
 
     Only this user enters that folder; the file `token` in it has what the dashboard asks for. It is removed at the
     end, and what Ray's processes have logged is kept beside the log file. Trainings stand back behind what else runs
@@ -56,18 +59,66 @@ def own_ray(log_file: Path, niceness: int, *, use_mps: bool = True, **arguments:
         # This process only waits while Ray's start.
         threading.Thread(target=import_module, args=("ray.tune",), name="imports", daemon=True).start()
         stack.callback(_keep_logs, folder, log_file.parent / "logs")
+        dashboard = _Dashboard(lambda url: say(f"Ray: dashboard http://{url} (its token: cat {folder}/token)"))
+        stack.callback(dashboard.leave)
         stack.callback(ray.shutdown, wait_for_processes=True)
-        yield _started(folder, log_file, niceness, **arguments), folder
+        stack.callback(dashboard.wait)
+        with dashboard.beside():
+            _start(folder, log_file, niceness, dashboard.wait, **arguments)
+        yield folder
 
 
-def _started(folder: Path, log_file: Path, niceness: int, **arguments: Any) -> Any:
+class _Dashboard:
+    """Ray's dashboard, started beside all that follows: `ray.init` would wait for it, for some seconds."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self._tell, self._over, self._known = tell, threading.Event(), threading.Event()
+        self._known.set()
+
+    @contextlib.contextmanager
+    def beside(self) -> Iterator[None]:
+        """While the context lasts, Ray starts its dashboard so."""
+        from ray._private.node import Node
+
+        start = Node.start_api_server
+
+        def in_a_thread(node: Any, **arguments: Any) -> None:
+            self._known.clear()
+            threading.Thread(target=self._run, args=(start, node, arguments), name="dashboard", daemon=True).start()
+
+        setattr(Node, "start_api_server", in_a_thread)  # noqa: B010  # mypy takes no assignment
+        try:
+            yield
+        finally:
+            setattr(Node, "start_api_server", start)  # noqa: B010
+
+    def wait(self) -> None:
+        """Until it has started, or has not: it must not look for a Ray that is gone."""
+        self._known.wait()
+
+    def leave(self) -> None:
+        """Let its thread go, and the dashboard with it: so Ray asks the kernel."""
+        self._over.set()
+
+    def _run(self, start: Callable[..., None], node: Any, arguments: dict[str, Any]) -> None:
+        try:
+            start(node, **arguments)
+            self._tell(node.webui_url)
+        except Exception:  # whatever it is: all else goes on without a dashboard
+            logging.getLogger("ray").exception("the dashboard does not start")
+        finally:
+            self._known.set()
+        self._over.wait()
+
+
+def _start(folder: Path, log_file: Path, niceness: int, settle: Callable[[], None], **arguments: Any) -> None:
     import ray
 
     cores = int(this_machine().cpus)
     store = int(max(_LEAST_OBJECT_STORE, _OBJECT_STORE_SHARE * allowance.memory_bytes()))
     for attempt in range(ATTEMPTS):
         try:
-            return ray.init(
+            ray.init(
                 address="local",
                 include_dashboard=True,
                 num_cpus=cores,
@@ -78,12 +129,13 @@ def _started(folder: Path, log_file: Path, niceness: int, **arguments: Any) -> A
                 _system_config={"prestart_worker_first_driver": False, "worker_niceness": niceness},
                 **arguments,
             )
+            return
         except Exception as error:  # whatever it is, Ray raises the bare class where a process of its own is late
+            settle()
             ray.shutdown()
             if attempt == ATTEMPTS - 1:
                 reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
                 raise UserError(f"Ray does not start on this machine: {reason}; see {log_file.parent}") from error
-    raise AssertionError
 
 
 def reread_authentication() -> None:

@@ -87,9 +87,9 @@ class Scheduler:
 
     def _train(self) -> None:
         """Run the trainings of all of this turn's stages, also of those that can begin only later."""
-        from orchestrator.engine.ray_tune import run_trials
-
         cluster = self._connected()
+        from orchestrator.engine.ray_tune import run_trials  # Ray Tune is imported while Ray starts
+
         try:
             run_trials(self, cluster, self._book.data, self._book.run)
         except Exception as error:
@@ -99,9 +99,9 @@ class Scheduler:
                 self._give_up(stage_run, error)
 
     def _train_shared(self, stage_run: StageRun) -> None:
+        cluster = self._connected()
         from orchestrator.engine.ray_train import train_together
 
-        cluster = self._connected()
         try:
             train_together(stage_run, cluster, self._book.data, self._book.run)
         except Exception as error:
