@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from trainables.images import Geometry, Size
 
@@ -86,6 +87,7 @@ class _Block(torch.autograd.Function):
         return result
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (x, weight, y, *of_norm), gradient = ctx.saved_tensors, gradients[0].contiguous()
         geometry, _, transposed, relu = ctx.kind

@@ -30,7 +30,7 @@ SHARE = 0.01
 MIN_SHARED_GIGABYTES = 0.5
 """The images take .06 GB in each node's object store, weights and arrays less."""
 TIMEOUT_SECONDS = 120
-COMPARED, CODE = ("ray", "torch"), "code"
+COMPARED, CODE = ("ray", "torch", "numba"), "code"
 """What must be the same on every node, beside Python: packages, and this program."""
 
 
@@ -40,7 +40,7 @@ class Node:
 
     host: str
     versions: dict[str, str]
-    """Of python, ray and torch, or "not installed"; and CODE, a hash of this program's sources."""
+    """Of python, ray, torch and numba, or "not installed"; and CODE, a hash of this program's sources."""
     gpus: int
     device: str | None
     """Name of the GPU that it was given; None where it has none, or all are in use."""

@@ -78,6 +78,14 @@ def test_what_is_no_number_is_not_rectified_away_and_stays_where_it_is(layer: nn
     assert got.isnan().sum() == (3 if isinstance(layer, nn.Conv2d) else 27)
 
 
+def test_a_gradient_s_gradient_is_refused_not_left_out() -> None:
+    x = torch.ones(1, 4, 4, 5, requires_grad=True)
+    y = batch_last(nn.Sequential(nn.Conv2d(1, 2, 3)), x)
+    (of_x,) = torch.autograd.grad(y.square().sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        of_x.sum().backward()
+
+
 COMPILED_NOWHERE = """
 import numba, torch
 from numba.core import caching
