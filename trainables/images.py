@@ -56,7 +56,7 @@ def shape_of(images: Images | Tensor) -> Shape:
 def part_size(shape: Shape) -> int:
     """How many images are evaluated at a time: four hundred, of much larger ones fewer hundreds.
 
-    A thousand are no quicker, and what layers give for them stays a worker's memory for good.
+    A thousand are no quicker (docs/LOG.md), and layers give more than twice as much for them.
     """
     return 100 * max(1, min(4, 10 * NUM_PIXELS // math.prod(shape)))
 
