@@ -9,6 +9,7 @@ of one kind.
 Source: the lists are those of Dukhan, The Indirect Convolution Algorithm (2019).
 """
 
+import contextlib
 import functools
 import math
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 import torch
+from numba.core.caching import FunctionCache
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
@@ -181,15 +183,31 @@ def _filled(rows: list[Any], length: int) -> NDArray[np.int64]:
     return np.array([[*row, *[0] * (length - len(row))] for row in rows], np.int64)
 
 
+class _Kept(FunctionCache):
+    """What was compiled, on the disk; where it cannot be read or written, all goes on without it."""
+
+    def load_overload(self, *asked: Any) -> Any:
+        try:
+            return super().load_overload(*asked)
+        except Exception:  # of any class: a file was cut off, or is another's
+            with contextlib.suppress(Exception):
+                self.flush()
+            return None
+
+    def save_overload(self, *given: Any) -> None:
+        with contextlib.suppress(Exception):  # a full disk, say
+            super().save_overload(*given)
+
+
 def _compiled(*relaxed: str) -> Callable[[Loops], Loops]:
     """Compiled at its first call for the CPU at hand, and kept on the disk where a place for that can be written."""
 
     def decorate(function: Loops) -> Loops:
-        options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": set(relaxed)}
-        try:
-            return numba.njit(function, cache=True, **options)  # type: ignore[no-any-return]
-        except RuntimeError:  # no such place
-            return numba.njit(function, **options)  # type: ignore[no-any-return]
+        compiled: Any = numba.njit(nogil=True, error_model="numpy", fastmath=set(relaxed))(function)
+        with contextlib.suppress(RuntimeError):  # no such place
+            compiled._cache = _Kept(function)
+        loops: Loops = compiled
+        return loops
 
     return decorate
 

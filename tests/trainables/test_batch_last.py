@@ -1,8 +1,10 @@
 """The fast layout gives what the ordinary modules give, as compiled for CPUs and by gathering, as on GPUs."""
 
 import copy
+import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -108,3 +110,30 @@ def test_no_images_give_no_images() -> None:
 def test_a_layer_it_does_not_know_is_refused_by_name() -> None:
     with pytest.raises(TypeError, match="GELU"):
         batch_last(nn.Sequential(nn.GELU()), torch.zeros(3, 2))
+
+
+@pytest.mark.parametrize("damaged", ["*.nbi", "*.nbc"])
+def test_what_was_kept_of_it_is_compiled_anew_where_it_is_damaged(tmp_path: Path, damaged: str) -> None:
+    program = COMPILED_NOWHERE.replace("caching.CacheImpl._locator_classes = []", "")
+
+    def run() -> None:
+        environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+        command = [sys.executable, "-c", program]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+        assert done.stdout.strip() == "torch.Size([2, 2, 2, 5])", done.stderr
+
+    run()
+    kept = {path: path.read_bytes() for path in tmp_path.rglob(damaged)}
+    assert kept
+    for path in kept:
+        os.truncate(path, 10)
+    run()
+    assert all(path.stat().st_size > 100 for path in kept), "it is not mended for the next time"
+
+
+def test_what_cannot_be_kept_of_it_is_done_without(tmp_path: Path) -> None:
+    full = "caching.CacheImpl._locator_classes = []", "caching.IndexDataCacheFile.save = lambda *given: 1 / 0"
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", COMPILED_NOWHERE.replace(*full)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.stdout.strip() == "torch.Size([2, 2, 2, 5])", done.stderr
