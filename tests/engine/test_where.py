@@ -4,13 +4,16 @@ import contextlib
 import fcntl
 import os
 import stat
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import grpc
 import pytest
+from ray._private.node import Node
 from ray.autoscaler.v2.schema import LaunchRequest
 
 from orchestrator.engine import allowance, own_ray
@@ -193,6 +196,34 @@ def test_ray_that_does_not_start_is_started_again_twice(
     assert len(given) == 3
     assert given[0]["num_cpus"] == this_machine().cpus
     assert given[0]["object_store_memory"] == 600_000_000, "a share of what its control group leaves"
+
+
+@pytest.mark.parametrize("starts", [True, False])
+def test_the_dashboard_starts_beside_and_is_waited_for_before_ray_is_gone(
+    monkeypatch: pytest.MonkeyPatch, starts: bool
+) -> None:
+    may, said = threading.Event(), list[str]()
+
+    def start(node: Any, **arguments: Any) -> None:
+        may.wait(10)
+        if not starts:
+            raise Exception("Failed to start the dashboard")
+        node.webui_url = "127.0.0.1:8265"
+
+    monkeypatch.setattr(Node, "start_api_server", start)
+    dashboard = own_ray._Dashboard(said.append)
+    with dashboard.beside():
+        Node.start_api_server(SimpleNamespace(), include_dashboard=True)  # type: ignore[call-arg, arg-type]
+    assert Node.start_api_server is start
+    assert not said, "it is not waited for"
+    threading.Timer(0.2, may.set).start()
+    dashboard.wait()
+    assert said == (["127.0.0.1:8265"] if starts else [])
+    (thread,) = (it for it in threading.enumerate() if it.name == "dashboard")
+    assert thread.is_alive(), "Ray has the kernel end it with its thread"
+    dashboard.leave()
+    thread.join(10)
+    assert not thread.is_alive()
 
 
 def test_ray_looks_for_tokens_again_although_it_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
