@@ -200,12 +200,14 @@ def train_autoencoder(
         pixels = as_pixels(images.index_select(0, for_batch_norm(batch, settings)))
         inputs = corrupted(pixels, settings)
         if not isinstance(model, Autoencoder) and callable(getattr(model, "loss", None)):
-            return with_gradient_of(model.loss(inputs.contiguous(), pixels.contiguous()), _mse(model, inputs, pixels))
+            return with_gradient_of(
+                model.loss(inputs.contiguous(), pixels.contiguous()), _mse_of(model, inputs, pixels)
+            )
         if settings.loss == "mse":
-            return functional.mse_loss(reconstructed(model, inputs), pixels)
+            return _mse(reconstructed(model, inputs), pixels)
         logits = model.logits(inputs)
         entropy = functional.binary_cross_entropy_with_logits(logits, pixels)
-        return with_gradient_of(entropy, functional.mse_loss(logits.detach().sigmoid(), pixels))
+        return with_gradient_of(entropy, _mse(logits.detach().sigmoid(), pixels))
 
     own = isinstance(settings, OwnAutoencoder)
     epochs = passes(descent, train, batch_loss, settings, seed=seed, resume=resume, own=own)
@@ -241,11 +243,16 @@ def with_gradient_of(loss: Tensor, value: Tensor) -> Tensor:
     return value + (loss - loss.detach())
 
 
-def _mse(model: Coder, inputs: Tensor, targets: Tensor) -> Tensor:
+def _mse(images: Tensor, targets: Tensor) -> Tensor:
+    """Mean squared error; with the batch last as in memory, or torch would lay out its gradient in another order."""
+    return functional.mse_loss(images.movedim(0, -1), targets.movedim(0, -1))
+
+
+def _mse_of(model: Coder, inputs: Tensor, targets: Tensor) -> Tensor:
     """Mean squared error in evaluation mode, without gradient."""
     model.eval()
     with torch.no_grad():
-        error = functional.mse_loss(reconstructed(model, inputs), targets)
+        error = _mse(reconstructed(model, inputs), targets)
     model.train()
     return error
 

@@ -1,7 +1,7 @@
 """Small convolutional networks with the batch as the last axis: the same modules, at a multiple of a CPU's speed.
 
 A layer of ten channels leaves torch's own convolutions little to vectorise over; a batch of images, as the last axis
-of activations (channels, height, width, batch), leaves much. On a CPU convolutions are `trainables.cpu_convolution`.
+of activations (channels, height, width, batch), leaves much. On a CPU convolutions are `trainables.cpu_blocks`'.
 On a GPU patches are gathered and scattered, rows as long as the batch, and every convolution is one matrix product:
 as quick as cuDNN, whose quick kernels do not add up in the same order each time, as these do. Parameters, buffers
 and results are those of the ordinary modules.
@@ -19,29 +19,30 @@ from torch.nn import functional
 from trainables.images import Geometry, Size
 
 
-def run_layers(layers: nn.Sequential, inputs: Tensor) -> Tensor:
-    """What `layers` gives for inputs whose first axis is the batch, with gradients, by `batch_last`.
+def run_layers(layers: nn.Sequential, inputs: Tensor, *, gather: bool | None = None) -> Tensor:
+    """What `layers` gives for inputs whose first axis is the batch, with gradients, by `batch_last` (also `gather`).
 
     torch.export is shown the modules themselves: other programs have kernels of their own for them.
     """
     if torch.compiler.is_exporting():
         return cast(Tensor, layers(inputs))
-    return batch_last(layers, inputs.movedim(0, -1).contiguous()).movedim(-1, 0)
+    return batch_last(layers, inputs.movedim(0, -1).contiguous(), gather=gather).movedim(-1, 0)
 
 
 def batch_last(layers: nn.Sequential, x: Tensor, num_members: int = 1, *, gather: bool | None = None) -> Tensor:
     """What `layers` gives for a batch whose images are the last axis, with gradients.
 
-    Knows the layers of `trainables.autoencoder` and `trainables.classifier`: convolutions and transposed
-    convolutions without dilation or groups, batch norm (which updates its running statistics in training, as usual),
-    linear layers, ReLU, sigmoid, dropout.
+    Knows the layers of `trainables.autoencoder`, `trainables.classifier` and the generator of `trainables.gan`:
+    convolutions and transposed convolutions without dilation or groups, batch norm (which updates its running
+    statistics in training, as usual), linear layers, ReLU, sigmoid, tanh, dropout.
 
     Args:
         layers: in training or in evaluation mode.
         x: shape (members * channels, height, width, batch), or (members * features, batch).
         num_members: of the layers, each of whose tensors is theirs, one after another.
         gather: whether patches are gathered and scattered, as on GPUs, or convolutions are those for CPUs; by default
-            what suits the device.
+            what suits the device and networks as small as an autoencoder. Where neither of a convolution's numbers of
+            channels is small, gathering is quicker on a CPU too.
 
     Returns:
         The same layout; equal to the ordinary result but for the order of float32 sums.
@@ -75,7 +76,7 @@ def batch_last(layers: nn.Sequential, x: Tensor, num_members: int = 1, *, gather
             case nn.Unflatten():
                 channels, *sides = cast(tuple[int, ...], layer.unflattened_size)
                 x = x.view(num_members * channels, *sides, x.shape[-1])
-            case nn.ReLU() | nn.Sigmoid() | nn.Dropout():
+            case nn.ReLU() | nn.Sigmoid() | nn.Tanh() | nn.Dropout():
                 x = layer(x)
             case _:
                 raise TypeError(f"batch_last knows no layer {type(layer).__name__}")
@@ -164,13 +165,14 @@ class _Gather(torch.autograd.Function):
 
 class _Scatter(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, columns: Tensor, geometry: Geometry, size: Size, bias: Tensor) -> Tensor:
+    def forward(ctx: Any, columns: Tensor, geometry: Geometry, size: Size, bias: Tensor | None) -> Tensor:
         ctx.geometry = geometry
         return _scatter(columns, geometry, size, bias)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        return _gather(gradients[0], ctx.geometry), None, None, gradients[0].flatten(1).sum(1)
+        of_bias = gradients[0].flatten(1).sum(1) if ctx.needs_input_grad[3] else None
+        return _gather(gradients[0], ctx.geometry), None, None, of_bias
 
 
 def _gather(x: Tensor, geometry: Geometry) -> Tensor:

@@ -13,6 +13,11 @@ PIXELS = (0, 2, 3)
 """The dimensions over which a channel is averaged: images, rows, columns."""
 
 
+def shared() -> bool:
+    """Whether other workers have shares of each batch."""
+    return distributed.is_initialized() and distributed.get_world_size() > 1
+
+
 class BatchNorm(nn.BatchNorm2d):
     """Batch norm over the whole batch, of which each worker has an equal share.
 
@@ -28,8 +33,7 @@ class BatchNorm(nn.BatchNorm2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """y, of the same shape."""
-        shared = distributed.is_initialized()
-        if not self.training or not (shared or self.held):
+        if not self.training or not (shared() or self.held):
             return super().forward(x)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.held):
             mean = self._over_workers(x.mean(PIXELS))
@@ -42,7 +46,7 @@ class BatchNorm(nn.BatchNorm2d):
         return centred * scale[:, None, None] + self.bias[:, None, None]
 
     def _over_workers(self, of_share: Tensor) -> Tensor:
-        if not distributed.is_initialized():
+        if not shared():
             return of_share
         total: Tensor = _Total.apply(of_share)
         return total / distributed.get_world_size()

@@ -304,27 +304,29 @@ def _sum_rows(  # type: ignore[no-untyped-def]
 def _add_weights_gradient(  # type: ignore[no-untyped-def]
     x, gradient, of_weights, elements, counts, starts, pixels, found
 ) -> None:
-    """Add the gradient of a convolution's weights, (channels after, before, elements), nine at a time.
+    """Add the gradient of a convolution's weights, (channels after, before, elements): six of two channels at a time.
 
     Here, sums over the batch may be made of several, one for each place of the processor's vectors.
     """
     num_before, num_pixels, batch = x.shape
     rows = x.reshape(num_before * num_pixels, batch)
-    first, j = np.empty(9, np.int64), np.empty(9, np.int64)
+    first, j = np.empty(6, np.int64), np.empty(6, np.int64)
     for kind in range(len(counts)):
         count = counts[kind]
         num_rows = num_before * count
-        for t in range(0, num_rows, 9):
-            for u in range(9):
+        for t in range(0, num_rows, 6):
+            for u in range(6):
                 before, j[u] = divmod(min(t + u, num_rows - 1), count)
                 first[u] = before * num_pixels
-            for after in range(len(gradient)):
-                s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = s8 = x.dtype.type(0)
+            for after in range(0, len(gradient), 2):
+                channels = after, min(after + 1, len(gradient) - 1)
+                s0 = s1 = s2 = s3 = s4 = s5 = x.dtype.type(0)
+                z0 = z1 = z2 = z3 = z4 = z5 = x.dtype.type(0)
                 for position in range(starts[kind], starts[kind + 1]):
-                    g, at = gradient[after, pixels[position]], found[position]
+                    pixel, at = pixels[position], found[position]
+                    g, h = gradient[channels[0], pixel], gradient[channels[1], pixel]
                     x0, x1, x2 = rows[first[0] + at[j[0]]], rows[first[1] + at[j[1]]], rows[first[2] + at[j[2]]]
                     x3, x4, x5 = rows[first[3] + at[j[3]]], rows[first[4] + at[j[4]]], rows[first[5] + at[j[5]]]
-                    x6, x7, x8 = rows[first[6] + at[j[6]]], rows[first[7] + at[j[7]]], rows[first[8] + at[j[8]]]
                     for b in range(batch):
                         s0 += g[b] * x0[b]
                         s1 += g[b] * x1[b]
@@ -332,12 +334,16 @@ def _add_weights_gradient(  # type: ignore[no-untyped-def]
                         s3 += g[b] * x3[b]
                         s4 += g[b] * x4[b]
                         s5 += g[b] * x5[b]
-                        s6 += g[b] * x6[b]
-                        s7 += g[b] * x7[b]
-                        s8 += g[b] * x8[b]
-                sums = (s0, s1, s2, s3, s4, s5, s6, s7, s8)
-                for u in range(min(9, num_rows - t)):
-                    of_weights[after, first[u] // num_pixels, elements[kind, j[u]]] += sums[u]
+                        z0 += h[b] * x0[b]
+                        z1 += h[b] * x1[b]
+                        z2 += h[b] * x2[b]
+                        z3 += h[b] * x3[b]
+                        z4 += h[b] * x4[b]
+                        z5 += h[b] * x5[b]
+                sums = (s0, s1, s2, s3, s4, s5), (z0, z1, z2, z3, z4, z5)
+                for c in range(min(2, len(gradient) - after)):
+                    for u in range(min(6, num_rows - t)):
+                        of_weights[after + c, first[u] // num_pixels, elements[kind, j[u]]] += sums[c][u]
 
 
 @_compiled("contract", "nsz", "reassoc")

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm
 
-from trainables.batch_norm import BatchNorm, held_statistics
+from trainables.batch_last import run_layers
+from trainables.batch_norm import BatchNorm, held_statistics, shared
 from trainables.gan_settings import GanRecipe, Loss
 from trainables.images import check_inputs
 
@@ -23,6 +24,9 @@ class Generator(nn.Module):
     1); stable 1 -> 7 -> 14 -> 28 -> 28. For images other than the paper's the first kernel is the smallest from which
     the layers after it reach their size, and the last of these that is transposed crops what is beyond it.
 
+    On a CPU, where no other worker shares the batch, the paper's for square images is computed with the batch last
+    (`trainables.batch_last`): torch has no quick transposed convolutions there.
+
     Source: the paper, Methods, read as its author's code has it.
     """
 
@@ -32,6 +36,8 @@ class Generator(nn.Module):
         channels, *sides = settings.image_shape
         f1, f2, f3 = settings.generator_filters
         paper = settings.architecture == "paper"
+        self.batch_last = paper and sides[0] == sides[1]
+        """Whether `trainables.batch_last` has all that the layers are."""
         along_rows, along_columns = (_first_kernel_and_crop(side, paper=paper) for side in sides)
         first, padding, output_padding = zip(along_rows, along_columns, strict=True)
         norm, up = BatchNorm if paper else _group_norm, partial(nn.ConvTranspose2d, bias=not paper)
@@ -49,7 +55,10 @@ class Generator(nn.Module):
     def forward(self, z: Tensor) -> Tensor:
         """Images, shape (batch, channels, rows, columns), of random vectors, shape (batch, latent_dim)."""
         check_inputs(self, z, *self.input_shape)
-        images: Tensor = self.layers(z[:, :, None, None])
+        inputs = z[:, :, None, None]
+        if self.batch_last and not z.is_cuda and not shared():
+            return run_layers(self.layers, inputs, gather=True)
+        images: Tensor = self.layers(inputs)
         return images
 
 

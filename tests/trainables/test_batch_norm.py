@@ -42,7 +42,11 @@ def test_a_share_is_normalised_as_a_part_of_the_whole_batch() -> None:
     torch.testing.assert_close(mine.eval()(SHARE), plain.eval()(SHARE), rtol=1e-5, atol=1e-5)
 
 
-def test_alone_it_is_torch_s_own_to_the_last_bit() -> None:
+@pytest.mark.parametrize("in_a_group", [False, True])
+def test_alone_it_is_torch_s_own_to_the_last_bit(in_a_group: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a group of one, as Ray Train makes it, there is nobody to share with."""
+    monkeypatch.setattr(distributed, "is_initialized", lambda: in_a_group)
+    monkeypatch.setattr(distributed, "get_world_size", lambda: 1)
     mine, plain = fresh(BatchNorm), fresh(nn.BatchNorm2d)
     assert torch.equal(mine(SHARE), plain(SHARE))
     assert all(torch.equal(mine.state_dict()[name], buffer) for name, buffer in plain.state_dict().items())

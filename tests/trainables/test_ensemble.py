@@ -117,6 +117,10 @@ def assert_states_agree(got: State, expected: State, **tolerance: float) -> None
 )
 @pytest.mark.usefixtures("in_float64")
 def test_members_have_the_metrics_and_states_that_they_would_have_alone(change: dict[str, Any]) -> None:
+    # A lone image that stands twice in maps of one pixel: its variance is nought, and batch norm divides rounding by
+    # the root of epsilon. Torch's own modules end 1.4e-8 from the compiled loops, and 8.6e-9 from the ensemble.
+    ill_conditioned = {"batch_size", "image_shape"} <= change.keys()
+    close = CLOSE | ({"atol": 1e-7} if ill_conditioned else {})
     sizes, seeds = table1(**change), [3, 8, 5]
     splits = folds(sizes)
     expected = alone(sizes, splits, seeds)
@@ -128,7 +132,7 @@ def test_members_have_the_metrics_and_states_that_they_would_have_alone(change: 
             assert list(mine.metrics) == list(its.metrics)
             assert {type(value) for value in mine.metrics.values()} == {float}
             assert dict(mine.metrics) == pytest.approx(dict(its.metrics), rel=1e-9)
-            assert_states_agree(mine.state(), its.state(), **CLOSE)
+            assert_states_agree(mine.state(), its.state(), **close)
         assert own[-1].metrics["train_mse"] != own[0].metrics["train_mse"]
     assert {"val_mse_class_0", "train_mse_evaluated", "test_mse"} <= set(got[0][-1].metrics)
 

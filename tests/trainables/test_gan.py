@@ -14,6 +14,7 @@ import pytest
 import torch
 from torch import nn
 
+from trainables.batch_last import run_layers
 from trainables.batch_norm import BatchNorm
 from trainables.gan import Discriminator, Generator, build, discriminator_loss, generator_loss, r1_penalty
 from trainables.gan_settings import AUTHOR, GanSettings, Loss
@@ -103,6 +104,32 @@ def test_images_lie_in_the_range_of_the_real_ones_and_there_is_one_logit(archite
     assert discriminator(fake).shape == (5,)
     real = scaled(torch.tensor([0, 255], dtype=torch.uint8).repeat_interleave(784).view(2, 28, 28))
     assert (real.min(), real.max()) == (-1, 1)
+
+
+@pytest.mark.parametrize("image_shape", [(1, 28, 28), (3, 32, 32), (1, 17, 17), (1, 28, 20)], ids=str)
+def test_with_the_batch_last_a_generator_has_the_images_and_gradients_of_its_layers(
+    image_shape: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick = Generator(settings(image_shape=image_shape)).double()
+    ordinary, z = copy.deepcopy(quick), torch.randn(7, 6, dtype=torch.float64)
+    ways: list[dict[str, bool]] = []
+
+    def seen(layers: nn.Sequential, x: torch.Tensor, **options: bool) -> torch.Tensor:
+        ways.append(options)
+        return run_layers(layers, x, **options)
+
+    monkeypatch.setattr("trainables.gan.run_layers", seen)
+    expected, got = ordinary.layers(z[:, :, None, None]), quick(z)
+    assert len(ways) == (image_shape[1] == image_shape[2])
+    torch.testing.assert_close(got, expected)
+    for images in (expected, got):
+        (images - 0.5).square().sum().backward()
+    for (name, its), mine in zip(ordinary.named_parameters(), quick.parameters(), strict=True):
+        assert its.grad is not None, name
+        torch.testing.assert_close(mine.grad, its.grad)
+    for name, buffer in ordinary.named_buffers():
+        torch.testing.assert_close(quick.get_buffer(name), buffer)
+    torch.testing.assert_close(quick.eval()(z), ordinary.eval().layers(z[:, :, None, None]))
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
