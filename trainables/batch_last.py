@@ -59,8 +59,8 @@ def batch_last(layers: nn.Sequential, x: Tensor, num_members: int = 1, *, gather
                 relu = bool(rest) and isinstance(rest[0], nn.ReLU)
                 rest = rest[relu:]
                 match rest:
-                    case [nn.BatchNorm2d(training=True) as norm, *rest]:
-                        x = _block(x, layer, relu=relu, norm=norm)
+                    case [nn.BatchNorm2d() as norm, *further] if norm.training or not torch.is_grad_enabled():
+                        x, rest = _block(x, layer, relu=relu, norm=norm), further
                     case _:
                         x = _block(x, layer, relu=relu)
             case nn.Conv2d():

@@ -43,9 +43,16 @@ def block(
         x: float32 or float64, shape (channels, height, width, batch), as the result.
         convolution: with a bias, without dilation or groups.
         geometry, size: the convolution's, and that of the images it makes.
-        norm: one that is training; its running statistics are updated.
+        norm: one that is training, whose running statistics are updated, or, where gradients are off, one that is
+            not, which has its own.
     """
     kind = _Kind(geometry, size, isinstance(convolution, nn.ConvTranspose2d), relu)
+    if norm is not None and not norm.training:
+        assert convolution.bias is not None
+        scale = norm.weight * torch.rsqrt(norm.get_buffer("running_var") + norm.eps)
+        shift = norm.bias - norm.get_buffer("running_mean") * scale
+        afterwards = relu, _array(scale), _array(shift)
+        return _summed(x, convolution.weight, _array(convolution.bias), geometry, size, kind.transposed, *afterwards)
     of_norm = (None, None) if norm is None else (norm.weight, norm.bias)
     result: Tensor = _Block.apply(x, convolution.weight, convolution.bias, *of_norm, kind, norm)
     return result
@@ -119,12 +126,17 @@ def _summed(
     size: Size,
     transposed: bool,
     relu: bool = False,
+    scale: NDArray[Any] | None = None,
+    shift: NDArray[Any] | None = None,
 ) -> Tensor:
-    """A convolution's result, or a transposed one's."""
+    """A convolution's result, or a transposed one's; scaled and shifted by channels where there are factors for that."""
     weights = weight.detach().numpy().reshape(*weight.shape[:2], -1)
     weights = np.ascontiguousarray(weights.swapaxes(0, 1)) if transposed else weights
-    result = x.new_empty(len(weights), *size, x.shape[3])
-    _sum_rows(_array(x), weights, bias, relu, _array(result), *_lists(x.shape[1:3], size, geometry, transposed))
+    result, none = x.new_empty(len(weights), *size, x.shape[3]), bias[:0]
+    afterwards = relu, none if scale is None else scale, none if shift is None else shift
+    _sum_rows(
+        _array(x), weights, bias, *afterwards, _array(result), *_lists(x.shape[1:3], size, geometry, transposed)
+    )
     return result
 
 
@@ -214,9 +226,11 @@ def _compiled(*relaxed: str) -> Callable[[Loops], Loops]:
 
 @_compiled("contract", "nsz")
 def _sum_rows(  # type: ignore[no-untyped-def]
-    x, weights, bias, relu, result, elements, counts, starts, pixels, found
+    x, weights, bias, relu, scale, shift, result, elements, counts, starts, pixels, found
 ) -> None:
     """Fill a result, (channels, pixels, batch), from x, likewise, and weights (channels after, before, elements).
+
+    It is rectified, then scaled and shifted by channels, where there is a scale.
 
     Nine rows at a time go into every channel, into two of them at once: what a processor's registers hold.
     """
@@ -298,6 +312,10 @@ def _sum_rows(  # type: ignore[no-untyped-def]
                     y = result[after, pixel]
                     for b in range(batch):
                         y[b] = 0 if y[b] < 0 else y[b]  # what is no number stays so
+            for after in range(len(scale)):
+                y, factor, more = result[after, pixel], scale[after], shift[after]
+                for b in range(batch):
+                    y[b] = y[b] * factor + more
 
 
 @_compiled("contract", "nsz", "reassoc")

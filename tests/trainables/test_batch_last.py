@@ -45,7 +45,9 @@ def test_outputs_gradients_and_running_statistics_equal_those_of_the_ordinary_mo
     for name, buffer in ordinary.named_buffers():
         torch.testing.assert_close(fast.get_buffer(name), buffer)
     fast.eval()
-    torch.testing.assert_close(reconstructed(), ordinary.eval().decoder(ordinary.encoder(images)))
+    for gradients in (True, False):
+        with torch.set_grad_enabled(gradients):
+            torch.testing.assert_close(reconstructed(), ordinary.eval().decoder(ordinary.encoder(images)))
 
 
 @pytest.mark.parametrize("gather", [False, True])
