@@ -129,7 +129,7 @@ def _summed(
     scale: NDArray[Any] | None = None,
     shift: NDArray[Any] | None = None,
 ) -> Tensor:
-    """A convolution's result, or a transposed one's; scaled and shifted by channels where there are factors for that."""
+    """A convolution's result, or a transposed one's; then scaled and shifted by channels, where that is asked for."""
     weights = weight.detach().numpy().reshape(*weight.shape[:2], -1)
     weights = np.ascontiguousarray(weights.swapaxes(0, 1)) if transposed else weights
     result, none = x.new_empty(len(weights), *size, x.shape[3]), bias[:0]
