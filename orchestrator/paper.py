@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from orchestrator.engine.settings import LocalPath, RunSettings, UserError, changed
 from orchestrator.engine.stage import Stage
 from orchestrator.engine.suite import Suite
+from orchestrator.stages.architectures import pace
 from orchestrator.stages.capacity import Capacity
 from orchestrator.stages.classify import Classify
 from orchestrator.stages.denoise import Denoise
@@ -86,6 +87,7 @@ def suite() -> Suite:
         modules=MODULES,
         further_modules=_own_modules,
         complete=_complete,
+        pace=pace,
         publish="make publish RUN=",
         apart=_apart,
     )

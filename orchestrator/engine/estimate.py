@@ -1,4 +1,5 @@
-"""About how long work takes on this machine: what its stages expect, at the pace at which earlier runs here went."""
+"""About how long work takes on this machine: what its stages expect, at the pace of earlier runs here, or of a piece
+of it that is timed."""
 
 import contextlib
 import socket
@@ -7,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+from orchestrator.engine.book import Book
 from orchestrator.engine.folder import Damaged
 from orchestrator.engine.machine import Machine
 from orchestrator.engine.manifest import Manifest, StageState
@@ -20,6 +22,8 @@ START_SECONDS = 20
 """Ray's start and end, the data, the report."""
 GROUP_SECONDS = 15
 """Start and end of a group of workers that share trainings."""
+CALIBRATION = "calibration.json"
+"""The run folder's file with the pace of a core, while no run has told of it."""
 GPU_PACE = 1 / 6
 """Of a share of a GPU, next to a core: a guess on the safe side, until a run here has told."""
 
@@ -40,10 +44,19 @@ class Work:
         return self.training + self.own
 
 
-def work_of(plan: Plan, machine: Machine) -> dict[str, Work]:
-    """What is to be done of each of a plan's stages, at the pace of this machine."""
+def work_of(plan: Plan, machine: Machine, *, calibrate: bool = False) -> dict[str, Work]:
+    """What is to be done of each of a plan's stages, at the pace of this machine.
+
+    Where no run here has told of that, it is taken for as quick as the one that stages' expectations are of, or, with
+    `calibrate`, its cores' pace is found out in a few seconds.
+    """
     found = _paces(plan, machine)
-    usual = median(found.values() or [GPU_PACE if machine.gpus else 1.0])
+    if found:
+        usual = median(found.values())
+    elif machine.gpus:
+        usual = GPU_PACE
+    else:
+        usual = _calibrated(plan.book) if calibrate and plan.to_do else 1.0
     work = {}
     for stage in plan.to_do:
         study, missing = plan.book.study(stage.name), plan.num_missing(stage)
@@ -80,6 +93,19 @@ def _paces(plan: Plan, machine: Machine) -> dict[str, float]:
         here = {name: it for name, it in manifest.stages.items() if it.pace and _is_of(it, machine)}
         paces |= {name: entry.pace for name, entry in here.items()}
     return paces
+
+
+def _calibrated(book: Book) -> float:
+    """The suite's pace on this processor, as the run folder has it; else found out, and kept where there is one."""
+    with contextlib.suppress(FileNotFoundError, Damaged, UserError):
+        kept = book.run.read_json(CALIBRATION)
+        if kept.get("device") == processor():
+            return float(kept["pace"])
+    pace = book.suite.pace()
+    if book.run.is_local and Path(book.run.absolute).is_dir():
+        with contextlib.suppress(UserError):
+            book.run.write_json(CALIBRATION, {"device": processor(), "pace": pace})
+    return pace
 
 
 def _beside(run: Run) -> Iterator[Manifest]:

@@ -25,7 +25,7 @@ def _looked_at(book: Book, names: Iterable[str]) -> tuple[Plan, dict[str, list[s
 def print_plan(book: Book, names: Iterable[str]) -> int:
     """Print what a command would run, on what, and about how long."""
     plan, settings, machine = _looked_at(book, names)[0], book.settings, this_machine()
-    slots, work = slots_for([machine], settings.resources), work_of(plan, machine)
+    slots, work = slots_for([machine], settings.resources), work_of(plan, machine, calibrate=True)
     kind = "GPU share" if machine.gpus else "core"
     print(f"run folder  {book.run.location}")
     print(f"preset      {settings.preset}, seed {settings.seed}")

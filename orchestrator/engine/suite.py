@@ -61,6 +61,8 @@ class Suite:
     """Modules that some settings name."""
     complete: Callable[[Any], Any] = lambda settings: settings
     """Adds to settings what only the data can tell; raises UserError where they cannot be had."""
+    pace: Callable[[], float] = lambda: 1.0
+    """Finds out, in a few seconds, how many of them a core here takes for what stages expect to take one."""
     publish: str = ""
     """A command that shows a run of full scale to others, but for the run's location at its end."""
     apart: Callable[[Any], Mapping[str, Any]] = lambda settings: {}

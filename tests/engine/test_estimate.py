@@ -1,13 +1,15 @@
 """About how long work takes: what stages expect, at the pace that trainings had here before."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from orchestrator import paper
 from orchestrator.engine.book import Book
-from orchestrator.engine.estimate import GROUP_SECONDS, START_SECONDS, seconds_of, work_of
+from orchestrator.engine.estimate import GPU_PACE, GROUP_SECONDS, START_SECONDS, seconds_of, work_of
 from orchestrator.engine.machine import Machine
 from orchestrator.engine.manifest import Manifest, StageState
 from orchestrator.engine.plan import Plan
@@ -109,6 +111,44 @@ def test_pace_of_this_run_wins_over_that_of_a_run_beside_it(tmp_path: Path) -> N
     assert work_of(plan(tmp_path / "run", Toy(trials(10))), TWO_CORES)["toy"].training == 30
     own = manifest("run", 4.0, "2026-01-01T12:00:00Z")
     assert work_of(plan(tmp_path / "run", Toy(trials(10)), manifest=own), TWO_CORES)["toy"].training == 40
+
+
+def test_where_no_run_has_told_a_piece_of_the_work_is_timed_and_an_existing_run_folder_keeps_that(
+    tmp_path: Path,
+) -> None:
+    timed: list[float] = []
+
+    def pace() -> float:
+        timed.append(2.5)
+        return timed[-1]
+
+    def expected(folder: Path, machine: Machine = TWO_CORES, *, calibrate: bool = True) -> float:
+        of = replace(suite(Toy(trials(10))), pace=pace)
+        return work_of(Plan.make(book(of, folder), ["toy"], None), machine, calibrate=calibrate)["toy"].training
+
+    run, new = Run(tmp_path / "run"), tmp_path / "new"
+    Path(run.absolute).mkdir()
+    assert expected(new, calibrate=False) == 10
+    assert expected(new, Machine(2, 1)) == pytest.approx(10 * GPU_PACE)
+    assert not timed, "not asked for, and a core does not tell of a GPU"
+    assert expected(new) == expected(new) == 25
+    assert len(timed) == 2
+    assert not new.exists(), "a plan makes no run folder"
+    for content in (None, {"device": "another", "pace": 7.0}):
+        if content:
+            run.write_json("calibration.json", content)
+        del timed[:]
+        assert expected(tmp_path / "run") == expected(tmp_path / "run") == 25
+        assert len(timed) == 1
+    Path(run.absolute, "calibration.json").write_text("{")
+    assert expected(tmp_path / "run") == 25
+    assert run.read_json("calibration.json") == {"device": processor(), "pace": 2.5}
+
+
+def test_pace_of_this_core_is_a_plausible_one_and_torch_keeps_its_threads() -> None:
+    before = torch.get_num_threads()
+    assert 0.1 < paper.suite().pace() < 20
+    assert torch.get_num_threads() == before
 
 
 def test_first_look_is_estimated_within_30_percent_of_what_it_took_on_two_quiet_cores(tmp_path: Path) -> None:
