@@ -109,7 +109,7 @@ def train_together(stage_run: StageRun, cluster: Cluster, data: Any, folder: Fol
     try:
         while left and (any(group.is_alive() for group in groups) or not told.empty()):
             with contextlib.suppress(Empty):
-                key, news = told.get(timeout=POLL_SECONDS)
+                key, news = told.get(timeout=5 * POLL_SECONDS)  # a call costs milliseconds of a core
                 if "unusable" in news:
                     raise Unusable(news["unusable"])
                 if key in left and "ended" in news:
