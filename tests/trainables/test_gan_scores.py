@@ -52,6 +52,20 @@ def test_a_gaussian_is_mean_and_covariance_and_can_be_kept_to_measure_distances_
     assert gaussian_distance(fit, gaussian(other)) == frechet_distance(one, other)
 
 
+def test_distances_are_torch_fidelity_s() -> None:
+    """Which computes as much, and loads torch's compiler into every worker for it."""
+    from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_features_to_statistics, fid_statistics_to_metric
+    from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, kid_features_to_metric
+
+    one, other = vectors(700, width=40) * 1.2 + 0.1, vectors(900, width=40, seed=1).abs()
+    fits = map(fid_features_to_statistics, (one, other))
+    assert frechet_distance(one, other) == fid_statistics_to_metric(*fits, verbose=False)[KEY_METRIC_FID]
+    for generated, real in ((one, other), (vectors(1500, width=40), vectors(3000, width=40, seed=1))):
+        options = {"kid_subsets": 100, "kid_subset_size": min(1000, len(generated)), "rng_seed": 0, "verbose": False}
+        expected = kid_features_to_metric(generated, real, **options)[KEY_METRIC_KID_MEAN]
+        assert kernel_distance(generated, real) == pytest.approx(expected, rel=1e-4, abs=1e-6)
+
+
 def precision_recall(generated: Tensor, real: Tensor) -> tuple[float, float]:
     return neighbour_scores(generated, real)[:2]
 
