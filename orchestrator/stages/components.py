@@ -1,8 +1,13 @@
 """The principal components of images, which autoencoders are held against."""
 
-from sklearn.decomposition import PCA
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from trainables.images import Images, flat_pixels
+
+if TYPE_CHECKING:
+    from sklearn.decomposition import PCA
 
 MOST_COMPONENTS = 64
 """Components of PCA that errors are told of."""
@@ -15,6 +20,8 @@ def fit_pca(images: Images, number: int | None = None) -> PCA:
 
     Of images with more than MOST_EXACT numbers, random projections find the first MOST_COMPONENTS.
     """
+    from sklearn.decomposition import PCA  # by whoever fits: workers do without
+
     rows = flat_pixels(images)
     if rows.shape[1] <= MOST_EXACT:
         return PCA(number, svd_solver="covariance_eigh").fit(rows)

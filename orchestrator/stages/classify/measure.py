@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.neighbors import KNeighborsClassifier
 
 from orchestrator.engine.records import Arrays, Record
 from orchestrator.engine.stage import Context, Table
@@ -110,6 +109,8 @@ def nearest_neighbours(data: Examples, num_neighbors: int) -> tuple[dict[str, An
     Returns:
         Columns of the table classifiers, and the class that each test input is taken for, shape (n,).
     """
+    from sklearn.neighbors import KNeighborsClassifier  # by this process: workers do without
+
     train, test = (flat_pixels(part) if part.dtype == np.uint8 else part for part in (data.train, data.test))
     started, used = time.perf_counter(), time.process_time()
     model = KNeighborsClassifier(num_neighbors, algorithm="brute")

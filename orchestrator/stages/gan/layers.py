@@ -1,9 +1,9 @@
 """The layers of generator and discriminator, read off the networks themselves."""
 
+from collections.abc import Iterator
 from typing import Any, cast
 
 import torch
-from torch import nn
 
 from trainables.gan import Convolution, Discriminator, Generator, build
 from trainables.gan_settings import GanRecipe
@@ -18,26 +18,20 @@ def gan_layer_table(settings: GanRecipe) -> list[dict[str, Any]]:
     The generator is given a vector, the discriminator an image; `output_shape` is what a layer makes of it.
     """
     generator, discriminator = cast(tuple[Generator, Discriminator], build(settings, seed=0))
-    z, image = torch.zeros(1, settings.latent_dim), torch.zeros(1, *settings.image_shape)
+    z, image = torch.zeros(1, settings.latent_dim, 1, 1), torch.zeros(1, *settings.image_shape)
     return [*_rows("generator", generator, z), *_rows("discriminator", discriminator, image)]
 
 
-def _rows(name: str, network: Generator | Discriminator, x: torch.Tensor) -> list[dict[str, Any]]:
-    """Of one network, by a pass through it in evaluation mode."""
-    rows: list[dict[str, Any]] = []
-
-    def seen(layer: nn.Module, _: Any, output: torch.Tensor) -> None:
+def _rows(name: str, network: Generator | Discriminator, x: torch.Tensor) -> Iterator[dict[str, Any]]:
+    """Of one network, by a pass through its layers in evaluation mode."""
+    network.eval()
+    for number, layer in enumerate(network.layers, start=1):
+        with torch.inference_mode():
+            x = layer(x)
         kind = type(layer).__name__.removeprefix("Parametrized")  # by spectral norm
-        row: dict[str, Any] = EMPTY | {"network": name, "layer": len(rows) + 1, "kind": kind}
+        row: dict[str, Any] = EMPTY | {"network": name, "layer": number, "kind": kind}
         if isinstance(layer, Convolution):
             row |= {"in_channels": layer.in_channels, "out_channels": layer.out_channels}
             row |= {"kernel": layer.kernel_size[0], "stride": layer.stride[0], "padding": layer.padding[0]}
-        row["output_shape"] = "x".join(str(size) for size in output.shape[1:])
-        rows.append(row | {"num_parameters": sum(p.numel() for p in layer.parameters())})
-
-    for layer in network.layers:
-        layer.register_forward_hook(seen)
-    network.eval()
-    with torch.inference_mode():
-        network(x)
-    return rows
+        row["output_shape"] = "x".join(str(size) for size in x.shape[1:])
+        yield row | {"num_parameters": sum(p.numel() for p in layer.parameters())}
