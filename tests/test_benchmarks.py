@@ -32,7 +32,7 @@ def test_a_part_that_there_is_not_is_one_line_and_exit_status_2() -> None:
     command = [sys.executable, "-m", "benchmarks", "loops", "loop"]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
     assert done.returncode == 2
-    assert done.stderr == "error: there is no part loop; there are loops, folds, searching, start, trials\n"
+    assert done.stderr == "error: there is no part loop; there are loops, folds, searching, start, trials, gpu\n"
 
 
 def test_a_program_that_fails_is_no_time() -> None:

@@ -1,4 +1,4 @@
-"""What a command would do and what a run has done, printed: plan, status. Starts nothing, changes nothing."""
+"""What a command would do and what a run has done, printed: plan, status. Starts nothing, changes no result."""
 
 import math
 from collections.abc import Iterable

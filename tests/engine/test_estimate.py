@@ -26,6 +26,14 @@ OVERHEAD = 2.0
 HERE = Made(device=processor(), host="anywhere")
 
 
+@pytest.fixture
+def tmp_path(tmp_path: Path) -> Path:
+    """With no runs beside it: those of other tests have their paces."""
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    return alone
+
+
 def trials(*costs: float) -> list[Trial[Any]]:
     return [Trial(f"trial-{number}", Nothing(), 1, 1, cost=cost) for number, cost in enumerate(costs)]
 
