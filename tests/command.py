@@ -30,6 +30,14 @@ class Finished:
     seconds: float
 
 
+def loaded_after(statements: str) -> set[str]:
+    """Modules that a fresh process has imported after these statements."""
+    printing = f"{statements}\nimport sys\nprint(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", printing], cwd=REPOSITORY, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.split())
+
+
 def orchestrate(*arguments: str | Path, timeout: float = 600, memory: Memory | None = None) -> Finished:
     """`python -m orchestrator.run` as a person types it; its memory is watched where someone asks."""
     command = [sys.executable, "-m", "orchestrator.run", *map(str, arguments)]

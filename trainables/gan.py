@@ -56,7 +56,7 @@ class Generator(nn.Module):
         """Images, shape (batch, channels, rows, columns), of random vectors, shape (batch, latent_dim)."""
         check_inputs(self, z, *self.input_shape)
         inputs = z[:, :, None, None]
-        if self.batch_last and not z.is_cuda and not shared():
+        if self.batch_last and z.device.type == "cpu" and not shared():
             return run_layers(self.layers, inputs, gather=True)
         images: Tensor = self.layers(inputs)
         return images

@@ -2,6 +2,7 @@
 of it that is timed."""
 
 import contextlib
+import math
 import socket
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -98,9 +99,9 @@ def _paces(plan: Plan, machine: Machine) -> dict[str, float]:
 def _calibrated(book: Book) -> float:
     """The suite's pace on this processor, as the run folder has it; else found out, and kept where there is one."""
     with contextlib.suppress(FileNotFoundError, Damaged, UserError):
-        kept = book.run.read_json(CALIBRATION)
-        if kept.get("device") == processor():
-            return float(kept["pace"])
+        match book.run.read_json(CALIBRATION):
+            case {"device": device, "pace": float(pace)} if device == processor() and 0 < pace < math.inf:
+                return pace
     pace = book.suite.pace()
     if book.run.is_local and Path(book.run.absolute).is_dir():
         with contextlib.suppress(UserError):

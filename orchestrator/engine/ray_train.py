@@ -44,7 +44,8 @@ from orchestrator.engine.worker import (
     unwatch,
 )
 
-POLL_SECONDS = 0.2
+POLL_SECONDS = 1.0
+"""Each look at the queue costs milliseconds of a core."""
 START_RETRIES = 3
 """Times that a group is waited for anew, ten minutes each, where the cluster has no room for it."""
 Tell = Callable[[tuple[str, dict[str, Any]]], Any]
@@ -109,7 +110,7 @@ def train_together(stage_run: StageRun, cluster: Cluster, data: Any, folder: Fol
     try:
         while left and (any(group.is_alive() for group in groups) or not told.empty()):
             with contextlib.suppress(Empty):
-                key, news = told.get(timeout=5 * POLL_SECONDS)  # a call costs milliseconds of a core
+                key, news = told.get(timeout=POLL_SECONDS)
                 if "unusable" in news:
                     raise Unusable(news["unusable"])
                 if key in left and "ended" in news:

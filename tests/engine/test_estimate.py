@@ -1,5 +1,6 @@
 """About how long work takes: what stages expect, at the pace that trainings had here before."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -142,8 +143,10 @@ def test_where_no_run_has_told_a_piece_of_the_work_is_timed_and_an_existing_run_
     assert expected(new) == expected(new) == 25
     assert len(timed) == 2
     assert not new.exists(), "a plan makes no run folder"
-    for content in (None, {"device": "another", "pace": 7.0}):
-        if content:
+    strange: list[Any] = [None, "7", True, 0.0, -1.0, math.inf, math.nan]
+    others = [{}, {"device": "another", "pace": 7.0}, *({"device": processor(), "pace": pace} for pace in strange)]
+    for content in (None, *others):
+        if content is not None:
             run.write_json("calibration.json", content)
         del timed[:]
         assert expected(tmp_path / "run") == expected(tmp_path / "run") == 25

@@ -22,7 +22,7 @@ from orchestrator.engine.results import Run
 from orchestrator.engine.tables import STAGES as STAGES_SCHEMA
 from orchestrator.paper import suite
 from orchestrator.report.schemas import ANCHORS, CLAIMS, KEY_NUMBERS
-from tests.command import REPOSITORY, Smoke, orchestrate
+from tests.command import REPOSITORY, Smoke, loaded_after, orchestrate
 from tests.orchestrator.copies import copy_of
 
 PRESET = suite().preset("smoke")
@@ -447,14 +447,12 @@ def test_a_worker_holds_no_more_than_300_megabytes_beside_torch(smoke: Smoke) ->
 
 def test_what_workers_train_and_score_with_loads_nothing_that_only_tables_and_figures_need() -> None:
     """Each is a second or more of every worker's start, and some forty megabytes."""
-    code = (
-        "import sys, orchestrator.engine.ray_tune, orchestrator.engine.ray_train\n"
+    loaded = loaded_after(
+        "import orchestrator.engine.ray_tune, orchestrator.engine.ray_train\n"
         "import orchestrator.paper, orchestrator.stages.classify.measure, orchestrator.stages.gan.scoring\n"
         "import trainables.autoencoder, trainables.gan_scores, trainables.linear_autoencoder\n"
-        "orchestrator.paper.suite()\n"
-        "print(*sys.modules)"
+        "orchestrator.paper.suite()"
     )
-    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
     heavy = {"matplotlib", "optuna", "scipy.stats", "sklearn", "sympy", "torch_fidelity", "torchvision"}
     assert "torch" in loaded
     assert not heavy.intersection(loaded)

@@ -1,12 +1,9 @@
 """The autoencoder is the paper's Table 1, and its training is exact, resumable and decided by the seed alone."""
 
 import io
-import subprocess
-import sys
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -17,6 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tests.command import loaded_after
 from trainables.autoencoder import (
     Autoencoder,
     build,
@@ -32,7 +30,6 @@ from trainables.fashion_mnist import load
 from trainables.images import Images, as_pixels
 from trainables.splits import Split, all_images, hold_out_last
 
-REPOSITORY = Path(__file__).parents[2]
 Optimizer = Literal["adam", "adamw", "adagrad"]
 OPTIMIZERS: tuple[Optimizer, ...] = get_args(Optimizer)
 LEARNING_RATES = {"adam": 2e-3, "adamw": 2e-3, "adagrad": 1e-2}
@@ -88,13 +85,6 @@ def unsettled_model() -> Autoencoder:
     model.train()
     model(as_pixels(torch.from_numpy(made_up(64, seed=5))))
     return model
-
-
-def loaded_after(statements: str) -> set[str]:
-    printing = f"{statements}\nimport sys\nprint(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", printing], cwd=REPOSITORY, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return set(done.stdout.split())
 
 
 @pytest.fixture(autouse=True, scope="module")

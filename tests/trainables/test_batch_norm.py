@@ -44,7 +44,7 @@ def test_a_share_is_normalised_as_a_part_of_the_whole_batch() -> None:
 
 @pytest.mark.parametrize("in_a_group", [False, True])
 def test_alone_it_is_torch_s_own_to_the_last_bit(in_a_group: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a group of one, as Ray Train makes it, there is nobody to share with."""
+    """In a group of one there is nobody to share with."""
     monkeypatch.setattr(distributed, "is_initialized", lambda: in_a_group)
     monkeypatch.setattr(distributed, "get_world_size", lambda: 1)
     mine, plain = fresh(BatchNorm), fresh(nn.BatchNorm2d)

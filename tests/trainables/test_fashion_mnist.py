@@ -16,6 +16,7 @@ from threading import Thread
 import numpy as np
 import pytest
 
+from tests.command import loaded_after
 from trainables import fashion_mnist
 from trainables.dataset import DataError, Dataset
 from trainables.fashion_mnist import CLASS_NAMES, load
@@ -468,13 +469,6 @@ def test_module_says_in_one_line_where_the_images_came_from(unpacked: Path, tmp_
     done = run_module(XDG_CACHE_HOME=str(tmp_path))
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"FashionMNIST: 60000 training and 10000 test images from {cache}\n"
-
-
-def loaded_after(statements: str) -> set[str]:
-    printing = f"{statements}\nimport sys\nprint(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", printing], cwd=REPOSITORY, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return set(done.stdout.split())
 
 
 def test_importing_every_trainable_leaves_ray_and_torchvision_unloaded() -> None:

@@ -1,17 +1,13 @@
 """Pixels are bytes as shares of 255, whatever the layout, and exact."""
 
-import subprocess
-import sys
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from tests.command import loaded_after
 from trainables.images import IMAGE_SIZE, NUM_PIXELS, Images, as_pixels, as_rows, as_tensor, flat_pixels, unit_pixels
-
-REPOSITORY = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -73,9 +69,6 @@ def test_a_tensor_over_a_read_only_array_shares_its_memory_without_a_warning(ima
 
 @pytest.mark.parametrize("module", ["images", "splits", "noise", "epoch", "gan_settings", "autoencoder_settings"])
 def test_what_planning_needs_loads_no_torch(module: str) -> None:
-    printing = f"import trainables.{module}, sys; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", printing], cwd=REPOSITORY, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    loaded = set(done.stdout.split())
+    loaded = loaded_after(f"import trainables.{module}")
     assert f"trainables.{module}" in loaded
     assert not loaded & {"ray", "torch", "torchvision"}
