@@ -15,6 +15,7 @@ from urllib.request import Request, urlopen
 
 import boto3
 import pytest
+import torch
 
 from orchestrator.engine import lock
 from orchestrator.engine.bucket import AT_ONCE, Bucket, Changed
@@ -23,8 +24,11 @@ from orchestrator.engine.lock import Holder, holder, locked
 from orchestrator.engine.records import Record, Records, Trial
 from orchestrator.engine.results import Run
 from orchestrator.engine.settings import UserError
+from orchestrator.engine.stage import Worker
+from orchestrator.engine.underway import train_all
 from orchestrator.run import main
-from tests.engine.toy import Nothing
+from tests.engine.toy import Nothing, Toy, begun
+from trainables.epoch import Epoch
 
 
 @pytest.fixture(autouse=True)
@@ -111,6 +115,47 @@ def test_records_are_found_with_a_request_each_and_one_for_their_names(bucket: s
     again = Records(records.folder, "toy")
     assert [again.find(trial, set_aside=True) is not None for trial in trials] == [True, True, False, True, True]
     assert not again.folder.exists(again.name(trials[2].address))
+
+
+class Kept(Toy):
+    """Trainings of two epochs, whose weights are kept."""
+
+    config = Nothing
+
+    def train(self, trial: Trial[Nothing], data: Any, worker: Worker) -> Iterator[Epoch]:
+        state = {"model": {"weight": torch.ones(2)}}
+        return (Epoch(number, {"loss": 1.0}, lambda: state) for number in (1, 2))
+
+
+def test_a_training_is_two_requests_and_all_else_as_many_however_many_trainings_there_are(
+    bucket: str, asked: list[str]
+) -> None:
+    others = {}
+    for number in (3, 30):
+        asked.clear()
+        folder, trials = (
+            f"{bucket}/{number}",
+            [Trial(f"trial-{n}", Nothing(), n, 2, keep_weights=True) for n in range(number)],
+        )
+        stage_run, _ = begun(folder, Kept(trials))
+        while stage_run.study.waiting:
+            told: list[dict[str, Any]] = []
+            job = stage_run.start()
+            train_all([job], None, Run(folder), Worker(), told.append)
+            rows = [row for news in told for row in news["rows"]]
+            stage_run.over(job.trial.key, rows, None, parts=told[-1]["parts"], checkpointed=False)
+        stage_run.finish()
+        of_trials = [line for line in asked if "records/toy/trial-" in line]
+        assert sorted(of_trials) == sorted(
+            f"PUT {number}/records/toy/{trial.address}{ending}"
+            for trial in stage_run.study.trials
+            for ending in (".json", ".safetensors")
+        )
+        others[number] = [
+            line.replace(f"/{number}/", "/").replace(f" {number}/", " ") for line in asked if line not in of_trials
+        ]
+    assert others[3] == others[30]
+    assert len(others[3]) < 20
 
 
 def test_an_object_larger_than_such_a_file_can_be_is_not_fetched(

@@ -68,13 +68,13 @@ def suite(
     )
 
 
-def book(of: Suite, folder: Path, *, set_aside: bool = True, **changes: Any) -> Book:
+def book(of: Suite, folder: Path | str, *, set_aside: bool = True, **changes: Any) -> Book:
     """The trials and records of a suite in a run folder, with some settings changed."""
     return Book(of, changed(of.preset("toy"), **changes), Run(folder), set_aside=set_aside)
 
 
 def begun(
-    folder: Path,
+    folder: Path | str,
     stage: Stage[Any, Any],
     resources: Resources | None = None,
     progress: Progress | None = None,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from orchestrator.stages.denoise import Denoise
-from orchestrator.stages.denoise.errors import Errors
+from orchestrator.stages.denoise.errors import AT_ONCE, Errors, median_filter
 from orchestrator.stages.denoise.measure import _summaries
 from orchestrator.statistics.resamples import Resamples
 from tests.stages.known import KNOWN, KnownRefit, given, grey, known_answer, known_latent, known_weights, with_models
@@ -49,6 +49,14 @@ def restored(model: str, noisy: NDArray[Any], further: int = 0) -> NDArray[Any]:
     if model == "gaussian_filter":
         return np.stack([ndimage.gaussian_filter(image, 1) for image in noisy])
     return known_answer(noisy, KnownRefit.bias(model, further))
+
+
+@pytest.mark.parametrize("shape", [(AT_ONCE + 7, 28, 28), (5, 3, 32, 30), (1, 3, 4), (2, 1, 1)])
+def test_median_filter_is_scipy_s(shape: tuple[int, ...]) -> None:
+    pixels = np.random.default_rng(0).normal(size=shape).clip(-0.5).astype(np.float32)
+    np.testing.assert_array_equal(
+        median_filter(pixels), ndimage.median_filter(pixels, (*[1] * (len(shape) - 2), 3, 3))
+    )
 
 
 def errors(

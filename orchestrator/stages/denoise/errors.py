@@ -1,5 +1,6 @@
 """Noise added, and taken away again by every model and filter."""
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +28,8 @@ CLEAN = ("none", 0.0)
 """No noise at all: what a model loses by itself."""
 AUTHOR_IMAGE = 7418
 """The test image of the author's Figure 2, an ankle boot."""
+AT_ONCE = 100
+"""Images that are filtered together; they and what is made of them stay in the cache."""
 MOST_SHOWN = 10
 """Images in a row of a figure."""
 PER_IMAGE = ("best", "paper_table1")
@@ -52,7 +55,7 @@ def denoisers(context: Context[Settings]) -> Denoisers:
     """The models of every seed, and the filters."""
     apart = context.data.test_images.ndim - 2  # axes that are no rows and columns of pixels
     filters: Denoisers = {
-        "median_filter": [partial(ndimage.median_filter, size=(*[1] * apart, 3, 3))],
+        "median_filter": [median_filter],
         "gaussian_filter": [partial(ndimage.gaussian_filter, sigma=(*[0] * apart, 1, 1))],
     }
     assert tuple(filters) == FILTERS
@@ -61,6 +64,34 @@ def denoisers(context: Context[Settings]) -> Denoisers:
         return [partial(reconstruct_pixels, final_model(context, name, seed)) for seed in seeds(context)]
 
     return {name: of_seeds(name) for name in AUTOENCODERS} | filters
+
+
+def median_filter(pixels: Pixels) -> Pixels:
+    """The median of each pixel and its eight neighbours, pixels beyond the edge being mirrored.
+
+    The same as scipy's median_filter, which takes six times as long: three rows are put in order, then three columns
+    of what is least, in the middle and greatest among them.
+
+    Source: Paeth 1990, "Median finding on a 3 x 3 grid".
+    """
+    return np.concatenate([_median(part) for part in np.array_split(pixels, math.ceil(len(pixels) / AT_ONCE))])
+
+
+def _median(pixels: Pixels) -> Pixels:
+    height, width = pixels.shape[-2:]
+    wider = np.pad(pixels, [*[(0, 0)] * (pixels.ndim - 2), (1, 1), (1, 1)], "symmetric")
+    least, middle, greatest = _in_order(*(wider[..., row : row + height, :] for row in range(3)))
+
+    def columns(values: Pixels) -> tuple[Pixels, Pixels, Pixels]:
+        return values[..., :width], values[..., 1 : width + 1], values[..., 2:]
+
+    of_columns = _in_order(*columns(least))[2], _in_order(*columns(middle))[1], _in_order(*columns(greatest))[0]
+    return _in_order(*of_columns)[1]
+
+
+def _in_order(one: Pixels, two: Pixels, three: Pixels) -> tuple[Pixels, Pixels, Pixels]:
+    low, high = np.minimum(one, two), np.maximum(one, two)
+    return np.minimum(low, three), np.maximum(low, np.minimum(high, three)), np.maximum(high, three)
 
 
 def errors(context: Context[Settings], of: Denoisers) -> Errors:
