@@ -13,8 +13,8 @@ from orchestrator.statistics.intervals import (
     NotTested,
     Outcome,
     deviation,
+    exponential,
     log_ratio,
-    mean_over_folds,
     ratio_of_deviations,
 )
 
@@ -55,6 +55,8 @@ def folds_and_their_epochs(folds: pd.DataFrame, fold_epochs: pd.DataFrame) -> An
 )
 def mean_test_error_of_the_folds(folds: pd.DataFrame) -> Answer:
     """test MSE of the model best, mean over the folds"""
+    if _sequential(folds)["test_mse"].isna().any():
+        return Answer("not_followed", "Folds have no test error.")
     by_model = {
         str(model): mean_of_crossed(_crossed(of, "test_mse", str(model)).to_numpy())
         for model, of in folds.groupby("model", observed=True, sort=False)
@@ -64,7 +66,7 @@ def mean_test_error_of_the_folds(folds: pd.DataFrame) -> Answer:
         "followed",
         "Figure 1 shows the validation error, and no test error is given; here is one. The interval allows for folds "
         f"that share four fifths of their images (Nadeau and Bengio). Other models: {others or 'none'}.",
-        by_model.get("best"),
+        by_model["best"],
     )
 
 
@@ -76,11 +78,11 @@ def mean_test_error_of_the_folds(folds: pd.DataFrame) -> Answer:
     reading="beside their mean",
 )
 def folds_vary_little(folds: pd.DataFrame, fold_epochs: pd.DataFrame, *, threshold: float) -> Answer:
-    """standard deviation of the validation MSE over the folds, over its mean, after the last epoch"""
-    values = first_seed(_sequential(folds))["val_mse"]
+    """standard deviation of the validation MSE over the folds of a seed, over its mean, after the last epoch"""
+    values = _crossed(folds, "val_mse", "best").to_numpy()
     spread = deviation(values, values.mean())
-    by_epoch = _curve(first_seed(_sequential(fold_epochs)), "val_mse")
-    greatest = (by_epoch.std(axis=1, ddof=1) / by_epoch.mean(axis=1)).max()
+    by_epoch = _curves(_sequential(fold_epochs), "val_mse")
+    greatest = (np.sqrt(by_epoch.var(axis=1, ddof=1).mean(axis=1)) / by_epoch.mean(axis=(1, 2))).max()
     outcome = spread.below(threshold)
     reason = f"Supported below {threshold:g}. The greatest at any epoch is {greatest:.3f}."
     return Answer(outcome.verdict, reason, spread, test=outcome)
@@ -125,19 +127,20 @@ def held_out_classes_lose_more(folds: pd.DataFrame, class_balance: pd.DataFrame)
     limit=1,
 )
 def training_loss_is_rougher_than_validation_loss(fold_epochs: pd.DataFrame, *, threshold: float) -> Answer:
-    """roughness of the last batch's loss over that of the validation loss, geometric mean over folds"""
+    """roughness of the last batch's loss over that of the validation loss, geometric mean over folds and seeds"""
     curves = _long_enough(fold_epochs)
-    values = {name: _curve(curves, name) for name in ("last_batch_mse", "train_mse", "val_mse")}
+    values = {name: _curves(curves, name) for name in ("last_batch_mse", "train_mse", "val_mse")}
     rough = {name: _roughness(curve) for name, curve in values.items()}
     of_last, of_mean = (
-        log_ratio(rough[name], rough["val_mse"], mean_over_folds) for name in ("last_batch_mse", "train_mse")
+        exponential(mean_of_crossed(np.log(rough[name] / rough["val_mse"])))
+        for name in ("last_batch_mse", "train_mse")
     )
-    logs = [np.log(values[name]) for name in ("train_mse", "val_mse")]
+    logs = [np.log(values[name]).reshape(len(values[name]), -1) for name in ("train_mse", "val_mse")]
     trend = min(float(np.corrcoef(one, other)[0, 1]) for one, other in zip(*(it.T for it in logs), strict=True))
     outcome = of_last.above(1)
     if outcome.verdict == "supported" and not (of_mean.above(1).verdict == "supported" and trend > threshold):
         outcome = Outcome("partly", outcome.p, outcome.smallest_effect)
-    last = [values[name][-1].std(ddof=1) for name in ("last_batch_mse", "val_mse")]
+    last = [values[name][-1].std(axis=0, ddof=1).mean() for name in ("last_batch_mse", "val_mse")]
     reason = (
         "Roughness is the root mean square of second differences from epoch to epoch. Supported where the last "
         f"batch's loss, which Figure 1 shows, and the epoch's mean are rougher ({of_mean.value:.2f} for this) and "
@@ -156,9 +159,9 @@ def training_loss_is_rougher_than_validation_loss(fold_epochs: pd.DataFrame, *, 
     reading="each levels off",
 )
 def folds_level_off_in_20_epochs(fold_epochs: pd.DataFrame, *, threshold: float) -> Answer:
-    """relative fall an epoch of the validation MSE, in the last five, mean over the folds"""
+    """relative fall an epoch of the validation MSE, in the last five, mean over folds and seeds"""
     curves = _long_enough(fold_epochs)
-    falls = {name: mean_over_folds(_fall(_curve(curves, name))) for name in ("val_mse", "train_mse")}
+    falls = {name: mean_of_crossed(_fall(_curves(curves, name))) for name in ("val_mse", "train_mse")}
     epochs, outcome = int(curves["epoch"].max()), falls["val_mse"].below(threshold)
     if epochs < 20:
         outcome = Outcome("inconclusive", outcome.p, outcome.smallest_effect)
@@ -237,22 +240,27 @@ def _class_errors(folds: pd.DataFrame, class_balance: pd.DataFrame, order: str) 
 
 
 def _long_enough(fold_epochs: pd.DataFrame) -> pd.DataFrame:
-    """Epochs of the first seed's sequential folds."""
-    table = first_seed(_sequential(fold_epochs))
+    """Epochs of the sequential folds, of all seeds."""
+    table = _sequential(fold_epochs)
     if table["epoch"].max() < LEAST_EPOCHS:
         raise NotTested(f"fold of {LEAST_EPOCHS} epochs or more")
     return table
 
 
-def _curve(curves: pd.DataFrame, name: str) -> NDArray[Any]:
-    """Shape (epochs, folds)."""
-    return curves.pivot(index="epoch", columns="fold", values=name).to_numpy()
+def _curves(curves: pd.DataFrame, name: str) -> NDArray[Any]:
+    """Shape (epochs, folds, seeds); of seeds that have every epoch of every fold."""
+    by_seed = [of.pivot(index="epoch", columns="fold", values=name) for _, of in curves.groupby("seed")]
+    shape = max(of.shape for of in by_seed)
+    whole = [of.to_numpy() for of in by_seed if of.shape == shape and of.notna().all(axis=None)]
+    if not whole:
+        raise NotTested("seed with every epoch of every fold")
+    return np.stack(whole, axis=-1)
 
 
-def _roughness(curve: NDArray[Any]) -> NDArray[Any]:
-    """Of each fold; the first epoch is another thing."""
-    return np.asarray(np.sqrt(np.square(np.diff(curve[1:], n=2, axis=0)).mean(axis=0)))
+def _roughness(curves: NDArray[Any]) -> NDArray[Any]:
+    """Of each fold and seed; the first epoch is another thing."""
+    return np.asarray(np.sqrt(np.square(np.diff(curves[1:], n=2, axis=0)).mean(axis=0)))
 
 
-def _fall(curve: NDArray[Any]) -> NDArray[Any]:
-    return np.asarray(1 - (curve[-1] / curve[-1 - LAST_EPOCHS]) ** (1 / LAST_EPOCHS))
+def _fall(curves: NDArray[Any]) -> NDArray[Any]:
+    return np.asarray(1 - (curves[-1] / curves[-1 - LAST_EPOCHS]) ** (1 / LAST_EPOCHS))

@@ -6,45 +6,29 @@ from typing import Any
 
 import pandas as pd
 
-from orchestrator.statistics.intervals import LEVEL, SEEN_WITH_80_PERCENT, Interval, Kind, Outcome
-
-LEAST_P = 1e-6
-"""Farther out an interval's ends say nothing of its tails."""
+from orchestrator.statistics.intervals import LEVEL, Interval, Kind, Outcome, of_ends
 
 
 def told(
     row: Any,
     name: str,
     *,
-    by: str = "num_images",
+    by: str = "num_seeds",
     ratio: bool = False,
     ends: str | None = None,
     kind: Kind = "bootstrap",
 ) -> Interval:
-    """A column of a table's row with the ends of its 95 % interval, in NAME_low and NAME_high or after the prefix
-    `ends`; `by` is the column that says of how many observations.
+    """A column of a table's row with its 95 % interval (`of_ends`).
 
-    Between and beyond the ends it is taken for normal, or for t with n - 1 degrees of freedom, to either side with
-    the half width there; on the logarithms of a ratio. So a p value is under .05 just outside the interval; none is
-    under LEAST_P.
+    The ends are in NAME_low and NAME_high or after the prefix `ends`, the degrees of freedom in NAME_df where they
+    are finite. `by` is the column with the number of seeds, over which an interval of kind t is.
     """
-    from scipy.stats import norm, t
-
     n, prefix = int(row[by]), f"{name}_" if ends is None else ends
     value, low, high = (float(row[column]) for column in (name, f"{prefix}low", f"{prefix}high"))
     if not (math.isfinite(low) and math.isfinite(high)):
         return Interval(value, n=n)
-    of: Any = t(n - 1) if kind == "t" else norm
-    scale = math.log if ratio else float
-
-    def confidence(bound: float) -> float:
-        if ratio and bound <= 0:
-            return 0.0
-        away, half = scale(bound) - scale(value), scale(high if bound > value else low) - scale(value)
-        under = float(of.cdf(away / abs(half) * of.ppf(0.975))) if half else float(away > 0) + (away == 0) / 2
-        return min(max(under, LEAST_P / 2), 1 - LEAST_P / 2)
-
-    return Interval(value, low, high, kind, n, confidence, (high - low) / 2 * SEEN_WITH_80_PERCENT)
+    df = n - 1 if kind == "t" else row.get(f"{prefix}df")
+    return of_ends(value, low, high, n, kind=kind, df=math.inf if pd.isna(df) else float(df), ratio=ratio)
 
 
 def each(table: pd.DataFrame, name: str, **how: Any) -> list[Interval]:
@@ -74,6 +58,15 @@ def at_every(outcomes: Sequence[Outcome]) -> Outcome:
     if least["supported"] >= LEVEL:
         return Outcome("contradicted", least["contradicted"], smallest_effect)
     return Outcome("partly", max(least.values()), smallest_effect)
+
+
+def at_some(outcomes: Sequence[Outcome]) -> Outcome:
+    """Of a claim that is to hold at any level at all: supported where the least p, which counts as often as there are
+    levels (Bonferroni), is of one at which it does."""
+    seen = [outcome.smallest_effect for outcome in outcomes if outcome.smallest_effect is not None]
+    supported = [it.p for it in outcomes if it.verdict == "supported" and it.p is not None]
+    least = min(1.0, min(supported, default=1.0) * len(outcomes))
+    return Outcome("supported" if least < LEVEL else "inconclusive", least, max(seen, default=None))
 
 
 def decides(levels: Sequence[Any], outcomes: Sequence[Outcome]) -> str:

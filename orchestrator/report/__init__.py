@@ -16,7 +16,7 @@ import jinja2
 import pandas as pd
 import pyarrow as pa
 
-from orchestrator.claims import EVIDENCE, judged
+from orchestrator.claims import EVIDENCE, judged, rules_version
 from orchestrator.claims.anchors import anchored
 from orchestrator.engine.manifest import Manifest
 from orchestrator.engine.results import NO_TABLE, Run, as_frame
@@ -74,6 +74,7 @@ def report(suite: Suite, run: Run, manifest: Manifest, mixture: Sequence[str]) -
         numbers=_numbers(rows["key_numbers"][1], owners),
         sections=shown,
         claims=_by_verdict(claims),
+        rules_version=rules_version(),
         whole={name: sections.described(name, sections.framed(*of), of[0]) for name, of in rows.items()},
         evidence=_counts(claims, EVIDENCE),
         protocol=_counts(claims, ("protocol",)),

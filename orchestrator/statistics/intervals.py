@@ -21,6 +21,8 @@ LEVEL = 0.05
 """Of every test, two-sided."""
 NUM_DRAWS = 2000
 """Bootstrap samples."""
+LEAST_P = 1e-6
+"""Farther out an interval's ends say nothing of its tails."""
 SEEN_WITH_80_PERCENT = (1.959964 + 0.841621) / 1.959964
 """Least effect that a normal test sees with a power of 80 %, over half its interval's width."""
 
@@ -174,16 +176,32 @@ def log_ratio(ones: ArrayLike, others: ArrayLike, average: Average = mean) -> In
 
 def geometric_mean(values: ArrayLike, average: Average = mean) -> Interval:
     """Geometric mean of positive values, its t interval taken on the logarithms."""
-    return _exponential(average(np.log(values)))
+    return exponential(average(np.log(values)))
 
 
-def _exponential(logs: Interval) -> Interval:
+def exponential(logs: Interval) -> Interval:
     """The interval of a quantity from that of its logarithm."""
     low, high = (None if end is None else math.exp(end) for end in (logs.low, logs.high))
     of_log = logs.confidence
     confidence = None if of_log is None else lambda bound: of_log(math.log(bound)) if bound > 0 else 0.0
     seen = None if logs.smallest_effect is None else math.expm1(min(logs.smallest_effect, 700))
     return Interval(math.exp(logs.value), low, high, logs.kind, logs.n, confidence, seen)
+
+
+def ratio_of_groups(ones: ArrayLike, others: ArrayLike) -> Interval:
+    """Ratio of the geometric means of two groups of positive values that are not paired, ones over others; Welch's t
+    interval of the logarithms.
+
+    Each group has two values or more.
+    """
+    logs = [np.log(np.asarray(side, dtype=float)) for side in (ones, others)]
+    parts = [side.var(ddof=1) / len(side) for side in logs]
+    variance = float(sum(parts))
+    spent = sum(part**2 / (len(side) - 1) for part, side in zip(parts, logs, strict=True))
+    df = float(variance**2 / spent) if spent else float("inf")
+    error = math.sqrt(variance)
+    value = float(logs[0].mean() - logs[1].mean())
+    return exponential(student(value, error, df, sum(map(len, logs)), 2 * SEEN_WITH_80_PERCENT * error))
 
 
 def ratio_of_single(one: float, other: float, repeated: pd.Series) -> Interval:
@@ -202,7 +220,7 @@ def ratio_of_single(one: float, other: float, repeated: pd.Series) -> Interval:
     scatter = math.sqrt(float(((np.log(repeated) - groups.transform("mean")) ** 2).sum()) / free)
     error = scatter * math.sqrt(2)
     seen = error * _t_power(free + 1) * math.sqrt(free + 1)
-    return _exponential(student(math.log(one / other), error, free, 2, seen))
+    return exponential(student(math.log(one / other), error, free, 2, seen))
 
 
 def paired(table: pd.DataFrame, value: str, by: str, one: str, other: str) -> tuple[pd.Series, pd.Series]:
@@ -225,27 +243,48 @@ def paired_ratio(table: pd.DataFrame, value: str, by: str, one: str, other: str)
     return log_ratio(*paired(table, value, by, one, other))
 
 
-def from_draws(value: float, draws: ArrayLike, n: int) -> Interval:
-    """An estimate with the percentile interval of its bootstrap draws, which are of n observations.
+def of_ends(
+    value: float,
+    low: float,
+    high: float,
+    n: int,
+    *,
+    kind: Kind = "bootstrap",
+    df: float = math.inf,
+    ratio: bool = False,
+) -> Interval:
+    """An estimate with the ends of its 95 % interval.
 
-    A p value is at least one over the number of draws.
+    Between and beyond the ends it is taken for t with `df` degrees of freedom, to either side with the half width
+    there; on the logarithms of a ratio. So a p value is under .05 just outside the interval; none is under LEAST_P.
     """
-    array = np.sort(np.asarray(draws, dtype=float))
-    low, high = np.quantile(array, (0.025, 0.975))
+    from scipy.stats import norm, t
+
+    of: Any = t(df) if math.isfinite(df) else norm
+    scale: Callable[[float], float] = math.log if ratio else float
 
     def confidence(bound: float) -> float:
-        under = np.searchsorted(array, bound, "left") + np.searchsorted(array, bound, "right")
-        return float((under / 2 + 0.5) / (len(array) + 1))
+        if ratio and bound <= 0:
+            return 0.0
+        end = high if bound > value else low
+        if ratio and end <= 0:  # an interval so wide that it holds every ratio
+            return 0.5
+        away, half = scale(bound) - scale(value), scale(end) - scale(value)
+        under = float(of.cdf(away / abs(half) * of.ppf(0.975))) if half else float(away > 0) + (away == 0) / 2
+        return min(max(under, LEAST_P / 2), 1 - LEAST_P / 2)
 
-    return Interval(
-        value, float(low), float(high), "bootstrap", n, confidence, float(high - low) / 2 * SEEN_WITH_80_PERCENT
-    )
+    return Interval(value, low, high, kind, n, confidence, (high - low) / 2 * SEEN_WITH_80_PERCENT)
 
 
 def bootstrapped(values: NDArray[Any], num_draws: int = NUM_DRAWS, seed: int = 0) -> Interval:
-    """Mean of values of shape (seeds, images), with a bootstrap interval over seeds and images (`Resamples`)."""
-    draws = Resamples(num_draws, *values.shape, seed=seed).means(values)
-    return from_draws(float(values.mean()), draws, values.size)
+    """Mean of values of shape (seeds, images), with an interval over seeds and images (`Resamples`).
+
+    n is the number of seeds or, where there is one, of images.
+    """
+    num_seeds, num_images = values.shape
+    resamples, value = Resamples(num_draws, num_seeds, num_images, seed=seed), float(values.mean())
+    low, high, df = resamples.ends(value, resamples.means(values))
+    return of_ends(value, low, high, num_seeds if num_seeds > 1 else num_images, df=df)
 
 
 def spread(values: Iterable[float]) -> Interval:
@@ -254,19 +293,22 @@ def spread(values: Iterable[float]) -> Interval:
     return Interval(float(array.mean()), float(array.min()), float(array.max()), "range", len(array))
 
 
-def deviation(values: Iterable[float], unit: float = 1) -> Interval:
+def deviation(values: ArrayLike, unit: float = 1) -> Interval:
     """Standard deviation over `unit`, with its 95 % chi-squared interval.
+
+    Of values of shape (n, columns) the root of the mean variance of a column. What the columns share is seen once:
+    the degrees of freedom are those of one.
 
     Raises:
         NotTested: there are fewer than two values.
     """
     from scipy.stats import chi2
 
-    array = np.asarray(list(values), dtype=float)
+    array = np.asarray(values, dtype=float)
     free = len(array) - 1
     if free < 1:
         raise NotTested("two values to tell a spread by")
-    value = float(array.std(ddof=1)) / unit
+    value = math.sqrt(float(array.var(axis=0, ddof=1).mean())) / unit
     low, high = (value * math.sqrt(free / chi2.ppf(share, free)) for share in (0.975, 0.025))
 
     def confidence(bound: float) -> float:

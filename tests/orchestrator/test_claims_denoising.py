@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from orchestrator.claims import CLAIMS
-from orchestrator.claims.levels import LEAST_P, at_every, both, decides, told
-from orchestrator.statistics.intervals import Outcome
+from orchestrator.claims.levels import at_every, at_some, both, decides, told
+from orchestrator.statistics.intervals import LEAST_P, Outcome
 from tests.orchestrator.made_tables import answer, table
 
 Made = dict[str, Any]
@@ -43,7 +43,7 @@ def useful(*levels: tuple[float, Ends, Ends], **more: Any) -> Tables:
         {"level": number / 10, "noisy_mse": cost} | interval("gain", gain) | interval("filter_ratio", ratio)
         for number, (cost, gain, ratio) in enumerate(levels)
     ]
-    found = table(rows, **({"model": "best", "noise": "zeroed", "num_images": 100} | more))
+    found = table(rows, **({"model": "best", "noise": "zeroed", "num_images": 100, "num_seeds": 3} | more))
     other = found.assign(model="denoise_zeroed", gain_low=-9.0, gain_high=-8.0, filter_ratio_low=5.0)
     control = found.assign(noise="zeroed_foreground", gain_high=-8.0, gain_low=-9.0)
     return {"denoising": pd.concat([found, other, control]), "denoising_seeds": FLOOR}
@@ -72,7 +72,7 @@ def gains(**ends: Sequence[Ends]) -> Tables:
         for model, of_model in ends.items()
         for number, gain in enumerate(of_model)
     ]
-    found = table(rows, noise="zeroed", num_images=100)
+    found = table(rows, noise="zeroed", num_images=100, num_seeds=3)
     found["filter_ratio"] = 1.5 + 7 * (found["model"] != "best")
     return {"denoising": pd.concat([found, found.assign(noise="gaussian", gain_low=-9.0, gain=-8.5, gain_high=-8.0)])}
 
@@ -80,7 +80,7 @@ def gains(**ends: Sequence[Ends]) -> Tables:
 def repeats(*levels: tuple[float, Ends]) -> Tables:
     """Share of the images that improve, and what of that is theirs."""
     rows = [{"fraction_improved": part, "level": 0.1, **interval("image_share", ends)} for part, ends in levels]
-    found = table(rows, model="best", noise="zeroed", num_images=100, num_draws=5)
+    found = table(rows, model="best", noise="zeroed", num_images=100, num_seeds=3, num_draws=5)
     return {"denoising_repeats": pd.concat([found, found.assign(model="paper_table1", image_share_low=9.0)])}
 
 
@@ -96,7 +96,7 @@ def relations(*levels: Made, noise: str = "zeroed", **same: Any) -> pd.DataFrame
         {"level": (number + 1) / 10} | {key: it for name in names for key, it in interval(name, level[name]).items()}
         for number, level in enumerate(levels)
     ]
-    found = table(rows, model="best", noise=noise, seed=None, num_images=100, **same)
+    found = table(rows, model="best", noise=noise, seed=None, num_images=100, num_seeds=3, **same)
     opposite = {key: -9.0 for name in names for key in (f"{name}_low", f"{name}_high", name)}
     return pd.concat([found, found.assign(seed=1, **opposite), found.assign(model="paper_table1", **opposite)])
 
@@ -130,7 +130,7 @@ def struggle(noise: str, *ratios: Ends) -> Tables:
         {"level": number / 10, **interval("zeroed_ratio", ratio), **interval("filter_ratio", MORE)}
         for number, ratio in enumerate(ratios)
     ]
-    found = table(rows, model="best", noise=noise, num_images=100)
+    found = table(rows, model="best", noise=noise, num_images=100, num_seeds=3)
     lone = found.assign(zeroed_ratio=None, zeroed_ratio_low=None, zeroed_ratio_high=None)
     others = found.assign(noise="zeroed", zeroed_ratio=0.1, zeroed_ratio_low=0.05, zeroed_ratio_high=9.0)
     return {"denoising": pd.concat([found, lone, others, others.assign(noise=noise, model="paper_table1")])}
@@ -159,8 +159,11 @@ CASES: list[tuple[int, str, str, Tables, float | None]] = [
     (6, "", "partly", useful((0.02, GAIN, LESS), (0.04, GAIN, MORE)), 0.5),
     (6, "", "partly", useful((0.02, GAIN, MORE), (0.04, GAIN, MORE)), 0.0),
     (6, "", "partly", useful((0.02, GAIN, LESS), (0.04, LOSS, LESS)), 1.0),
-    (6, "", "inconclusive", useful((0.02, GAIN, SAME), (0.04, GAIN, LESS)), 0.5),
-    (6, "", "inconclusive", useful((0.02, NEITHER, LESS), (0.04, GAIN, LESS)), 1.0),
+    (6, "", "partly", useful((0.02, GAIN, SAME), (0.04, GAIN, (0.4, 0.5))), 0.5),
+    (6, "", "partly", useful((0.02, NEITHER, LESS), (0.04, (0.01, 0.012), (0.4, 0.5))), 1.0),
+    (6, "", "partly", useful((0.02, GAIN, SAME), (0.04, GAIN, MORE)), 0.0),
+    (6, "", "inconclusive", useful((0.02, NEITHER, SAME), (0.04, GAIN, MORE)), 0.0),
+    (6, "", "inconclusive", useful((0.02, NEITHER, SAME), (0.04, NEITHER, LESS)), 0.5),
     (6, "", "not_tested", useful((0.0119, GAIN, LESS)), None),
     (6, "", "not_tested", useful((0.02, GAIN, LESS), noise="gaussian_matched"), None),
     (45, "", "followed", at_levels(0.1, 0.2, 0.3, 0.4, 0.5, 0.6) | boot(7418, best=[1.0]), 6.0),
@@ -267,7 +270,7 @@ def test_noise_that_a_model_was_not_trained_with_is_told_but_does_not_decide() -
 
 
 def test_a_told_interval_decides_just_where_its_ends_are() -> None:
-    row = {"num_images": 7} | interval("gain", (0.2, 0.6))
+    row = {"num_seeds": 7} | interval("gain", (0.2, 0.6))
     found = told(row, "gain")
     assert (found.value, found.low, found.high, found.kind, found.n) == (0.4, 0.2, 0.6, "bootstrap", 7)
     assert found.above(0.2).p == pytest.approx(0.05)
@@ -279,6 +282,10 @@ def test_a_told_interval_decides_just_where_its_ends_are() -> None:
         *("supported", "inconclusive", "inconclusive", "contradicted"),
     ]
     assert told(row | {"gain_low": 0.3}, "gain").above(0.2).p < found.above(0.2).p  # type: ignore[operator]
+    few = told(row | {"gain_df": 2.0}, "gain")
+    assert [few.above(bound).p for bound in (0.2, 0.6)] == pytest.approx([0.05, 0.05])
+    # twice 4.303 with two degrees of freedom
+    assert few.above(0.0).p == pytest.approx(1 - 8.6053 / math.sqrt(8.6053**2 + 2), rel=1e-3)
 
 
 def test_a_told_ratio_is_tested_on_its_logarithm_and_a_told_t_interval_by_t() -> None:
@@ -309,6 +316,13 @@ def test_what_holds_at_every_level_has_the_greatest_p_and_what_fails_at_some_the
     assert at_every([Outcome("contradicted", 0.001), no]) == Outcome("contradicted", 0.002, 3.0)
 
 
+def test_what_holds_at_some_level_has_the_least_p_times_their_number() -> None:
+    yes, no = Outcome("supported", 0.02, 2.0), Outcome("contradicted", 0.001, 3.0)
+    assert at_some([yes, no]) == Outcome("supported", 0.04, 3.0)
+    assert at_some([yes, no, Outcome("inconclusive", 0.5)]) == Outcome("inconclusive", 0.06, 3.0)
+    assert at_some([no]) == Outcome("inconclusive", 1.0, 3.0)
+
+
 def test_the_level_that_decides_is_the_worst_against_a_claim_or_the_weakest_for_it() -> None:
     strong, weak = Outcome("supported", 0.001), Outcome("supported", 0.04)
     no, more = Outcome("contradicted", 0.02), Outcome("contradicted", 0.003)
@@ -334,7 +348,7 @@ def test_what_two_tests_are_to_show_has_the_greater_p() -> None:
 
 
 def test_an_interval_without_width_is_its_value() -> None:
-    found = told({"num_images": 7} | interval("gain", (0.2, 0.2)), "gain")
+    found = told({"num_seeds": 7} | interval("gain", (0.2, 0.2)), "gain")
     assert [found.above(bound).p for bound in (0.1, 0.2, 0.3)] == pytest.approx([LEAST_P, 1, LEAST_P])
     assert (found.within(0.1, 0.3).verdict, found.within(0.3, 0.4).verdict) == ("supported", "contradicted")
     assert [found.above(bound).verdict for bound in (0.1, 0.2, 0.3)] == ["supported", "inconclusive", "contradicted"]
@@ -343,9 +357,32 @@ def test_an_interval_without_width_is_its_value() -> None:
 def test_means_on_the_author_s_image_are_over_draws_and_seeds() -> None:
     found = answer(46, HIS, **boot(7418, best=[0.5, 0.2], paper_table1=[0.1, 0.4]))
     assert found.measured is not None
-    assert found.measured.n == 40
+    assert found.measured.n == 2
     assert found.measured.low is not None
-    # seeds are .0005 from their mean and drawn twice: half of the draws have both
-    assert found.measured.low == pytest.approx(0.2 - 0.0005, abs=0.0004)
+    # two seeds .0005 from their mean: that is its standard error, and t is 12.706 for one degree of freedom
+    assert found.measured.low == pytest.approx(0.2 - 12.706 * 0.0005, rel=0.02)
     assert "2 of 2 for best, 2 of 2 for paper_table1" in found.reason
     assert np.isfinite(found.test.p or math.nan)  # type: ignore[union-attr]
+
+
+def test_filters_on_the_author_s_image_are_told_and_decide_nothing() -> None:
+    models = boot(7418, best=[0.5, 0.2], paper_table1=[0.1, 0.4])
+    filters = [
+        {"model": model, "level": level, "seed": None, "draw": 0, "noisy_mse": 1.0, "reconstructed_mse": error}
+        for model, errors in (("median_filter", (0.25, 1.6)), ("gaussian_filter", (0.5, 0.4)))
+        for level, error in zip((0.0, 0.1), errors, strict=True)
+    ]
+    with_filters = pd.concat([models["denoising_boot"], table(filters, index=7418)])
+    found, without = answer(46, HIS, denoising_boot=with_filters), answer(46, HIS, **models)
+    assert (found.verdict, found.test) == (without.verdict, without.test)
+    assert "The error of best over the better filter's, by p: 0: 2.00, 0.1: 2.00." in found.reason
+    assert "filter" not in without.reason
+
+
+def test_filters_are_told_where_training_on_noise_is_judged() -> None:
+    rows = [{"model": "denoise_gaussian", "noise": "gaussian"}, {"model": "best", "noise": "gaussian"}]
+    beside = table(rows, level=0.3, filter_ratio=0.8)
+    tables = crossed((*CLIPPED, 0.02, LESS), (*UNCLIPPED, 0.04, (0.4, 0.45)))
+    assert (
+        "Their error over the better filter's: gaussian 0.3: 0.80." in answer(51, **tables, denoising=beside).reason
+    )

@@ -44,7 +44,7 @@ def following(number: int, *epochs: int) -> Tables:
 
 
 def little(values: Sequence[float]) -> Tables:
-    return {"folds": folds(values, [9.0] * len(values)), "fold_epochs": spread_curves()}
+    return {"folds": folds(values, [2 * np.mean(values) - it for it in values]), "fold_epochs": spread_curves()}
 
 
 def spread_curves() -> pd.DataFrame:
@@ -107,8 +107,14 @@ def curves(last: float, mean: float, epochs: int = 20, uneven: float = 0.02, tra
     found["last_batch_mse"] = found["last_batch_mse"].where(found["epoch"] > 1, 5.0)  # the first is another thing
     if train is not None:
         found["train_mse"] = found["train_mse"].where(found["fold"] > 0, train(found["epoch"]))
-    others = found.assign(seed=2, last_batch_mse=0.1, train_mse=0.1, val_mse=0.1 * (2 + (-1.0) ** found["epoch"]))
-    return {"fold_epochs": pd.concat([found, others, others.assign(seed=1, model="paper_table1")])}
+    other = found.assign(last_batch_mse=0.1, train_mse=0.1, val_mse=0.1 * (2 + (-1.0) ** found["epoch"]))
+    again = {name: 2 * found[name] for name in ("last_batch_mse", "train_mse", "val_mse")}  # ratios are the same
+    unfinished = found[found["fold"] == 0].assign(seed=3, last_batch_mse=0.1)
+    return {
+        "fold_epochs": pd.concat(
+            [found, found.assign(seed=2, **again), unfinished, other.assign(model="paper_table1")]
+        )
+    }
 
 
 def levels_off(fall: float, apart: float, epochs: int = 20) -> Tables:
@@ -145,6 +151,7 @@ CASES: list[tuple[int, str, str, Tables, float | None]] = [
     (25, "", "partly_followed", following(5, *[20] * 5), 5.0),
     (25, "", "not_followed", following(3, 2, 2, 2), 3.0),
     (26, "", "followed", {"folds": folds([0.01, 0.02], [0.03, 0.04])}, 0.025),
+    (26, "", "not_followed", {"folds": folds([0.01, 0.02]).assign(test_mse=[None, 0.02] * 4)}, None),
     (26, "", "not_tested", {"folds": folds().assign(order="class_sorted")}, None),
     (40, BESIDE_MEAN, "supported", little(SIX), 0.00707),
     (40, BESIDE_MEAN, "contradicted", little(FAR), 0.3536),

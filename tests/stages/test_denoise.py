@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.stats import t
 
 from orchestrator.stages.denoise import Denoise
 from orchestrator.stages.denoise.errors import AT_ONCE, Errors, median_filter
@@ -123,14 +124,18 @@ def test_each_seed_s_model_is_a_row_and_so_is_what_it_loses_by_itself(tables: di
 
 
 def test_an_interval_is_as_wide_as_the_spread_over_images_and_seeds_makes_it(tables: dict[str, pd.DataFrame]) -> None:
-    """Of the pigeonhole bootstrap's mean: s^2 / images + s^2 / seeds with the variance of a sample as divisor."""
+    """The variance of the mean is s^2 / images + s^2 / seeds; t has Satterthwaite's degrees of freedom."""
     for row in tables["denoising"].itertuples():
         before, after = over_seeds(row.model, row.noise, row.level)
         gain = before - after
-        of_images, of_seeds = gain.mean(axis=0), gain.mean(axis=1)
-        half = 1.96 * (of_images.var() / 40 + of_seeds.var() / len(gain)) ** 0.5
+        of_images, of_seeds = gain.mean(axis=0).var() / 40, gain.mean(axis=1)
+        of_seeds = of_seeds.var(ddof=1) / len(gain) if len(gain) > 1 else 0.0
+        df = (of_images + of_seeds) ** 2 / of_seeds**2 if of_seeds else np.inf
+        half = (t.ppf(0.975, df) if np.isfinite(df) else 1.96) * (of_images + of_seeds) ** 0.5
         assert row.gain_low < row.gain < row.gain_high
         assert (row.gain_high - row.gain_low) / 2 == pytest.approx(half, rel=0.4), row
+        if df < 10:
+            assert row.gain_df == pytest.approx(df, rel=0.4)
 
 
 def test_a_model_stands_beside_the_better_filter_and_beside_zeroed_pixels(tables: dict[str, pd.DataFrame]) -> None:

@@ -60,7 +60,7 @@ class Settings(Section):
     are overcomplete, and there are linear ones of these sizes too. Of images with more than 1,024 numbers there are
     none."""
     wide_epochs: Annotated[int, Field(ge=1), Scale("epochs a wide autoencoder")] = 12
-    """Epochs of the wide ones, which are to come to a plateau."""
+    """Epochs of the wide ones; in so few their training error may still fall by more than a plateau allows."""
     control_epochs: Annotated[int, Field(ge=1), Scale("epochs an ablation")] = 8
     """Epochs of the ablations."""
     control_seeds: Annotated[int, Field(ge=1), Scale("seeds of an ablation")] = 5

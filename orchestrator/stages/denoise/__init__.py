@@ -46,11 +46,15 @@ GAIN = "noisy_mse - reconstructed_mse, mean over the images"
 CORRELATION = "rank correlation of gain and"
 
 
-def estimate(name: str, description: str, kind: Any) -> tuple[Any, Any, Any]:
-    """Columns of an estimate and of the ends of its 95 % interval."""
+def estimate(name: str, description: str, kind: Any) -> tuple[Any, ...]:
+    """Columns of an estimate, of the ends of its 95 % interval and of the degrees of freedom that this has."""
     ends = ((f"{name}_low", "lower"), (f"{name}_high", "upper"))
-    low, high = (kind(end, f"{which} end of the 95 % interval of {name} (bootstrap)") for end, which in ends)
-    return kind(name, description), low, high
+    low, high = (
+        kind(end, f"{which} end of the 95 % interval of {name} (bootstrap of images, t over seeds)")
+        for end, which in ends
+    )
+    df = real(f"{name}_df", "degrees of freedom of that interval; missing where it is the images' alone")
+    return kind(name, description), low, high, df
 
 
 class Settings(Section):
@@ -143,6 +147,7 @@ class Denoise(Stage[Settings, Any]):
                 real,
             ),
             NUM_IMAGES,
+            NUM_SEEDS,
         ),
         "denoising_repeats": schema(
             MODEL,
@@ -154,9 +159,9 @@ class Denoise(Stage[Settings, Any]):
             NUM_SEEDS,
         ),
         "denoising_boot": schema(
-            MODEL,
+            DENOISER,
             integer("index", "of the test image: the author's is 7418"),
-            SEED,
+            integer("seed", "seed of the training; missing for a filter"),
             LEVEL,
             integer("draw", "number of the draw of zeroed pixels, from 0"),
             NOISY_MSE,

@@ -25,7 +25,7 @@ from orchestrator.stages.denoise.relations import correlation_rows, share_of_the
 from orchestrator.stages.measures import Pixels, of_each
 from orchestrator.stages.sections import Data
 from orchestrator.statistics.intervals import geometric_mean
-from orchestrator.statistics.resamples import Resamples, interval
+from orchestrator.statistics.resamples import Resamples
 from trainables.autoencoder import Coder, reconstruct_pixels
 from trainables.images import unit_pixels
 from trainables.noise import Noise, add_noise
@@ -61,7 +61,8 @@ def measured(context: Context[Settings]) -> Iterator[Table]:
     looked_at = {name: of[name] for name in PER_IMAGE}
     yield Table("denoising_repeats", list(_repeats(context, looked_at, resamples)))
     papers = context.section(Data).is_papers
-    yield Table("denoising_boot", list(_of_shown_image(context, looked_at)) if papers else [])
+    shown = {name: it for name, it in of.items() if name in {*PER_IMAGE, *FILTERS}}
+    yield Table("denoising_boot", list(_of_shown_image(context, shown)) if papers else [])
     yield Table("denoising_images", _of_images(found, context.data.test_labels, black, energy))
 
 
@@ -69,7 +70,7 @@ def _summaries(found: Errors, energy: Values, resamples: Resamples) -> Iterator[
     """Each model and filter over all its seeds, beside the better filter and beside zeroed pixels of that level."""
     num_images = found.before.shape[1]
     drawn = {model: resamples.means(after) for model, after in found.after.items()}
-    drawn_before = resamples.over_images(found.before)
+    drawn_before = resamples.means(found.before[:, None])
     means = {model: after.mean(axis=(1, 2)) for model, after in found.after.items()}
     for number, (noise, level) in enumerate(found.noises[1:], start=1):
         before = found.before[number]
@@ -79,12 +80,13 @@ def _summaries(found: Errors, energy: Values, resamples: Resamples) -> Iterator[
             value, draws = means[model][number], drawn[model][:, number]
             row = {"model": model, "noise": noise, "level": level, "noisy_mse": before.mean()}
             row |= {"reconstructed_mse": value, "best_filter": best_filter}
-            row |= interval("gain", before.mean() - value, drawn_before[:, number] - draws)
+            row |= resamples.interval("gain", before.mean() - value, drawn_before[:, number] - draws)
             filter_mse, of_filter = means[best_filter][number], drawn[best_filter][:, number]
-            row |= interval("filter_ratio", value / filter_mse, draws / of_filter)
-            row |= dict.fromkeys(("zeroed_ratio", "zeroed_ratio_low", "zeroed_ratio_high"))
+            row |= resamples.interval("filter_ratio", value / filter_mse, draws / of_filter, ratio=True)
+            row |= dict.fromkeys(("zeroed_ratio", "zeroed_ratio_low", "zeroed_ratio_high", "zeroed_ratio_df"))
             if zeroed is not None:
-                row |= interval("zeroed_ratio", value / means[model][zeroed], draws / drawn[model][:, zeroed])
+                beside = draws / drawn[model][:, zeroed]
+                row |= resamples.interval("zeroed_ratio", value / means[model][zeroed], beside, ratio=True)
             row["fraction_improved"] = (after[number] < before).mean()
             blanked = (before > 0.999999 * energy).sum() if noise.startswith("zeroed") else None
             yield row | {"num_blanked": blanked, "num_images": num_images, "num_seeds": after.shape[1]}
@@ -124,7 +126,8 @@ def _of_shown_image(context: Context[Settings], of: Denoisers) -> Iterator[Colum
         before, after = of_one_image(context, of, level)
         for model, of_model in after.items():
             for (number, draw), error in np.ndenumerate(of_model):
-                row = {"model": model, "index": shown_image(context), "seed": seeds(context)[number], "level": level}
+                seed = None if model in FILTERS else seeds(context)[number]
+                row = {"model": model, "index": shown_image(context), "seed": seed, "level": level}
                 yield row | {"draw": draw, "noisy_mse": before[draw], "reconstructed_mse": error}
 
 

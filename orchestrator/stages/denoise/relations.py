@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from orchestrator.statistics.resamples import Resamples, Values, interval
+from orchestrator.statistics.resamples import Resamples, Values
 
 Columns = dict[str, Any]
 BLACK, ENERGY, NOISY, GAIN, IMPROVED = range(5)
@@ -36,10 +36,13 @@ def correlation_rows(
         moments = resamples.over_images(centred), resamples.over_images(_products(centred))
         sampled.append(_relations(_covariances(*moments), len(gain)))
     for number, seed in enumerate(seeds):
-        yield {"seed": seed} | _told({name: it[0] for name, it in found[number].items()}, sampled[number])
+        of_seed = {name: resamples.over_seeds(it[:, None]) for name, it in sampled[number].items()}
+        yield {"seed": seed, "num_seeds": 1} | _told(
+            {name: it[0] for name, it in found[number].items()}, of_seed, resamples
+        )
     over_all = {name: np.mean([it[name] for it in found]) for name in found[0]}
     draws = {name: resamples.over_seeds(np.stack([it[name] for it in sampled], axis=-1)) for name in sampled[0]}
-    yield {"seed": None} | _told(over_all, draws)
+    yield {"seed": None, "num_seeds": len(after)} | _told(over_all, draws, resamples)
 
 
 def _products(columns: Values) -> Values:
@@ -73,10 +76,10 @@ def _without(of: Values, other: int) -> Values:
     return np.asarray((of[:, GAIN, BLACK] - gain * black) / np.sqrt((1 - gain**2) * (1 - black**2)))
 
 
-def _told(values: dict[str, Any], draws: dict[str, Values]) -> Columns:
+def _told(values: dict[str, Any], draws: dict[str, Values], resamples: Resamples) -> Columns:
     columns: Columns = {}
     for name, value in values.items():
-        columns |= interval(name, value, draws[name])
+        columns |= resamples.interval(name, value, draws[name])
     return columns
 
 
@@ -97,4 +100,5 @@ def share_of_the_image(improved: NDArray[np.bool_], resamples: Resamples) -> Col
             return np.asarray((between - within) / (between + (num_draws - 1) * within))
 
     value, sampled = share(*parts.mean(axis=-1)), share(*np.moveaxis(resamples.over_images(parts), 1, 0))
-    return interval("image_share", value.mean(), resamples.over_seeds(sampled)) | {"fraction_improved": means.mean()}
+    columns: Columns = resamples.interval("image_share", value.mean(), resamples.over_seeds(sampled))
+    return columns | {"fraction_improved": means.mean()}

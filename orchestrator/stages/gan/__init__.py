@@ -64,10 +64,10 @@ class Gan(Stage[Settings, ScoredGan]):
             LOSS,
             SEED,
             *RECIPE,
+            real("g_weight_grad_start", "gan_epochs' g_weight_grad at the start: its mean over the first 50 steps"),
             integer(
                 "vanished_epoch",
-                "first epoch with g_weight_grad below 1 % of its start, the mean over the first 50 steps, which the "
-                "game's record has as g_weight_grad_start; missing where none is",
+                "first epoch with g_weight_grad below 1 % of g_weight_grad_start; missing where none is",
             ),
             real("val_frechet_distance", "distance from the held-out training images, after the last epoch"),
             *SCORES,

@@ -61,15 +61,16 @@ def _which(record: Record[ScoredGan]) -> dict[str, Any]:
 
 
 def _row(record: Record[ScoredGan]) -> dict[str, Any]:
-    last, collapsed, vanished = record.last, None, None
+    last, collapsed, vanished, start = record.last, None, None, None
     if last:
         few_classes = last["class_entropy"] < math.log(COLLAPSED_CLASSES)
         collapsed = few_classes or last["recall"] < COLLAPSED_RECALL
-        vanished = vanished_epoch(record.epochs)
+        vanished, start = vanished_epoch(record.epochs), record.epochs[0]["g_weight_grad_start"]
     scores = (Gan.metric, *SCORES, "class_entropy", "num_classes")
     num_workers = record.num_workers if last else None
     columns = told(record.config.gan) | _which(record)
     columns |= {"collapsed": collapsed, "vanished_epoch": vanished, "num_workers": num_workers}
+    columns["g_weight_grad_start"] = start
     return training_row(record, *scores, **columns)
 
 
