@@ -51,15 +51,29 @@ def main(arguments: list[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     try:
         try:
-            return _status(sys.argv[1:] if arguments is None else arguments)
+            status = _status(sys.argv[1:] if arguments is None else arguments)
         finally:  # also of --help
-            sys.stdout.flush()
+            whole = _flushed()
+        return status if whole else status or 1
     except BrokenPipeError:
         if not any(map(_reader_is_gone, (sys.stdout, sys.stderr))):
             raise
         for stream in (sys.stdout, sys.stderr):  # what they still hold goes nowhere
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         return BROKEN_PIPE
+
+
+def _flushed() -> bool:
+    """Have stdout take the rest, and whether it could: of a full disk say it is told in a line."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        print(f"error: what is printed cannot be written: {error.strerror}", file=sys.stderr)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what it still holds goes nowhere
+        return False
+    return True
 
 
 def _status(arguments: list[str]) -> int:

@@ -1,7 +1,6 @@
 """Connects to Ray, or starts it, and says how many trainings can run at once."""
 
 import contextlib
-import io
 import logging
 import os
 import shlex
@@ -19,6 +18,7 @@ from orchestrator.engine.kuberay import kuberay_config
 from orchestrator.engine.machine import Machine, share_for, slots_for
 from orchestrator.engine.own_ray import RAYS, own_ray, reread_authentication
 from orchestrator.engine.settings import Resources, UserError
+from orchestrator.engine.shown import Lossy
 
 AUTOSCALER_FILE = Path("~/ray_bootstrap_config.yaml")
 """Where `ray up` leaves the cluster's configuration on its head, which is where jobs run."""
@@ -123,6 +123,7 @@ def connect(
     for name, value in _DRIVER_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     target, named = find(address, say)
+    handler = signal.getsignal(signal.SIGTERM)
     log_file.parent.mkdir(parents=True, exist_ok=True)
     arguments = {"log_to_driver": False, "configure_logging": False, "runtime_env": _runtime_env()}
     with output_to(log_file), contextlib.ExitStack() as stack:
@@ -134,6 +135,7 @@ def connect(
             stack.callback(_shut_down)
         with contextlib.suppress(ValueError):  # a thread other than the main one has no signals to see to
             signal.signal(signal.SIGTERM, signal.default_int_handler)  # ray.init put a handler of its own
+            stack.callback(signal.signal, signal.SIGTERM, handler)
         added = {"CPU": 0.0, "GPU": 0.0} if target == "local" else _grows_to()
         yield replace(_describe(dashboard, resources, added), logs=logs)
 
@@ -183,20 +185,11 @@ def _grows_to() -> dict[str, float]:
     return {"CPU": 0.0, "GPU": 0.0}
 
 
-class _Log(io.TextIOWrapper):
-    """Drops what its disk does not take: that must not hide the reason why the run ends."""
-
-    def write(self, text: str) -> int:
-        with contextlib.suppress(OSError):
-            return super().write(text)
-        return len(text)
-
-
 @contextlib.contextmanager
 def output_to(log_file: Path) -> Iterator[None]:
     """Send what this process prints and logs, Ray's C++ part included, to a file instead of the terminal."""
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
-    with _Log(os.fdopen(os.open(log_file, flags, 0o666), "ab", buffering=0), write_through=True) as log:
+    with Lossy(os.fdopen(os.open(log_file, flags, 0o666), "ab", buffering=0), write_through=True) as log:
         handler = logging.StreamHandler(log)
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         logger = logging.getLogger("ray")

@@ -139,8 +139,9 @@ class Disk:
         programs write, all that they could be led elsewhere by."""
         with contextlib.suppress(FileNotFoundError), self._folder(f"{scratch}/."):
             pass  # it is no link itself
-        for path, folders, names, handle in os.fwalk(self._root, follow_symlinks=False):
-            theirs = Path(path).is_relative_to(Path(self._root, scratch))
+        root = os.path.realpath(self._root)  # the run folder itself may be a link
+        for path, folders, names, handle in os.fwalk(root, follow_symlinks=False):
+            theirs = Path(path).is_relative_to(Path(root, scratch))
             for name in (*folders, *names):
                 with contextlib.suppress(OSError):
                     found = os.stat(name, dir_fd=handle, follow_symlinks=False)

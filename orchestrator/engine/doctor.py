@@ -14,6 +14,8 @@ from typing import Any
 
 from orchestrator.engine.book import Book
 from orchestrator.engine.cluster import Cluster, connect
+from orchestrator.engine.folder import reason
+from orchestrator.engine.lock import locked
 from orchestrator.engine.progress import Progress
 from orchestrator.engine.provenance import sources, versions
 from orchestrator.engine.results import Run
@@ -95,26 +97,26 @@ def examine(book: Book, cluster: Cluster) -> list[Node]:
     run, probe = book.run, f"probe-{uuid.uuid4()}"
     of_stages = (book.suite.modules_of(stage, book.settings) for stage in book.stages.values())
     modules = tuple(dict.fromkeys(module for of_stage in of_stages for module in of_stage))
-    run.write(f"{probe}/driver", b"")
     own = ray.get_runtime_context().get_node_id()
     nodes = sorted((node for node in ray.nodes() if node["Alive"]), key=lambda node: node["NodeID"] != own)
     looking, free = [], available_resources_per_node()
     seen: list[Node] = []
-    for node in nodes:
-        there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-        # The GPU that a training would get; where others use all of it, the rest is looked at.
-        share = SHARE if free.get(node["NodeID"], {}).get("GPU", 0) >= SHARE else 0
-        task: Any = ray.remote(look).options(num_cpus=0, num_gpus=share, scheduling_strategy=there)
-        looking.append(task.remote(run.absolute, probe, int(node["Resources"].get("GPU", 0)), modules))
     try:
+        run.write(f"{probe}/driver", b"")
+        for node in nodes:
+            there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+            # The GPU that a training would get; where others use all of it, the rest is looked at.
+            share = SHARE if free.get(node["NodeID"], {}).get("GPU", 0) >= SHARE else 0
+            task: Any = ray.remote(look).options(num_cpus=0, num_gpus=share, scheduling_strategy=there)
+            looking.append(task.remote(run.absolute, probe, int(node["Resources"].get("GPU", 0)), modules))
         for result in looking:
             seen.append(replace(ray.get(result, timeout=TIMEOUT_SECONDS), id=nodes[len(seen)]["NodeID"]))
     except RayError as error:
-        host, reason = nodes[len(seen)]["NodeManagerHostname"], " ".join(str(error).split())[:200]
+        host, told = nodes[len(seen)]["NodeManagerHostname"], " ".join(str(error).split())[:200]
         if isinstance(error, GetTimeoutError):
             why = why_not(cluster) if cluster.logs else "none starts there, or all are busy"
-            reason = f"no worker has answered for {TIMEOUT_SECONDS} s ({why})"
-        raise UserError(f"node {host} cannot run a task: {reason}") from None
+            told = f"no worker has answered for {TIMEOUT_SECONDS} s ({why})"
+        raise UserError(f"node {host} cannot run a task: {told}") from None
     finally:
         run.delete_folder(probe)
     return seen
@@ -185,9 +187,12 @@ def leave_out(node_id: str) -> Any:
 
 def _connected(stack: ExitStack, book: Book, progress: Progress) -> Cluster:
     settings, run = book.settings, book.run
-    log_file = Path(run.absolute, "ray", "driver.log")
-    if not run.is_local:
-        log_file = Path(tempfile.mkdtemp(prefix=f"{settings.run_name}-"), "driver.log")
+    try:
+        place = Path(run.absolute, "ray") if run.is_local else Path(tempfile.mkdtemp(prefix=f"{settings.run_name}-"))
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"there is no place for what Ray says: {reason(error)}") from None
+    log_file = place / "driver.log"
     progress.say(f"Ray: connecting; what it says goes to {log_file}")
     ray = connect(settings.address, settings.resources, log_file=log_file, say=progress.say)
     cluster = stack.enter_context(ray)
@@ -220,7 +225,7 @@ def print_examination(book: Book, names: Collection[str]) -> int:
     run = book.run
     run.check_space(book.settings.resources.free_gigabytes * 1e9)
     book.data  # noqa: B018  (what cannot be had is told of)
-    with ExitStack() as stack:
+    with locked(run), ExitStack() as stack:
         progress = stack.enter_context(Progress())
         cluster = _connected(stack, book, progress)
         nodes = examine(book, cluster)

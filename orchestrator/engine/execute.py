@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 from contextlib import ExitStack
-from tempfile import gettempdir
+from tempfile import mkdtemp
 
 from threadpoolctl import threadpool_limits
 
@@ -116,8 +116,7 @@ def clean(book: Book, names: Iterable[str]) -> int:
     """Remove the records that nothing uses."""
     with locked(book.run):
         unused = unused_files(book, book.manifest())
-        for name in unused:
-            book.run.delete(name)
+        list(book.run.each(book.run.delete, unused))
     number = sum(name.endswith(".json") for name in unused)
     print(f"{number} records that nothing used are removed from {book.run.location}/records")
     return 0
@@ -159,7 +158,7 @@ def execute(plan: Plan) -> Manifest:
         progress = stack.enter_context(Progress(work=work))
         progress.seconds = seconds_of(plan, work, machine, slots_for([machine], settings.resources))
         # among what is safe to delete, in which no link is followed
-        files = folder.path("ray/tracking") if folder.is_local else os.path.join(gettempdir(), settings.run_name)
+        files = folder.path("ray/tracking") if folder.is_local else mkdtemp(prefix=f"{settings.run_name}-tracking-")
         book.tracking = Tracking(settings.track, settings.run_name, files, progress.say)
         folder.say = progress.say
         for stage in plan.selected:

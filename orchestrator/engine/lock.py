@@ -4,7 +4,6 @@ import contextlib
 import fcntl
 import os
 import secrets
-import signal
 import socket
 import threading
 import time
@@ -16,7 +15,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, Field, ValidationError
 
-from orchestrator.engine.beat import every
+from orchestrator.engine.beat import every, interrupt
 from orchestrator.engine.bucket import Bucket, Changed, Object
 from orchestrator.engine.disk import Disk, Irregular
 from orchestrator.engine.folder import Damaged, Folder, Unusable
@@ -142,7 +141,7 @@ class _Held:
         self._mine = _me().model_copy(update={"number": number + 1, "token": secrets.token_hex(8)})
         self.lost: Unusable | None = None
         """Why nothing may be written any more."""
-        self._beating = threading.Lock()
+        self._beating, self._latest = threading.Lock(), _awake_and_asleep()
         self._waits = threading.current_thread() is threading.main_thread()
         try:
             with folder.changing(NAME, "written"):
@@ -178,14 +177,19 @@ class _Held:
             found = self._bucket.find(NAME, MOST_BYTES)
             who = _parsed(found.content)
             if who == self._mine:
-                self._write(then, found)
-                return
+                try:
+                    self._write(then, found)
+                    return
+                except Changed:
+                    who = _parsed(self._bucket.find(NAME, MOST_BYTES).content)
+                    if who == then:  # it was written, and only the answer was lost
+                        return
         except (FileNotFoundError, Changed, Irregular):
             who = None
         by = f"{who} has taken it" if who else "another process has taken it, or removed the lock"
         self.lost = Unusable(f"{self._folder.location} is no longer this run's: {by}; what was finished is kept")
         if self._waits:
-            _interrupt()
+            interrupt()
 
     def _write(self, who: Holder, over: Object | None) -> None:
         condition = {"IfMatch": over.tag} if over else {"IfNoneMatch": "*"}
@@ -218,14 +222,6 @@ def _parsed(content: bytes) -> Holder | None:
         return Holder.model_validate_json(content)
     except ValidationError:
         return None
-
-
-def _interrupt() -> None:
-    """Stop the main thread as Ctrl-C does, or SIGTERM where Ctrl-C is not listened to."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        if signal.getsignal(number) is signal.default_int_handler:
-            signal.pthread_kill(threading.main_thread().ident or 0, number)
-            return
 
 
 def _awake_and_asleep() -> float:

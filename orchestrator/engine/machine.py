@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -64,5 +65,8 @@ def this_machine() -> Machine:
 @contextlib.contextmanager
 def scratch() -> Iterator[str]:
     """A folder of this machine for what Ray writes and nobody reads."""
-    with tempfile.TemporaryDirectory(prefix="orchestrator-", ignore_cleanup_errors=True) as path:
+    # Where Ray is our own the variable names its folder, which goes even if this process is killed.
+    place = os.environ.get("TMPDIR", "")
+    within = place if os.path.isdir(place) else None
+    with tempfile.TemporaryDirectory(prefix="orchestrator-", dir=within, ignore_cleanup_errors=True) as path:
         yield path

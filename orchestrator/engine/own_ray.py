@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from orchestrator.engine import allowance, mps
 from orchestrator.engine.machine import this_machine
@@ -47,7 +47,8 @@ def own_ray(
     """
     with _private_folder() as folder, contextlib.ExitStack() as stack:
         shared = stack.enter_context(mps.served(folder / MPS)) if use_mps else {}
-        of_token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(folder / "token")}
+        # Also for what Ray's processes leave in the place for temporary files.
+        of_token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(folder / "token"), "TMPDIR": str(folder)}
         stack.enter_context(_environment(**of_token, **shared))
         import ray
         from ray._private import ray_constants
@@ -169,11 +170,8 @@ def _environment(**variables: str) -> Iterator[None]:
 @contextlib.contextmanager
 def _private_folder() -> Iterator[Path]:
     """A folder with a new token in it that no other user enters, removed at the end; so are those of killed runs."""
-    folder = _made()
-    with open(os.open(folder / "token", os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as token:
-        fcntl.flock(token, fcntl.LOCK_EX)  # says that this process lives, also to those of other containers
-        token.write(secrets.token_hex(32))
-        token.flush()
+    folder, token = _made()
+    with token:
         try:
             _remove_left(folder.parent)
             yield folder
@@ -181,12 +179,23 @@ def _private_folder() -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _made() -> Path:
+def _made() -> tuple[Path, TextIO]:
+    """The folder, and its token, which is locked: so it says that this process lives, also to other containers."""
     for place in (os.environ.get("RAY_TMPDIR"), _default_place(), "/tmp", "/var/tmp", "/dev/shm"):
         if place and len(os.fsencode(place)) <= MOST_BYTES and re.fullmatch(r"/[\w./-]*", place):
-            with contextlib.suppress(OSError):
-                return Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))
-    raise UserError("there is no folder for temporary files with a short name: set RAY_TMPDIR to one, /tmp say")
+            with contextlib.suppress(OSError), contextlib.ExitStack() as undone:
+                folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))
+                undone.callback(shutil.rmtree, folder, ignore_errors=True)
+                handle = os.open(folder / "token", os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+                token = undone.enter_context(os.fdopen(handle, "w"))
+                fcntl.flock(token, fcntl.LOCK_EX)
+                token.write(secrets.token_hex(32))
+                token.flush()
+                undone.pop_all()
+                return folder, token
+    raise UserError(
+        "there is no folder with a short name and room for temporary files: set RAY_TMPDIR to one, /tmp say"
+    )
 
 
 def _default_place() -> str | None:

@@ -16,7 +16,7 @@ from rich.progress import Progress as Bars
 
 from orchestrator.engine.beat import every
 from orchestrator.engine.estimate import Work
-from orchestrator.engine.shown import shown
+from orchestrator.engine.shown import Lossy, shown
 
 BEAT_SECONDS = 1
 HEARTBEAT_SECONDS = 30
@@ -163,8 +163,8 @@ class Progress:
 def _own_stderr() -> TextIO:
     """A stream to where stderr goes now; later it is redirected to Ray's log."""
     try:
-        where, errors = os.dup(sys.stderr.fileno()), "backslashreplace"
-        return os.fdopen(where, "w", buffering=1, encoding=sys.stderr.encoding, errors=errors)
+        where = os.fdopen(os.dup(sys.stderr.fileno()), "wb", buffering=0)
+        return Lossy(where, write_through=True, encoding=sys.stderr.encoding, errors="backslashreplace")
     except OSError:  # not a file, in a notebook say
         return sys.stderr
 

@@ -149,7 +149,7 @@ class _Feed(Searcher):
         stage_run, told = self._taken.pop(trial_id)
         with self._halting():
             if error or result is None:
-                lost = [key for key, last in told.items() if not (len(told) > 1 and last.get("over"))]
+                lost = [key for key, last in told.items() if not last.get("over")]
             else:
                 told[result["key"]] = result
                 self._nodes.worked(result["node"])

@@ -46,6 +46,8 @@ class Scheduler:
         """Stages that have begun."""
         self._given_up: set[str] = set()
         """Those whose trainings ended in an exception that is none of a training's own."""
+        self._finished: set[str] = set()
+        """Those whose trainings are all recorded."""
         self._cluster: Cluster | None = None
         self._broken: Exception | None = None
         """Why nothing more can be trained with Ray Tune."""
@@ -205,6 +207,7 @@ class Scheduler:
         thread.start()
         if stage_run.stage.config:
             self._trained.put(stage_run.name)
+        self._finished.add(stage_run.name)
 
     def _write(self, stage_run: StageRun) -> None:
         self._end(stage_run.finish)
@@ -212,6 +215,8 @@ class Scheduler:
             self._trained.put(stage_run.name)
 
     def _give_up(self, stage_run: StageRun, error: Exception) -> None:
+        if stage_run.name in self._given_up | self._finished:
+            return  # once is enough; and what is trained is, whatever fails after that
         self._given_up.add(stage_run.name)
         self._end(lambda: stage_run.crash(error))
         self._trained.put(stage_run.name)

@@ -1,9 +1,11 @@
 """How text that others wrote is shown, on a terminal and on the page: nothing in it acts; and tables of it."""
 
+import contextlib
+import io
 import shutil
 import sys
 import textwrap
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import zip_longest
 
 STYLES = {
@@ -75,3 +77,27 @@ def print_table(
                 print(textwrap.fill(shown(text), width(), initial_indent="  ", subsequent_indent="    "))
         else:
             print(line.rstrip())
+
+
+class Lossy(io.TextIOWrapper):
+    """Text that drops what its disk does not take: nothing else may end for that. A reader that has gone is told."""
+
+    def write(self, text: str) -> int:
+        """As any stream does."""
+        with self._dropping():
+            return super().write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """As any stream does."""
+        with self._dropping():
+            super().flush()
+
+    @contextlib.contextmanager
+    def _dropping(self) -> Iterator[None]:
+        try:
+            yield
+        except BrokenPipeError:
+            raise
+        except OSError:
+            pass

@@ -71,8 +71,8 @@ class StageRun:
         self._book.forget(self.name)
         self._checkpointed = set(self.records.checkpoints())
         if anew:
-            for trial in self._book.study(self.name).trials:
-                self.records.delete(trial.address)
+            addresses = [trial.address for trial in self._book.study(self.name).trials]
+            list(self.records.folder.each(self.records.delete, addresses))
             self._book.forget(self.name)
         self.study = self._book.study(self.name)
         for record in self.study.records.values():

@@ -7,6 +7,7 @@ suggests them again from the records. A recorded trial is never run again.
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from orchestrator.engine.records import Record, Trial
@@ -79,9 +80,12 @@ class Study:
         if most == 1:
             return [first]
         kind = alike(first)
-        others = [trial for trial in self.waiting if kind is not None and alike(trial) == kind][: most - 1]
+        others = list(
+            islice((trial for trial in self.waiting if kind is not None and alike(trial) == kind), most - 1)
+        )
         self.running |= {trial.key: trial for trial in others}
-        self.waiting = [trial for trial in self.waiting if trial.key not in self.running]
+        for trial in others:
+            self.waiting.remove(trial)
         return [first, *others]
 
     def give_back(self, key: str) -> None:

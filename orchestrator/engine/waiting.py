@@ -1,7 +1,6 @@
 """Tells why no training begins, where none does: a run waits with a word, or not at all."""
 
 import contextlib
-import signal
 import threading
 import time
 from collections import Counter
@@ -9,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from orchestrator.engine.beat import every
+from orchestrator.engine.beat import every, interrupt
 from orchestrator.engine.cluster import Cluster
 from orchestrator.engine.progress import duration
 from orchestrator.engine.settings import UserError
@@ -64,6 +63,7 @@ def watched(cluster: Cluster, wanted: Callable[[], bool], say: Callable[[str], N
     from ray.exceptions import RayError
 
     watch, job = Watch(cluster, wanted, say), ray.get_runtime_context().get_job_id()
+    waits = threading.current_thread() is threading.main_thread()
 
     def look() -> None:
         if watch.why:
@@ -72,8 +72,10 @@ def watched(cluster: Cluster, wanted: Callable[[], bool], say: Callable[[str], N
             alive = state.actors(job_id=ray.JobID(bytes.fromhex(job)), actor_state_name="ALIVE").values()
             workers = sum(actor["ActorClassName"].endswith(_WORKERS) for actor in alive)
             watch.look(workers, lambda: why_not(cluster))
-        if watch.why:  # like an interruption, which reaches whatever the main thread is at
-            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
+        if watch.why and waits:  # an interruption reaches whatever the main thread is at
+            interrupt()
+        elif watch.why:
+            say(str(watch.why))
 
     try:
         with every(LOOK_SECONDS, look):

@@ -184,6 +184,7 @@ CASES: list[tuple[int, str, dict[str, pd.DataFrame], Any]] = [
     (19, "contradicted", penalties(1.0, 1.0, 0.93, chance=0.05), None),
     (19, "contradicted", penalties(1.02, 0.9, 0.9), (1 / 1.02,)),
     (19, "inconclusive", penalties(1.0, 1.0, 1.0, chance=0.15), None),
+    (19, "inconclusive", penalties(1.0, 1.0, 0.77, chance=0.15), None),
     (19, "not_tested", the_same("table1_adam_l2_1e-05", "table1_adam_l2_0"), None),
     (24, "supported", kernels(1.02, 1.1), (1.02,)),
     (24, "partly", kernels(1.02, 1.5), (1.02,)),
@@ -215,6 +216,9 @@ def test_reasons_tell_of_the_untuned_run_and_of_what_is_equal_to_the_last_bit() 
     found = answer(8, **linear((0.2, 1.001), (4.0, 1.01))).reason
     assert "below 1.020 of PCA's; the greatest is 1.0102" in found
     assert "Adam's usual 0.001: up to 40.00 degrees and 1.5000" in found
+    both = answer(5, **passing((WIDE, 0.81), (LINEAR, 0.99))).measured
+    assert both is not None
+    assert both.n == 2, "models, not levels of noise"
     shares = answer(5, **passing((LINEAR, 0.9), (LINEAR, 0.99), error=0.06)).reason
     assert "linear_overcomplete, zeroed: 0.90 to 0.99" in shares
     assert "the least ratio is 0.50" in answer(9, **with_pca((0.8, 0.81), (0.5, 0.51))).reason

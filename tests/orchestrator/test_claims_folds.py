@@ -201,6 +201,14 @@ def test_the_verdict_and_what_is_measured_follow_from_the_tables(
         assert found.measured.value == pytest.approx(measured, rel=1e-3)
 
 
+def test_folds_spread_by_the_mean_variance_of_each_seed_s() -> None:
+    even, uneven = [0.02, 0.02, 0.02], [0.01, 0.02, 0.03]
+    found = answer(40, BESIDE_MEAN, folds=folds(even, uneven), fold_epochs=spread_curves()).measured
+    assert found is not None
+    assert found.value == pytest.approx(0.01 / 2**0.5 / 0.02)
+    assert found.n == 3
+
+
 def test_the_greatest_spread_at_any_epoch_is_told() -> None:
     assert "The greatest at any epoch is 0.707." in answer(40, BESIDE_MEAN, **little(SIX)).reason
 

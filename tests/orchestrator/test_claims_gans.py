@@ -10,6 +10,7 @@ import pytest
 from orchestrator.claims import CLAIMS
 from orchestrator.claims.claim import Answer, Claim
 from orchestrator.claims.gans import multiplications
+from orchestrator.statistics.intervals import log_ratio
 from tests.orchestrator.made_tables import table
 
 LOSSES = ("minimax", "non_saturating")
@@ -184,6 +185,13 @@ def test_verdicts_that_follow_from_a_test_carry_it() -> None:
             assert found.test is not None
             assert found.test.p is not None
             assert found.test.p < 0.05
+
+
+@pytest.mark.parametrize("norms", [[2.2, 2.3, 2.5], [0.3, 0.35, 0.32]])
+def test_a_gradient_s_p_is_that_of_being_off_by_more_than_the_factor(norms: list[float]) -> None:
+    found, ratio = answer(12, **gradients(norms, [1.0, 1.0, 1.0])), log_ratio(norms, [1.0] * 3)
+    assert found.test is not None
+    assert found.test.p == pytest.approx((ratio.above(2) if norms[0] > 2 else ratio.below(0.5)).p)
 
 
 def test_kinds_of_the_claims_on_gans() -> None:

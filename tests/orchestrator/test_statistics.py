@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest, ttest_1samp
+from scipy.stats import binomtest, t, ttest_1samp, ttest_ind
 from statsmodels.stats.multitest import multipletests
 
 from orchestrator.statistics.intervals import (
@@ -19,8 +19,10 @@ from orchestrator.statistics.intervals import (
     mean_over_folds,
     of_ends,
     ratio_of_deviations,
+    ratio_of_groups,
     spread,
 )
+from orchestrator.statistics.resamples import Resamples
 
 VALUES = (0.3, 0.5, 0.9, 1.1)
 
@@ -81,6 +83,16 @@ def test_ratio_is_the_geometric_mean_and_swapping_the_sides_turns_it_over() -> N
     assert found.value == pytest.approx((2 * 1.5 * 3) ** (1 / 3))
     assert turned.high == pytest.approx(1 / found.low)  # type: ignore[operator]
     assert found.above(1).p == pytest.approx(turned.below(1).p)
+
+
+def test_groups_that_are_not_paired_are_compared_by_welch_s_test() -> None:
+    ones, others = (2.0, 3.0, 2.5), (1.0, 1.2, 1.1, 2.0, 0.9)
+    found, expected = ratio_of_groups(ones, others), ttest_ind(np.log(ones), np.log(others), equal_var=False)
+    assert found.value == pytest.approx(np.exp(np.log(ones).mean() - np.log(others).mean()))
+    assert found.above(1).p == pytest.approx(expected.pvalue)
+    ends = expected.confidence_interval(0.95)
+    assert (found.low, found.high) == pytest.approx((math.exp(ends.low), math.exp(ends.high)))
+    assert found.n == 8
 
 
 def test_sides_that_are_equal_to_the_last_bit_are_no_comparison() -> None:
@@ -144,6 +156,20 @@ def test_where_images_decide_the_interval_is_no_wider_for_having_few_seeds() -> 
     values = np.array([[-0.01], [0.0], [0.01]]) + random.normal(0, 1, (1, 400))
     found = bootstrapped(values, 2000)
     assert found.high - found.low == pytest.approx(2 * 1.96 / 20, rel=0.15)  # type: ignore[operator]
+
+
+def test_a_ratio_s_ends_are_taken_farther_in_its_logarithm_and_are_never_negative() -> None:
+    resamples, value = Resamples(1000, 3, 50, seed=1), 2.0
+    random = np.random.default_rng(4)
+    draws = np.exp(np.log(value) + np.concatenate([random.normal(0, 0.4, 1000), np.zeros(1000)]))
+    low, high, df = resamples.ends(value, draws, ratio=True)
+    farther = t.ppf(0.975, 2) / 1.96
+    assert df == pytest.approx(2)
+    assert (low, high) == pytest.approx(
+        (2 * np.exp(-1.96 * 0.4 * farther), 2 * np.exp(1.96 * 0.4 * farther)), rel=0.25
+    )
+    assert resamples.ends(value, draws).low < 0
+    assert resamples.ends(value, np.where(draws > 3, -1.0, draws), ratio=True).low == 0
 
 
 def test_ends_are_half_a_test_each_and_no_p_value_is_nothing() -> None:
