@@ -19,7 +19,7 @@ from orchestrator.engine.execute import clean, report, run
 from orchestrator.engine.overview import print_plan, print_status
 from orchestrator.engine.results import Run
 from orchestrator.engine.settings import UserError
-from orchestrator.engine.shown import shown
+from orchestrator.engine.shown import Lossy, shown
 from orchestrator.engine.typed import program
 from orchestrator.paper import suite
 from orchestrator.settings_file import as_yaml
@@ -51,29 +51,15 @@ def main(arguments: list[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     try:
         try:
-            status = _status(sys.argv[1:] if arguments is None else arguments)
+            return _status(sys.argv[1:] if arguments is None else arguments)
         finally:  # also of --help
-            whole = _flushed()
-        return status if whole else status or 1
+            sys.stdout.flush()
     except BrokenPipeError:
         if not any(map(_reader_is_gone, (sys.stdout, sys.stderr))):
             raise
         for stream in (sys.stdout, sys.stderr):  # what they still hold goes nowhere
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         return BROKEN_PIPE
-
-
-def _flushed() -> bool:
-    """Have stdout take the rest, and whether it could: of a full disk say it is told in a line."""
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        print(f"error: what is printed cannot be written: {error.strerror}", file=sys.stderr)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what it still holds goes nowhere
-        return False
-    return True
 
 
 def _status(arguments: list[str]) -> int:
@@ -126,7 +112,13 @@ def open_closed_streams() -> None:
 def command() -> NoReturn:
     """The program `fmo`, and `python -m orchestrator.run`."""
     open_closed_streams()
+    printed = sys.stdout = Lossy(
+        os.fdopen(sys.stdout.fileno(), "wb", 0, closefd=False), sys.stdout.encoding, write_through=True
+    )
     status = main()
+    if printed.dropped:
+        print(f"error: what is printed cannot be written: {printed.dropped.strerror}", file=sys.stderr)
+        status = status or 1
     if status == INTERRUPTED:  # without waiting for what threads still compute; every file is whole or not there
         sys.stdout.flush()
         sys.stderr.flush()

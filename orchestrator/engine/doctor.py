@@ -14,8 +14,9 @@ from typing import Any
 
 from orchestrator.engine.book import Book
 from orchestrator.engine.cluster import Cluster, connect
+from orchestrator.engine.disk import Disk
 from orchestrator.engine.folder import reason
-from orchestrator.engine.lock import locked
+from orchestrator.engine.lock import SCRATCH, holder
 from orchestrator.engine.progress import Progress
 from orchestrator.engine.provenance import sources, versions
 from orchestrator.engine.results import Run
@@ -185,10 +186,12 @@ def leave_out(node_id: str) -> Any:
     return placement_group([taken], bundle_label_selector=[{"ray.io/node-id": node_id}])
 
 
-def _connected(stack: ExitStack, book: Book, progress: Progress) -> Cluster:
+def _connected(stack: ExitStack, book: Book, progress: Progress, *, apart: bool = False) -> Cluster:
+    """`apart`: what Ray says does not go to the run folder, where another process is at work."""
     settings, run = book.settings, book.run
     try:
-        place = Path(run.absolute, "ray") if run.is_local else Path(tempfile.mkdtemp(prefix=f"{settings.run_name}-"))
+        inside = run.is_local and not apart
+        place = Path(run.absolute, SCRATCH) if inside else Path(tempfile.mkdtemp(prefix=f"{settings.run_name}-"))
         place.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"there is no place for what Ray says: {reason(error)}") from None
@@ -225,9 +228,13 @@ def print_examination(book: Book, names: Collection[str]) -> int:
     run = book.run
     run.check_space(book.settings.resources.free_gigabytes * 1e9)
     book.data  # noqa: B018  (what cannot be had is told of)
-    with locked(run), ExitStack() as stack:
+    busy = holder(run) is not None
+    if not busy and isinstance(run.files, Disk) and Path(run.absolute).is_dir():
+        with run.changing(SCRATCH, "written"):
+            run.files.clear(SCRATCH)
+    with ExitStack() as stack:
         progress = stack.enter_context(Progress())
-        cluster = _connected(stack, book, progress)
+        cluster = _connected(stack, book, progress, apart=busy)
         nodes = examine(book, cluster)
         refuse(nodes, progress.say)
         rounds = [

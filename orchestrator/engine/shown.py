@@ -82,6 +82,9 @@ def print_table(
 class Lossy(io.TextIOWrapper):
     """Text that drops what its disk does not take: nothing else may end for that. A reader that has gone is told."""
 
+    dropped: OSError | None = None
+    """Why some of it was."""
+
     def write(self, text: str) -> int:
         """As any stream does."""
         with self._dropping():
@@ -99,5 +102,5 @@ class Lossy(io.TextIOWrapper):
             yield
         except BrokenPipeError:
             raise
-        except OSError:
-            pass
+        except OSError as error:
+            self.dropped = error

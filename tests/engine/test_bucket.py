@@ -397,8 +397,14 @@ def test_a_lock_whose_writing_is_not_answered_is_taken_all_the_same(
         raise Changed  # the client asked again, and found what it had written
 
     monkeypatch.setattr(Bucket, "write", unanswered)
-    with locked(Run(bucket)):
+    run = Run(bucket)
+    with locked(run):
         assert now(Run(bucket)).process == os.getpid()
+        run.write("manifest.json", b"{}")
+        monkeypatch.setattr(lock, "UNSURE_SECONDS", -1)  # so that it beats before it writes
+        monkeypatch.setattr(Bucket, "write", unanswered)
+        run.write("manifest.json", b"{} ")
+    assert run.read("manifest.json") == b"{} "
 
 
 def test_a_killed_process_s_lock_is_none_but_for_one_of_another_container(bucket: str) -> None:

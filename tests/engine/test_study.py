@@ -167,6 +167,21 @@ def test_trial_that_is_given_back_waits_before_all_others(suggested: bool) -> No
     assert keys(of.waiting) == ["trial-001", "trial-002", "trial-003"]
 
 
+def test_trials_alike_are_looked_for_no_farther_than_as_many_as_are_wanted() -> None:
+    trials = [Trial(f"trial-{number:04d}", Nothing(), number, 1) for number in range(1000)]
+    of, asked = Study(trials, lambda trial: None, lambda trial: trial), []
+
+    def kind(trial: Trial[Any]) -> int:
+        asked.append(trial)
+        return trial.seed % 2
+
+    assert keys(of.ask_alike(kind, 3)) == ["trial-0000", "trial-0002", "trial-0004"]
+    assert len(asked) == 5
+    assert keys(of.waiting)[:3] == ["trial-0001", "trial-0003", "trial-0005"]
+    assert list(of.running) == ["trial-0000", "trial-0002", "trial-0004"]
+    assert keys(of.ask_alike(lambda trial: None, 3)) == ["trial-0001"]
+
+
 class Counted(Trial[Any]):
     """Counts how often any trial is looked at."""
 

@@ -15,6 +15,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from subprocess import PIPE
 
 import psutil
 import pytest
@@ -97,6 +98,17 @@ def test_log_on_a_full_disk_hides_nothing() -> None:
 
     with pytest.raises(Unusable, match="the reason"):
         fail()
+
+
+def test_full_disk_below_what_is_printed_ends_no_run_and_is_one_line(tmp_path: Path) -> None:
+    saying = "from orchestrator.engine.progress import Progress; Progress().say('how far'); print('to the end')"
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([sys.executable, "-c", saying], cwd=REPOSITORY, stderr=full, stdout=PIPE, text=True)
+        assert (done.returncode, done.stdout) == (0, "to the end\n")
+        planned = [sys.executable, "-m", "orchestrator.run", "status", "--runs-dir", str(tmp_path)]
+        done = subprocess.run(planned, cwd=REPOSITORY, stdout=full, stderr=PIPE, text=True)
+    told = "error: what is printed cannot be written: No space left on device\n"
+    assert (done.returncode, done.stderr) == (1, told)
 
 
 def test_log_has_what_is_printed_and_logged(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

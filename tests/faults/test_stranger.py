@@ -186,8 +186,25 @@ def test_the_run_folder_itself_may_be_a_link(tmp_path: Path, run: Run) -> None:
     Path(run.absolute).symlink_to(tmp_path / "scratch")
     run.write("tables/a.bin", b"1")
     assert (tmp_path / "scratch/tables/a.bin").read_bytes() == run.read("tables/a.bin") == b"1"
+    (tmp_path / "scratch/tables/.writing-killed").touch()
+    (tmp_path / "scratch/ray").mkdir()
+    (tmp_path / "scratch/ray/driver.log").symlink_to(tmp_path / "elsewhere")
     with locked(run):
         assert holder(run)
+        assert not (tmp_path / "scratch/tables/.writing-killed").exists()
+        assert not (tmp_path / "scratch/ray/driver.log").is_symlink()
+
+
+def test_doctor_does_not_follow_a_link_in_a_stranger_s_run_folder(
+    tmp_path: Path, run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "home/logs").mkdir(parents=True)
+    (tmp_path / "home/logs/precious").touch()
+    Path(run.absolute).mkdir(parents=True)
+    Path(run.absolute, "ray").symlink_to(tmp_path / "home")
+    assert main([*command(run, "doctor"), "--address", "local"]) == 2
+    assert "ray is a link, which is not followed" in capsys.readouterr().err
+    assert (tmp_path / "home/logs/precious").exists()
 
 
 @pytest.mark.parametrize("level", ["runs", "runs/smoke"])

@@ -45,6 +45,9 @@ class Counting(Toy):
         assert data.checksum == "none"
         assert worker.device == "cpu"
         first = 1 if resume is None else resume["epoch"] + 1
+        if config.fault == "dies when over":
+            with config.marker.open("a") as begun_again:
+                begun_again.write("x")
         for number in range(first, EPOCHS + 1):
             value = config.value / number
             if number == 3 and config.fault == "raises":
@@ -65,7 +68,11 @@ class Counting(Toy):
                 os.kill(os.getpid(), signal.SIGKILL)
             weights = {"weight": torch.full((2,), float(number))}
             state = {"epoch": number, "model": weights}
-            yield Epoch(number, {"val_mse": value, "resumed_after": float(first - 1)}, lambda state=state: state)
+            try:
+                yield Epoch(number, {"val_mse": value, "resumed_after": float(first - 1)}, lambda state=state: state)
+            finally:
+                if number == EPOCHS and config.fault == "dies when over":
+                    os.kill(os.getpid(), signal.SIGKILL)
 
 
 class Pruned(Counting):
@@ -93,14 +100,16 @@ def test_every_trial_is_recorded_once_whatever_becomes_of_its_worker(cluster: Cl
         "diverges": Told(value=4.0, fault="diverges"),
         "no memory": Told(value=6.0, fault="no memory", marker=tmp_path / "had-no-memory"),
         "dies": Told(value=5.0, fault="dies"),
+        "dies when over": Told(value=7.0, fault="dies when over", marker=tmp_path / "begun"),
     }
     trials = [Trial(key, config, 1, EPOCHS, cost=1.0, keep_weights=True) for key, config in configs.items()]
     records = run_all(cluster, tmp_path, Counting(trials))
 
     assert {key: record.state for key, record in records.items()} == {
         "killed": "complete", "well": "complete", "raises": "failed", "diverges": "failed", "dies": "failed",
-        "no memory": "complete",
+        "no memory": "complete", "dies when over": "complete",
     }  # fmt: skip
+    assert (tmp_path / "begun").read_text() == "x", "what was told of a training is its record"
     assert (tmp_path / "had-no-memory").exists()
     assert 'raise ValueError("out of paint")' in (records["raises"].error or "")
     assert records["diverges"].error == "diverged: val_mse is nan after epoch 3"
@@ -113,7 +122,7 @@ def test_every_trial_is_recorded_once_whatever_becomes_of_its_worker(cluster: Cl
     kept = {path.name for path in folder.iterdir()}
     address = {key: record.address for key, record in records.items()}
     assert all(re.fullmatch(f"{key}-[0-9a-f]{{12}}", address[key]) for key in configs)
-    complete = ("killed", "well", "no memory")
+    complete = ("killed", "well", "no memory", "dies when over")
     assert kept == {
         *(f"{address[key]}.json" for key in configs), *(f"{address[key]}.safetensors" for key in complete)
     }  # fmt: skip
