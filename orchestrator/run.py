@@ -113,7 +113,7 @@ def command() -> NoReturn:
     """The program `fmo`, and `python -m orchestrator.run`."""
     open_closed_streams()
     printed = sys.stdout = Lossy(
-        os.fdopen(sys.stdout.fileno(), "wb", 0, closefd=False), sys.stdout.encoding, write_through=True
+        os.fdopen(os.dup(sys.stdout.fileno()), "wb", 0), sys.stdout.encoding, write_through=True
     )
     status = main()
     if printed.dropped:
