@@ -25,6 +25,9 @@ GROUP_SECONDS = 15
 """Start and end of a group of workers that share trainings."""
 CALIBRATION = "calibration.json"
 """The run folder's file with the pace of a core, while no run has told of it."""
+BUSY = 1.2
+"""How much longer a training takes beside one on the next core and beside Ray's own processes than a piece of it that
+is timed alone (docs/LOG.md)."""
 GPU_PACE = 1 / 6
 """Of a share of a GPU, next to a core: a guess on the safe side, until a run here has told."""
 
@@ -102,7 +105,7 @@ def _calibrated(book: Book) -> float:
         match book.run.read_json(CALIBRATION):
             case {"device": device, "pace": float(pace)} if device == processor() and 0 < pace < math.inf:
                 return pace
-    pace = book.suite.pace()
+    pace = BUSY * book.suite.pace()
     if book.run.is_local and Path(book.run.absolute).is_dir():
         with contextlib.suppress(UserError):
             book.run.write_json(CALIBRATION, {"device": processor(), "pace": pace})

@@ -10,7 +10,7 @@ import torch
 
 from orchestrator import paper
 from orchestrator.engine.book import Book
-from orchestrator.engine.estimate import GPU_PACE, GROUP_SECONDS, START_SECONDS, seconds_of, work_of
+from orchestrator.engine.estimate import BUSY, GPU_PACE, GROUP_SECONDS, START_SECONDS, seconds_of, work_of
 from orchestrator.engine.machine import Machine
 from orchestrator.engine.manifest import Manifest, StageState
 from orchestrator.engine.plan import Plan
@@ -140,7 +140,7 @@ def test_where_no_run_has_told_a_piece_of_the_work_is_timed_and_an_existing_run_
     assert expected(new, calibrate=False) == 10
     assert expected(new, Machine(2, 1)) == pytest.approx(10 * GPU_PACE)
     assert not timed, "not asked for, and a core does not tell of a GPU"
-    assert expected(new) == expected(new) == 25
+    assert expected(new) == expected(new) == 10 * BUSY * 2.5
     assert len(timed) == 2
     assert not new.exists(), "a plan makes no run folder"
     strange: list[Any] = [None, "7", True, 0.0, -1.0, math.inf, math.nan]
@@ -149,11 +149,11 @@ def test_where_no_run_has_told_a_piece_of_the_work_is_timed_and_an_existing_run_
         if content is not None:
             run.write_json("calibration.json", content)
         del timed[:]
-        assert expected(tmp_path / "run") == expected(tmp_path / "run") == 25
+        assert expected(tmp_path / "run") == expected(tmp_path / "run") == 10 * BUSY * 2.5
         assert len(timed) == 1
     Path(run.absolute, "calibration.json").write_text("{")
-    assert expected(tmp_path / "run") == 25
-    assert run.read_json("calibration.json") == {"device": processor(), "pace": 2.5}
+    assert expected(tmp_path / "run") == 10 * BUSY * 2.5
+    assert run.read_json("calibration.json") == {"device": processor(), "pace": BUSY * 2.5}
 
 
 def test_pace_of_this_core_is_a_plausible_one_and_torch_keeps_its_threads() -> None:
