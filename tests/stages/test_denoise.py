@@ -298,13 +298,15 @@ def test_the_image_shown_is_measured_with_many_draws_of_the_noise(tables: dict[s
     table = tables["denoising_boot"]
     index = int(np.flatnonzero(IMAGES.test_labels == IMAGES.test_labels.max())[0])
     assert set(table["index"]) == {index}
-    assert len(table) == 2 * 2 * 2 * 4
+    assert len(table) == 2 * (2 * 2 + 2) * 4, "levels, two models of two seeds and two filters, draws"
     assert not table.duplicated(["model", "seed", "level", "draw"]).any()
-    for (model, seed, level), rows in table.groupby(["model", "seed", "level"], observed=True):
+    for (model, seed, level), rows in table.groupby(["model", "seed", "level"], observed=True, dropna=False):
+        assert pd.isna(seed) == (model in FILTERS)
         noisy = add_noise(IMAGES.test_images[[index] * 4], "zeroed", float(level), seed=SEED)
         assert list(rows["draw"]) == [0, 1, 2, 3]
         before = ((noisy - CLEAN[index]) ** 2).mean(axis=(1, 2))
-        after = ((restored(str(model), noisy, int(seed) - SEED) - CLEAN[index]) ** 2).mean(axis=(1, 2))
+        further = 0 if pd.isna(seed) else int(seed) - SEED
+        after = ((restored(str(model), noisy, further) - CLEAN[index]) ** 2).mean(axis=(1, 2))
         np.testing.assert_allclose(rows["noisy_mse"], before, rtol=1e-5)
         np.testing.assert_allclose(rows["reconstructed_mse"], after, rtol=1e-5)
         assert len(set(before)) == 4
