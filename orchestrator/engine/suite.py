@@ -150,7 +150,7 @@ class Suite:
             return None
 
     def fingerprints(self, settings: RunSettings) -> dict[str, str]:
-        """Of each stage of a run, a hash of all that decides its outcome: are its tables up to date?
+        """Of each stage a hash of all that decides its outcome, and of its columns: are its tables up to date?
 
         Raises UserError where a stage needs one that is not among those before it.
         """
@@ -166,6 +166,7 @@ class Suite:
                 "seed": settings.seed,
                 "data": self.data_checksum(settings),
                 "version": stage.version,
+                "columns": {name: table.names for name, table in stage.schemas.items()},
                 "needs": {name: prints[name] for name in stage.needs(own)},
             }
             content = json.dumps(decides, sort_keys=True, default=lambda it: it.model_dump(mode="json"))

@@ -16,6 +16,7 @@ from orchestrator.engine.records import Record, Trial
 from orchestrator.engine.results import Run
 from orchestrator.engine.settings import RunSettings, Section, UserError
 from orchestrator.engine.suite import Suite
+from orchestrator.engine.tables import INT, column, schema
 from tests.engine.toy import Nothing, Toy, book, suite
 
 
@@ -44,9 +45,13 @@ class Reading(Toy):
     reads = (Common,)
 
 
-def reading(*, version: int = 1, checksum: str = "images") -> Suite:
+def reading(*, version: int = 1, checksum: str = "images", **schemas: Any) -> Suite:
     """A stage that reads, one that needs it, one beside them."""
-    stages = (Reading(name="first", version=version), Toy(needs=("first",), name="second"), Toy(name="beside"))
+    stages = (
+        Reading(name="first", version=version, schemas=schemas),
+        Toy(needs=("first",), name="second"),
+        Toy(name="beside"),
+    )
     return Suite(**{**vars(suite(*stages, checksum=checksum)), "base": Settings})
 
 
@@ -62,11 +67,20 @@ def prints(of: Suite, **changes: Any) -> dict[str, str]:
         (reading(), {"first": {"value": 2}}, {"first", "second"}),
         (reading(), {"common": {"value": 2}}, {"first", "second"}),
         (reading(version=2), {}, {"first", "second"}),
+        (reading(made=schema(column("new", INT, "a column"))), {}, {"first", "second"}),
         (reading(checksum="other images"), {}, {"first", "second", "beside"}),
         (reading(), {"seed": 2}, {"first", "second", "beside"}),
         (reading(), {"name": "other", "resources": {"slots": 7}, "address": "local"}, set()),
     ],
-    ids=["its settings", "what it reads", "its version", "the images", "the seed", "what decides nothing"],
+    ids=[
+        "its settings",
+        "what it reads",
+        "its version",
+        "its columns",
+        "the images",
+        "the seed",
+        "what decides nothing",
+    ],
 )
 def test_tables_are_out_of_date_where_what_decides_them_has_changed_or_what_they_build_on(
     of: Suite, changes: dict[str, Any], out_of_date: set[str]
