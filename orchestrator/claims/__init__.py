@@ -7,11 +7,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from orchestrator.claims import architecture, capacity, denoising, folds, gans, introduction, latent
+from orchestrator.claims import architecture, capacity, denoising, folds, gans, gaussian_noise, introduction, latent
 from orchestrator.claims.claim import Answer, Claim, Tables
 from orchestrator.statistics.intervals import LEVEL, holm
 
-MODULES = (introduction, capacity, architecture, folds, latent, gans, denoising)
+MODULES = (introduction, capacity, architecture, folds, latent, gans, denoising, gaussian_noise)
 STATED = (claim for module in MODULES for claim in vars(module).values() if isinstance(claim, Claim))
 CLAIMS = tuple(sorted(STATED, key=lambda claim: claim.number))
 RULES_VERSION = 4

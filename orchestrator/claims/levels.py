@@ -6,7 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from orchestrator.statistics.intervals import LEVEL, Interval, Kind, Outcome, of_ends
+from orchestrator.statistics.intervals import LEVEL, Interval, Kind, Outcome
+from orchestrator.statistics.resamples import of_ends
 
 
 def told(

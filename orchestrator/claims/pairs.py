@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from orchestrator.statistics.intervals import Interval, NotTested, Unchanged, bootstrapped
+from orchestrator.statistics.intervals import Interval, NotTested, Unchanged
+from orchestrator.statistics.resamples import bootstrapped
 
 Which = Mapping[str, str]
 """Values of columns that choose a classifier among others: its input and architecture, or its method."""

@@ -8,9 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
-
-from orchestrator.statistics.resamples import Resamples
+from numpy.typing import ArrayLike
 
 Verdict = Literal[
     "supported", "partly", "contradicted", "inconclusive", "not_tested", "followed", "partly_followed", "not_followed"
@@ -19,10 +17,6 @@ Kind = Literal["t", "bootstrap", "F", "chi_squared", "range", "none"]
 """What an interval is by; a range is from the least to the greatest, and no interval of confidence."""
 LEVEL = 0.05
 """Of every test, two-sided."""
-NUM_DRAWS = 2000
-"""Bootstrap samples."""
-LEAST_P = 1e-6
-"""Farther out an interval's ends say nothing of its tails."""
 SEEN_WITH_80_PERCENT = (1.959964 + 0.841621) / 1.959964
 """Least effect that a normal test sees with a power of 80 %, over half its interval's width."""
 
@@ -241,50 +235,6 @@ def paired(table: pd.DataFrame, value: str, by: str, one: str, other: str) -> tu
 def paired_ratio(table: pd.DataFrame, value: str, by: str, one: str, other: str) -> Interval:
     """`log_ratio` of `value` in the rows of `one` over those of `other`, seed by seed."""
     return log_ratio(*paired(table, value, by, one, other))
-
-
-def of_ends(
-    value: float,
-    low: float,
-    high: float,
-    n: int,
-    *,
-    kind: Kind = "bootstrap",
-    df: float = math.inf,
-    ratio: bool = False,
-) -> Interval:
-    """An estimate with the ends of its 95 % interval.
-
-    Between and beyond the ends it is taken for t with `df` degrees of freedom, to either side with the half width
-    there; on the logarithms of a ratio. So a p value is under .05 just outside the interval; none is under LEAST_P.
-    """
-    from scipy.stats import norm, t
-
-    of: Any = t(df) if math.isfinite(df) else norm
-    scale: Callable[[float], float] = math.log if ratio else float
-
-    def confidence(bound: float) -> float:
-        if ratio and bound <= 0:
-            return 0.0
-        end = high if bound > value else low
-        if ratio and end <= 0:  # an interval so wide that it holds every ratio
-            return 0.5
-        away, half = scale(bound) - scale(value), scale(end) - scale(value)
-        under = float(of.cdf(away / abs(half) * of.ppf(0.975))) if half else float(away > 0) + (away == 0) / 2
-        return min(max(under, LEAST_P / 2), 1 - LEAST_P / 2)
-
-    return Interval(value, low, high, kind, n, confidence, (high - low) / 2 * SEEN_WITH_80_PERCENT)
-
-
-def bootstrapped(values: NDArray[Any], num_draws: int = NUM_DRAWS, seed: int = 0) -> Interval:
-    """Mean of values of shape (seeds, images), with an interval over seeds and images (`Resamples`).
-
-    n is the number of seeds or, where there is one, of images.
-    """
-    num_seeds, num_images = values.shape
-    resamples, value = Resamples(num_draws, num_seeds, num_images, seed=seed), float(values.mean())
-    low, high, df = resamples.ends(value, resamples.means(values))
-    return of_ends(value, low, high, num_seeds if num_seeds > 1 else num_images, df=df)
 
 
 def spread(values: Iterable[float]) -> Interval:

@@ -1,12 +1,19 @@
-"""Bootstrap samples of trained models and of test images."""
+"""Bootstrap samples of trained models and of test images, and the intervals that follow from them."""
 
 import math
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from orchestrator.statistics.intervals import SEEN_WITH_80_PERCENT, Interval, Kind
+
 Values = NDArray[np.floating]
+NUM_DRAWS = 2000
+"""Bootstrap samples."""
+LEAST_P = 1e-6
+"""Farther out an interval's ends say nothing of its tails."""
 
 
 class Ends(NamedTuple):
@@ -88,3 +95,47 @@ class Resamples:
         low, high, df = self.ends(value, draws, ratio=ratio)
         ends = {f"{name}_low": low, f"{name}_high": high, f"{name}_df": df if math.isfinite(df) else None}
         return {name: float(value), **ends}
+
+
+def of_ends(
+    value: float,
+    low: float,
+    high: float,
+    n: int,
+    *,
+    kind: Kind = "bootstrap",
+    df: float = math.inf,
+    ratio: bool = False,
+) -> Interval:
+    """An estimate with the ends of its 95 % interval.
+
+    Between and beyond the ends it is taken for t with `df` degrees of freedom, to either side with the half width
+    there; on the logarithms of a ratio. So a p value is under .05 just outside the interval; none is under LEAST_P.
+    """
+    from scipy.stats import norm, t
+
+    of: Any = t(df) if math.isfinite(df) else norm
+    scale: Callable[[float], float] = math.log if ratio else float
+
+    def confidence(bound: float) -> float:
+        if ratio and bound <= 0:
+            return 0.0
+        end = high if bound > value else low
+        if ratio and end <= 0:  # an interval so wide that it holds every ratio
+            return 0.5
+        away, half = scale(bound) - scale(value), scale(end) - scale(value)
+        under = float(of.cdf(away / abs(half) * of.ppf(0.975))) if half else float(away > 0) + (away == 0) / 2
+        return min(max(under, LEAST_P / 2), 1 - LEAST_P / 2)
+
+    return Interval(value, low, high, kind, n, confidence, (high - low) / 2 * SEEN_WITH_80_PERCENT)
+
+
+def bootstrapped(values: NDArray[Any], num_draws: int = NUM_DRAWS, seed: int = 0) -> Interval:
+    """Mean of values of shape (seeds, images), with an interval over seeds and images (`Resamples`).
+
+    n is the number of seeds or, where there is one, of images.
+    """
+    num_seeds, num_images = values.shape
+    resamples, value = Resamples(num_draws, num_seeds, num_images, seed=seed), float(values.mean())
+    low, high, df = resamples.ends(value, resamples.means(values))
+    return of_ends(value, low, high, num_seeds if num_seeds > 1 else num_images, df=df)

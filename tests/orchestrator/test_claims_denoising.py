@@ -10,7 +10,8 @@ import pytest
 
 from orchestrator.claims import CLAIMS
 from orchestrator.claims.levels import at_every, at_some, both, decides, told
-from orchestrator.statistics.intervals import LEAST_P, Outcome
+from orchestrator.statistics.intervals import Outcome
+from orchestrator.statistics.resamples import LEAST_P
 from tests.orchestrator.made_tables import answer, table
 
 Made = dict[str, Any]

@@ -11,18 +11,16 @@ from orchestrator.statistics.intervals import (
     Interval,
     NotTested,
     Unchanged,
-    bootstrapped,
     deviation,
     holm,
     log_ratio,
     mean,
     mean_over_folds,
-    of_ends,
     ratio_of_deviations,
     ratio_of_groups,
     spread,
 )
-from orchestrator.statistics.resamples import Resamples
+from orchestrator.statistics.resamples import Resamples, bootstrapped, of_ends
 
 VALUES = (0.3, 0.5, 0.9, 1.1)
 
