@@ -8,9 +8,10 @@ from rich.console import Console
 from torch import Tensor
 
 from orchestrator.engine.book import Book
+from orchestrator.engine.checkpoint import Checkpoint, Rows
 from orchestrator.engine.manifest import Manifest, StageState
 from orchestrator.engine.progress import Progress
-from orchestrator.engine.records import Checkpoint, Rows, Trial
+from orchestrator.engine.records import Trial
 from orchestrator.engine.stage import Worker
 from orchestrator.engine.stage_run import StageRun
 from orchestrator.engine.worker import unwatch

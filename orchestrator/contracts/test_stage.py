@@ -20,8 +20,9 @@ from pydantic import BaseModel, ValidationError
 from orchestrator.contracts.in_process import done, tensors
 from orchestrator.contracts.tried import AnyStage, Tried, brought_in, tried_anew
 from orchestrator.engine.book import Book
+from orchestrator.engine.checkpoint import Checkpoint, Rows
 from orchestrator.engine.manifest import StageState
-from orchestrator.engine.records import Checkpoint, Rows, Trial
+from orchestrator.engine.records import Trial
 from orchestrator.engine.results import as_frame
 from orchestrator.engine.settings import changed
 from orchestrator.engine.stage import Stage, Worker

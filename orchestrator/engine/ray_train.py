@@ -24,11 +24,12 @@ from ray.util.queue import Empty, Queue
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from torch import distributed
 
+from orchestrator.engine.checkpoint import Checkpoint
 from orchestrator.engine.cluster import Cluster
 from orchestrator.engine.folder import Folder, Unusable
 from orchestrator.engine.machine import scratch
 from orchestrator.engine.provenance import made
-from orchestrator.engine.records import Checkpoint, Parts, Records
+from orchestrator.engine.records import Parts, Records
 from orchestrator.engine.stage import Worker
 from orchestrator.engine.stage_run import StageRun
 from orchestrator.engine.worker import (

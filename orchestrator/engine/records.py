@@ -3,37 +3,29 @@ files' names: records/STAGE/ADDRESS.json, .checkpoint, .safetensors (weights) an
 
 import contextlib
 import hashlib
-import io
 import json
 import math
-import pickle
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Any, Generic, Literal, Self, TypeVar
-from zipfile import BadZipFile, ZipFile
 
 from numpy.typing import NDArray
 from pydantic import BaseModel, TypeAdapter
 
+from orchestrator.engine.checkpoint import Checkpoint, Rows, packed, unpacked
 from orchestrator.engine.folder import Damaged, Folder, digest
 from orchestrator.engine.provenance import Made
 
 Config = TypeVar("Config", bound=BaseModel)
-Rows = list[dict[str, float]]
-"""Metrics of the epochs so far, each with its number (`epoch`) and its `seconds`."""
 Arrays = Mapping[str, NDArray[Any]]
 Outcome = Literal["complete", "pruned", "failed"]
 WEIGHTS, ARRAYS, CHECKPOINT = ".safetensors", ".arrays.safetensors", ".checkpoint"
 ENDINGS = (".json", WEIGHTS, ARRAYS, CHECKPOINT)
 Parts = tuple[tuple[str, str], ...]
 """Files that a training left beside its record: their endings, WEIGHTS or ARRAYS, and digests of their contents."""
-
-
-NO_CHECKPOINT = (pickle.UnpicklingError, BadZipFile, RuntimeError, LookupError, TypeError, AttributeError, ValueError)
-"""What becomes of reading other bytes as a checkpoint."""
 
 
 def hashed(content: Any) -> str:
@@ -147,17 +139,6 @@ def _record(content: dict[str, Any], config: Config, address: str, metric: str) 
     return record
 
 
-@dataclass
-class Checkpoint:
-    """How far a training is."""
-
-    rows: Rows = field(default_factory=list)
-    state: dict[str, Any] | None = None
-    """Of the last epoch; None at the beginning."""
-    arrays: dict[str, NDArray[Any]] = field(default_factory=dict)
-    """What its epochs gave so far beside metrics, by name."""
-
-
 @dataclass(frozen=True)
 class Records:
     """What a stage's trainings left in a run folder."""
@@ -245,28 +226,12 @@ class Records:
 
     def save_checkpoint(self, address: str, so_far: Checkpoint, made_by: Mapping[str, Any] | None = None) -> None:
         """Keep how far a training is, and `made_by` what: plain values that who goes on with it must share."""
-        import torch
-
-        content = io.BytesIO()
-        arrays = {name: torch.from_numpy(array) for name, array in so_far.arrays.items()}
-        saved = {"made_by": dict(made_by or {}), "rows": so_far.rows, "state": so_far.state, "arrays": arrays}
-        torch.save(saved, content)
-        self.folder.write_sealed(self.name(address, CHECKPOINT), content.getvalue())
+        self.folder.write_sealed(self.name(address, CHECKPOINT), packed(so_far, made_by or {}))
 
     def load_checkpoint(self, address: str, made_by: Mapping[str, Any] | None = None) -> Checkpoint:
         """Where a lost worker left off; the beginning, where there is nothing of this, or it was made by another."""
-        import torch
-
-        # What cannot be unpickled is a stranger's.
-        with contextlib.suppress(FileNotFoundError, Damaged, *NO_CHECKPOINT):
-            content = io.BytesIO(self.folder.read_sealed(self.name(address, CHECKPOINT)))
-            if sum(part.file_size for part in ZipFile(content).infolist()) > len(content.getvalue()):
-                raise Damaged("packed more tightly than torch does it")
-            content.seek(0)
-            saved = torch.load(content, weights_only=True, map_location="cpu")
-            if saved["made_by"] == dict(made_by or {}):
-                arrays = {name: tensor.numpy() for name, tensor in saved["arrays"].items()}
-                return Checkpoint(saved["rows"], saved["state"], arrays)
+        with contextlib.suppress(FileNotFoundError, Damaged):
+            return unpacked(self.folder.read_sealed(self.name(address, CHECKPOINT)), made_by or {})
         return Checkpoint()
 
     def checkpoints(self) -> frozenset[str]:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from orchestrator.engine.book import Book
+from orchestrator.engine.checkpoint import Rows
 from orchestrator.engine.drawing import drawn
 from orchestrator.engine.estimate import pace_of
 from orchestrator.engine.folder import beginning, digest
@@ -20,7 +21,7 @@ from orchestrator.engine.imports import import_all
 from orchestrator.engine.manifest import Manifest, StageState, State, told
 from orchestrator.engine.progress import Progress, Standing, duration
 from orchestrator.engine.provenance import Made, distinct, made
-from orchestrator.engine.records import Outcome, Parts, Record, Rows, Trial, digest_of, with_description
+from orchestrator.engine.records import Outcome, Parts, Record, Trial, digest_of, with_description
 from orchestrator.engine.results import as_frame, check_own
 from orchestrator.engine.settings import UserError
 from orchestrator.engine.stage import Model, Picture, Table, Tables

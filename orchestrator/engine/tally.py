@@ -3,8 +3,9 @@
 from collections import Counter
 from typing import Any, get_args
 
+from orchestrator.engine.checkpoint import Rows
 from orchestrator.engine.progress import Standing
-from orchestrator.engine.records import Outcome, Record, Rows, Trial
+from orchestrator.engine.records import Outcome, Record, Trial
 
 
 class Tally:

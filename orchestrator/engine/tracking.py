@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
 
-from orchestrator.engine.records import Rows
+from orchestrator.engine.checkpoint import Rows
 from orchestrator.engine.settings import Tracker, UserError
 
 PACKAGES: dict[Tracker, str] = {"tensorboard": "tensorboardX", "mlflow": "mlflow", "wandb": "wandb"}

@@ -7,9 +7,10 @@ from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
+from orchestrator.engine.checkpoint import Checkpoint
 from orchestrator.engine.folder import Folder, Unusable
 from orchestrator.engine.provenance import made
-from orchestrator.engine.records import Checkpoint, Records
+from orchestrator.engine.records import Records
 from orchestrator.engine.stage import Worker
 from orchestrator.engine.worker import (
     Job,

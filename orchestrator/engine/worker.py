@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from orchestrator.engine.checkpoint import Checkpoint, Rows
 from orchestrator.engine.folder import Folder, Unusable
 from orchestrator.engine.provenance import made
-from orchestrator.engine.records import Checkpoint, Records, Rows, Trial
+from orchestrator.engine.records import Records, Trial
 from orchestrator.engine.stage import Stage, Worker
 
 GRACE_SECONDS = 15

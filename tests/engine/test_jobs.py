@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from orchestrator.engine.records import Checkpoint, Record, Records, Rows, Trial
+from orchestrator.engine.checkpoint import Checkpoint, Rows
+from orchestrator.engine.records import Record, Records, Trial
 from orchestrator.engine.results import Run
 from orchestrator.engine.stage import Model, Worker
 from orchestrator.engine.stage_run import StageRun

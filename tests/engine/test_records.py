@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from orchestrator.engine.checkpoint import Checkpoint
 from orchestrator.engine.folder import Unusable
-from orchestrator.engine.records import ARRAYS, WEIGHTS, Checkpoint, Record, Records, Trial
+from orchestrator.engine.records import ARRAYS, WEIGHTS, Record, Records, Trial
 from orchestrator.engine.results import Run
 from orchestrator.engine.settings import Section
 from orchestrator.engine.stage import Context

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from orchestrator.engine import underway
-from orchestrator.engine.records import Checkpoint, Records, Trial
+from orchestrator.engine.checkpoint import Checkpoint
+from orchestrator.engine.records import Records, Trial
 from orchestrator.engine.results import Run
 from orchestrator.engine.settings import Resources, Section
 from orchestrator.engine.stage import Worker

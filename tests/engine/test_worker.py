@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from orchestrator.engine import worker as worker_module
+from orchestrator.engine.checkpoint import Checkpoint, Rows
 from orchestrator.engine.folder import Folder, Unusable
 from orchestrator.engine.ray_tune import why_ended
-from orchestrator.engine.records import Checkpoint, Records, Rows, Trial
+from orchestrator.engine.records import Records, Trial
 from orchestrator.engine.stage import Worker
 from orchestrator.engine.worker import (
     Job,

@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from orchestrator.engine.checkpoint import Checkpoint
 from orchestrator.engine.compare import differences
-from orchestrator.engine.records import Checkpoint, Records, Trial
+from orchestrator.engine.records import Records, Trial
 from orchestrator.engine.results import Run
 from orchestrator.run import main
 from tests.command import Smoke

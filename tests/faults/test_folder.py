@@ -20,11 +20,12 @@ from subprocess import PIPE
 import psutil
 import pytest
 
+from orchestrator.engine.checkpoint import Checkpoint
 from orchestrator.engine.cluster import output_to
 from orchestrator.engine.compare import differences
 from orchestrator.engine.folder import Unusable
 from orchestrator.engine.manifest import Manifest
-from orchestrator.engine.records import Checkpoint, Records
+from orchestrator.engine.records import Records
 from orchestrator.engine.results import Run
 from orchestrator.run import main
 from tests.command import REPOSITORY, Smoke, orchestrate

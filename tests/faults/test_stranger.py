@@ -18,10 +18,11 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from orchestrator.engine.checkpoint import Checkpoint
 from orchestrator.engine.folder import Damaged, Unusable, digest
 from orchestrator.engine.lock import holder, locked
 from orchestrator.engine.manifest import Manifest, StageState
-from orchestrator.engine.records import Checkpoint, Records
+from orchestrator.engine.records import Records
 from orchestrator.engine.results import Run
 from orchestrator.engine.settings import UserError
 from orchestrator.engine.shown import shown

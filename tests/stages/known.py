@@ -9,7 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from orchestrator.engine.book import Book
-from orchestrator.engine.records import Record, Rows, Trial
+from orchestrator.engine.checkpoint import Rows
+from orchestrator.engine.records import Record, Trial
 from orchestrator.engine.stage import Model, Stage, Table
 from orchestrator.engine.tables import to_arrow
 from orchestrator.stages.architectures import refit_key

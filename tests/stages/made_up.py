@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.engine.book import Book
-from orchestrator.engine.records import Checkpoint, Record, Rows, Trial, digest_of
+from orchestrator.engine.checkpoint import Checkpoint, Rows
+from orchestrator.engine.records import Record, Trial, digest_of
 from orchestrator.engine.results import Run
 from orchestrator.engine.settings import changed
 from orchestrator.engine.stage import Stage

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from orchestrator.engine.book import Book
-from orchestrator.engine.records import Checkpoint, Record, Trial
+from orchestrator.engine.checkpoint import Checkpoint
+from orchestrator.engine.records import Record, Trial
 from orchestrator.engine.settings import changed
 from orchestrator.engine.stage import Context, Stage
 from orchestrator.stages.architectures import plane_model

@@ -11,7 +11,8 @@ import pytest
 from numpy.typing import NDArray
 
 from orchestrator.engine.book import Book
-from orchestrator.engine.records import Checkpoint, Record, digest_of
+from orchestrator.engine.checkpoint import Checkpoint
+from orchestrator.engine.records import Record, digest_of
 from orchestrator.stages.classify import Classify
 from orchestrator.stages.classify.measure import examples, seen_by_neighbours, with_cpu_seconds
 from tests.stages.known import KnownRefit, given, grey, known_latent, models_of, with_models

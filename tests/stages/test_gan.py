@@ -16,7 +16,8 @@ import torch
 
 from orchestrator.contracts.in_process import done
 from orchestrator.engine.book import Book
-from orchestrator.engine.records import Record, Rows, Trial
+from orchestrator.engine.checkpoint import Rows
+from orchestrator.engine.records import Record, Trial
 from orchestrator.engine.settings import UserError, changed, merged
 from orchestrator.engine.stage import Worker
 from orchestrator.engine.study import Suggested

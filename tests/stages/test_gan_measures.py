@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from orchestrator.engine.book import Book
-from orchestrator.engine.records import Checkpoint, Record, Rows
+from orchestrator.engine.checkpoint import Checkpoint, Rows
+from orchestrator.engine.records import Record
 from orchestrator.engine.stage import Worker
 from orchestrator.stages.gan import Gan
 from orchestrator.stages.gan.layers import gan_layer_table

@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.contracts.in_process import done
-from orchestrator.engine.records import Rows, Trial
+from orchestrator.engine.checkpoint import Rows
+from orchestrator.engine.records import Trial
 from orchestrator.engine.settings import changed
 from orchestrator.stages.architectures import best
 from tests.stages.known import grey

@@ -14,7 +14,8 @@ from optuna.storages.journal import JournalFileBackend
 
 from orchestrator.contracts.in_process import trained
 from orchestrator.engine.book import Book
-from orchestrator.engine.records import Checkpoint, Record, Rows, Trial
+from orchestrator.engine.checkpoint import Checkpoint, Rows
+from orchestrator.engine.records import Record, Trial
 from orchestrator.engine.settings import changed
 from orchestrator.engine.stage import Stage, Worker
 from orchestrator.paper import suite

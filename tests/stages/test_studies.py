@@ -9,7 +9,8 @@ import pytest
 
 from orchestrator.contracts.in_process import trained
 from orchestrator.engine.book import Book
-from orchestrator.engine.records import Record, Rows, Trial
+from orchestrator.engine.checkpoint import Rows
+from orchestrator.engine.records import Record, Trial
 from orchestrator.stages.architectures import param_values
 from orchestrator.stages.studies import FIXED, Studies
 from orchestrator.stages.studies.measure import ranks
