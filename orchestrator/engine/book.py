@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
-from orchestrator.engine.folder import Damaged
+from orchestrator.engine.folder import Damaged, digest
 from orchestrator.engine.manifest import Manifest
 from orchestrator.engine.records import Record, Records, Trial
 from orchestrator.engine.results import Run
@@ -13,6 +13,7 @@ from orchestrator.engine.settings import RunSettings
 from orchestrator.engine.stage import Context
 from orchestrator.engine.study import Study
 from orchestrator.engine.suite import Suite
+from orchestrator.engine.tables import STAGES, as_parquet
 from orchestrator.engine.tracking import Tracking
 
 
@@ -112,3 +113,10 @@ class Book:
         """The data that the settings select, loaded when they are first asked for."""
         with self._loading:
             return self._data
+
+    def write_stages(self, manifest: Manifest) -> None:
+        """Write the table stages, which tells what the manifest does, unless it stands as it should."""
+        rows = [{"stage": name, **manifest.stages[name].row()} for name in self.stages if name in manifest.stages]
+        name, content = "tables/stages.parquet", as_parquet(STAGES, rows, manifest.attributes("stages", ""))
+        if any(self.run.differing({name: digest(content)})):
+            self.run.write(name, content)

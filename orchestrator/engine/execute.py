@@ -30,7 +30,6 @@ from orchestrator.engine.results import Run
 from orchestrator.engine.scheduler import Scheduler
 from orchestrator.engine.settings import UserError
 from orchestrator.engine.shown import shown
-from orchestrator.engine.stage_run import write_stages
 from orchestrator.engine.tracking import Tracking
 from orchestrator.engine.typed import flag, program
 from orchestrator.engine.waiting import watched
@@ -53,7 +52,7 @@ def run(book: Book, names: Iterable[str]) -> int:
         _set_aside(folder, [name for stage in plan.to_do for name in damaged.get(stage.name, [])])
         if manifest:
             _set_aside(folder, folder.differing(manifest.report))
-            write_stages(book, manifest)
+            book.write_stages(manifest)
         if manifest and not plan.to_do:
             write_report(book, manifest)
             number = sum(book.study(stage.name).num_trials for stage in plan.selected)

@@ -26,7 +26,7 @@ from orchestrator.engine.results import as_frame, check_own
 from orchestrator.engine.settings import UserError
 from orchestrator.engine.stage import Model, Picture, Table, Tables
 from orchestrator.engine.study import Study
-from orchestrator.engine.tables import STAGES, as_parquet
+from orchestrator.engine.tables import as_parquet
 from orchestrator.engine.tally import Tally
 from orchestrator.engine.worker import Job
 
@@ -225,7 +225,7 @@ class StageRun:
         with _ENTERING:
             self._manifest.stages[self.name] = entry
             self._book.run.write_manifest(self._manifest)
-            write_stages(self._book, self._manifest)
+            self._book.write_stages(self._manifest)
         if state != "running":
             self._progress.over(self.name, f"{state}: {entry.why}" if error else f"done in {duration(entry.seconds)}")
 
@@ -292,11 +292,3 @@ class StageRun:
         for suffix, content in drawn(picture, stamp, made(self._modules).commit).items():
             self._write(f"figures/{picture.name}.{suffix}", content)
         self._captions[picture.name] = picture.caption
-
-
-def write_stages(book: Book, manifest: Manifest) -> None:
-    """Write the table stages, which tells what the manifest does, unless it stands as it should."""
-    rows = [{"stage": name, **manifest.stages[name].row()} for name in book.stages if name in manifest.stages]
-    name, content = "tables/stages.parquet", as_parquet(STAGES, rows, manifest.attributes("stages", ""))
-    if any(book.run.differing({name: digest(content)})):
-        book.run.write(name, content)
