@@ -1,12 +1,13 @@
 """How many trainings machines have room for: whole ones on each device, never more than fit."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from orchestrator.engine import cluster
 from orchestrator.engine.cluster import Cluster
-from orchestrator.engine.machine import Machine, share_for, slots_for
+from orchestrator.engine.machine import Machine, scratch, share_for, slots_for
 from orchestrator.engine.settings import Resources
 
 
@@ -82,3 +83,15 @@ def test_trainings_have_several_workers_each_where_devices_outnumber_them(
     share = share_for(there, resources)
     found = Cluster(slots_for(there, resources), share.cpus, share.gpus, None, resources, {"CPU": 0, "GPU": 0})
     assert found.room_in_each(num_trainings) == room
+
+
+def test_what_is_only_for_now_lies_where_the_environment_says_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    with scratch() as path:
+        assert Path(path).parent == tmp_path
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "not-there"))
+    with scratch() as path:
+        assert Path(path).is_dir()

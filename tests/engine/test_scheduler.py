@@ -128,6 +128,19 @@ def test_what_needs_a_stage_that_workers_share_is_trained_after_it(tmp_path: Pat
     assert set(states(done).values()) == {"done"}
 
 
+def test_what_fails_once_all_is_trained_takes_nothing_back(
+    tmp_path: Path, ray: InRaysPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def at_the_end(stage_run: StageRun, *others: object) -> None:
+        ray.train_together(stage_run)
+        raise RuntimeError("Ray is gone")
+
+    monkeypatch.setattr("orchestrator.engine.ray_train.train_together", at_the_end)
+    stages = suite(training("first", shared=True), training("second", "first"))
+    assert states(do(tmp_path, stages, "second")) == {"first": "done", "second": "done"}
+    assert ray.trained == ["first", "second"]
+
+
 def test_what_most_stages_wait_for_is_trained_first_and_of_equals_what_takes_longest(
     tmp_path: Path, ray: InRaysPlace
 ) -> None:

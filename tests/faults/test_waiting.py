@@ -1,10 +1,13 @@
 """Where no worker can start, a run ends with Ray's reason, and nothing counts as failed; through real Ray."""
 
+import signal
+import time
 from pathlib import Path
 
 import pytest
 
 from orchestrator.engine import cluster, waiting
+from orchestrator.engine.beat import interrupt
 from orchestrator.engine.execute import run
 from orchestrator.engine.records import Trial
 from orchestrator.engine.settings import UserError
@@ -25,3 +28,21 @@ def test_run_whose_workers_cannot_start_ends_with_ray_s_reason(
         run(of_toy, ["toy"])
     assert not list(tmp_path.rglob("records/**/*.json"))
     assert any("No such file" in path.read_text() for path in (tmp_path / "toy" / "ray" / "logs").iterdir())
+
+
+def interrupt_and_wait() -> None:
+    interrupt()
+    time.sleep(5)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_main_thread_is_interrupted_by_what_it_listens_to_and_else_not(number: int) -> None:
+    before = {it: signal.signal(it, signal.SIG_DFL) for it in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        interrupt()  # by default either would end this process
+        signal.signal(number, signal.default_int_handler)
+        with pytest.raises(KeyboardInterrupt):
+            interrupt_and_wait()
+    finally:
+        for it, handler in before.items():
+            signal.signal(it, handler)
