@@ -157,7 +157,9 @@ def execute(plan: Plan) -> Manifest:
         progress = stack.enter_context(Progress(work=work))
         progress.seconds = seconds_of(plan, work, machine, slots_for([machine], settings.resources))
         # among what is safe to delete, in which no link is followed
-        files = folder.path("ray/tracking") if folder.is_local else mkdtemp(prefix=f"{settings.run_name}-tracking-")
+        files = folder.path("ray/tracking") if folder.is_local else ""
+        if settings.track and not folder.is_local:
+            files = mkdtemp(prefix=f"{settings.run_name}-tracking-")
         book.tracking = Tracking(settings.track, settings.run_name, files, progress.say)
         folder.say = progress.say
         for stage in plan.selected:
