@@ -24,14 +24,14 @@ COMMANDS = {
         "plan [STAGE ...] [--print-config]",
         "what would be done, on what, about how long; starts nothing",
         "Times go by what trainings took here in this run or in another of the same folder of runs; where there are "
-        "none, by what they take on the machine of docs/LOG.md. --print-config prints all settings instead, as "
-        "YAML that --config takes.",
+        "none, a piece of the work is timed, two or three seconds (on GPUs they are a guess). --print-config prints "
+        "all settings instead, as YAML that --config takes.",
     ),
     "status": (
         "status",
         "how far each stage is and what it took; starts nothing",
-        "Tells too of records that nothing uses, of files that are missing, and of what was made by other code, "
-        "packages or devices than are here. From begin to end a stage also waits for others.",
+        "Tells too of records that nothing uses, of files that are missing, and of what was made by other code or "
+        "packages than are here, or on devices that differ. From begin to end a stage also waits for others.",
     ),
     "compare": (
         "compare A B [C ...] [--json]",

@@ -228,8 +228,8 @@ class RunSettings(Section):
     force: tuple[str, ...] = ()
     """Stages to redo although they are done."""
     strict: bool = False
-    """Refuse to go on, or to report, where results were made by other code, packages or devices than each other, or
-    than are here."""
+    """Refuse to go on, or to report, where results were made by other code or packages than are here, or on devices
+    that differ from each other."""
     track: Annotated[tuple[Tracker, ...], Aside()] = ()
     """What is shown each training as it runs: tensorboard (event files in the run folder), mlflow, wandb (Weights &
     Biases); the latter two find their servers by their own variables."""
