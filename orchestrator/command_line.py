@@ -9,20 +9,10 @@ from typing import Any
 import tyro
 from pydantic import Field, ValidationError, create_model
 
-from orchestrator.engine.settings import RunSettings, UserError, merged, nested
+from orchestrator.engine.settings import RunSettings, UserError, in_one_line, merged, nested
 from orchestrator.engine.suite import Suite
 from orchestrator.help import UNREAD, with_flags
 from orchestrator.settings_file import manifest_settings, preset_of, read_file, read_settings, similar
-
-KINDS = {
-    "int_parsing": "a whole number is wanted",
-    "int_from_float": "a whole number is wanted",
-    "float_parsing": "a number is wanted",
-    "bool_parsing": "true or false is wanted",
-    "extra_forbidden": "there is no such setting",
-}
-"""What pydantic's types of errors are in plain words."""
-
 
 CLASSES = {"--model": "", "--classify.model": "classify", "--gan.model": "gan"}
 """Flags that name classes of the user's own, and the sections that these stand in."""
@@ -101,7 +91,7 @@ def stage_names(
             if set(name.split(",")) <= {"all", *known}:
                 hint = f"; stages are separated by spaces: {name.replace(',', ' ')}"
             raise UserError(f"{name!r} is no {kind}{hint}; there are: {', '.join(there)}")
-    return (*(known if not words or "all" in words else words), *settings.force)
+    return tuple(known) if not words or "all" in {*words, *settings.force} else (*words, *settings.force)
 
 
 def _early(flag: str, arguments: list[str]) -> str | None:
@@ -115,16 +105,6 @@ def _early(flag: str, arguments: list[str]) -> str | None:
     if len(values) > 1:
         raise UserError(f"{flag} is given {len(values)} times: {', '.join(values)}; leave one")
     return values[0] if values else None
-
-
-def in_one_line(error: ValidationError) -> str:
-    """The first of a validation's errors as one line: the setting, the rule, the value."""
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    rule = KINDS.get(first["type"]) or str(first["msg"]).removeprefix("Value error, ")
-    got = "nothing" if first["input"] is None else str(first["input"])
-    told = first["type"] in {"value_error", "missing"}
-    return f"{where}: {rule}" + ("" if told else f" (got {got[:100]})") if where else rule
 
 
 def _tyro(arguments: list[str], kind: Any, default: Any) -> Any:

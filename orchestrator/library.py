@@ -5,10 +5,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from orchestrator.command_line import in_one_line, stage_names
+from orchestrator.command_line import stage_names
 from orchestrator.engine import execute
 from orchestrator.engine.book import Book
-from orchestrator.engine.settings import RunSettings, UserError, changed
+from orchestrator.engine.settings import RunSettings, UserError, changed, in_one_line
 from orchestrator.paper import suite
 from orchestrator.results import Run
 from orchestrator.settings_file import similar

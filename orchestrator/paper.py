@@ -10,7 +10,9 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Literal
 
-from orchestrator.engine.settings import LocalPath, RunSettings, UserError, changed
+from pydantic import ValidationError
+
+from orchestrator.engine.settings import LocalPath, RunSettings, UserError, changed, in_one_line
 from orchestrator.engine.stage import Stage
 from orchestrator.engine.suite import Suite
 from orchestrator.stages.architectures import pace
@@ -22,7 +24,7 @@ from orchestrator.stages.gan import Gan
 from orchestrator.stages.gan_inception import Inception
 from orchestrator.stages.gan_search import Tuning
 from orchestrator.stages.kfold import Kfold
-from orchestrator.stages.own import own_class, own_classifier, own_game
+from orchestrator.stages.own import modules_of, own_class, own_classifier, own_game
 from orchestrator.stages.refit import Refit
 from orchestrator.stages.search import Search
 from orchestrator.stages.sections import MOST_TEST, MOST_TRAIN, Autoencoders, Data, Images
@@ -140,7 +142,7 @@ def _complete(settings: Any) -> Any:
         "classify": own_classifier(classifier, 3, data.shape, len(data.class_names) or 2) if classifier else None,
         "gan": own_game(game, data.shape) if game else None,
     }
-    return changed(settings, **{name: {"own": own and own.model_dump()} for name, own in found.items()})
+    return _with(settings, **{name: {"own": own and own.model_dump()} for name, own in found.items()})
 
 
 def _with_images(settings: Any) -> Any:
@@ -157,13 +159,21 @@ def _with_images(settings: Any) -> Any:
     )
     at_most = {name: min(number, getattr(settings.data, name)) for name, number in numbers.items()}
     gan = settings.gan.at_most(at_most["num_train"] * 5 // 6)
-    return changed(settings, data={"found": found.model_dump(), **at_most}, gan=gan)
+    return _with(settings, data={"found": found.model_dump(), **at_most}, gan=gan)
+
+
+def _with(settings: Any, **other: Any) -> Any:
+    """Settings with what follows from the images, or from the user's classes; UserError where others do not suit."""
+    try:
+        return changed(settings, **other)
+    except ValidationError as error:
+        raise UserError(in_one_line(error)) from None
 
 
 def _own_modules(settings: Any) -> Iterable[str]:
     """Those of the user's own classes."""
     sections = (getattr(settings, name, None) for name in ("autoencoder", "classify", "gan"))
-    return {section.own.module for section in sections if section and section.own}
+    return {module for section in sections if section and section.own for module in modules_of(section.own)}
 
 
 def _apart(settings: Any) -> Mapping[str, Any]:

@@ -24,14 +24,9 @@ from orchestrator.engine.typed import program
 from orchestrator.paper import suite
 from orchestrator.settings_file import as_yaml
 
-COMMANDS = {
-    "run": run,
-    "plan": print_plan,
-    "status": print_status,
-    "doctor": print_examination,
-    "report": report,
-    "clean": clean,
-}
+OF_STAGES = {"run": run, "plan": print_plan}
+OF_A_RUN = {"status": print_status, "doctor": print_examination, "report": report, "clean": clean}
+"""Commands; those of the first kind take names of stages."""
 LOOKING = {"plan", "status"}
 """Commands that leave a run folder as it is."""
 INTERRUPTED, BROKEN_PIPE = 130, 141
@@ -77,14 +72,17 @@ def _status(arguments: list[str]) -> int:
         if "--print-config" in own:
             print(as_yaml(settings), end="")
             return 0
-        command, words = (words[0], words[1:]) if words and words[0] in COMMANDS else ("run", words)
+        command, words = (words[0], words[1:]) if words and words[0] in OF_STAGES | OF_A_RUN else ("run", words)
         if command == "run" and not words:
             flags = shlex.join(it for it in arguments if it != "run")
             raise UserError(f"no stage is named: {program()} all {flags} does all of them")
+        if command in OF_A_RUN and words:
+            raise UserError(f"{command} is of a whole run and takes no stages: {' '.join(words)}")
         settings = suite().complete(settings)
         names = stage_names(suite(), settings, words, help.COMMANDS if command == "run" else ())
         folder = Run(f"{settings.runs_dir.rstrip('/')}/{settings.run_name}")
-        return COMMANDS[command](Book(suite(), settings, folder, set_aside=command not in LOOKING), names)
+        book = Book(suite(), settings, folder, set_aside=command not in LOOKING)
+        return OF_A_RUN[command](book) if command in OF_A_RUN else OF_STAGES[command](book, names)
     except UserError as error:
         print(f"error: {shown(str(error))}", file=sys.stderr)
         return 2

@@ -20,7 +20,7 @@ from trainables.autoencoder_settings import (
 from trainables.batch_last import run_layers
 from trainables.epoch import Epoch, State
 from trainables.images import Images, Size, as_pixels, as_tensor, check_inputs, part_size, unit_pixels
-from trainables.loop import Device, evaluated, passes
+from trainables.loop import Device, evaluated, passes, two_at_least
 from trainables.optimizers import Descent
 from trainables.splits import Index, Split
 
@@ -235,7 +235,7 @@ def errors(model: Coder, images: Tensor, split: Split, *, at_the_end: bool) -> d
 def for_batch_norm(batch: Tensor, settings: AutoencoderTraining) -> Tensor:
     """Indices of a batch, along the first axis; a single one twice where batch norm would lack a second number."""
     one_number = not isinstance(settings, AutoencoderSettings) or math.prod(settings.encoded_shape[1:]) == 1
-    return torch.cat([batch, batch]) if one_number and len(batch) == 1 else batch
+    return two_at_least(batch) if one_number else batch
 
 
 def with_gradient_of(loss: Tensor, value: Tensor) -> Tensor:

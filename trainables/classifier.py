@@ -11,12 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from trainables.batch_last import run_layers
 from trainables.classifier_settings import ClassifierSettings
 from trainables.epoch import Epoch, State
 from trainables.images import as_pixels, as_tensor, check_inputs, part_size
-from trainables.loop import Device, evaluated, passes
+from trainables.loop import Device, evaluated, passes, two_at_least
 from trainables.optimizers import Descent
 
 CHANNELS = (32, 64)
@@ -123,8 +124,11 @@ def train_classifier(
     inputs, test_inputs = (as_tensor(x).to(device) for x in (examples.train, examples.test))
     labels, test_labels = (as_tensor(y).to(device).long() for y in (examples.train_labels, examples.test_labels))
     train = torch.arange(len(inputs), device=device)
+    has_batch_norm = any(isinstance(module, _BatchNorm) for module in model.modules())
 
     def batch_loss(batch: Tensor) -> Tensor:
+        if has_batch_norm:
+            batch = two_at_least(batch)
         return functional.cross_entropy(logits_of(model, inputs.index_select(0, batch)), labels[batch])
 
     own = settings.own is not None

@@ -31,6 +31,11 @@ def shuffled(index: Tensor, batch_size: int, *seed: int) -> tuple[Tensor, ...]:
     return torch.split(index[order], batch_size)
 
 
+def two_at_least(batch: Tensor) -> Tensor:
+    """Indices of a batch, along the first axis; a single one twice, for batch norm wants a second number."""
+    return torch.cat([batch, batch]) if len(batch) == 1 else batch
+
+
 class Lengths(Protocol):
     """The settings of a training, as far as the loop reads them."""
 

@@ -6,7 +6,7 @@ import shutil
 import socket
 import tempfile
 import uuid
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -223,7 +223,7 @@ def _rounds(name: str, stage: Stage[Any, Any], book: Book, cluster: Cluster) -> 
     return [name, str(number), f"each by {workers} workers" if workers > 1 else rounds]
 
 
-def print_examination(book: Book, names: Collection[str]) -> int:
+def print_examination(book: Book) -> int:
     """Print what every node has, and how many rounds each stage's trainings take."""
     run = book.run
     run.check_space(book.settings.resources.free_gigabytes * 1e9)
@@ -237,11 +237,7 @@ def print_examination(book: Book, names: Collection[str]) -> int:
         cluster = _connected(stack, book, progress, apart=busy)
         nodes = examine(book, cluster)
         refuse(nodes, progress.say)
-        rounds = [
-            _rounds(name, stage, book, cluster)
-            for name, stage in book.stages.items()
-            if stage.config and name in names
-        ]
+        rounds = [_rounds(name, stage, book, cluster) for name, stage in book.stages.items() if stage.config]
     right = ("GPUs", "shared memory")
     cells = []
     for node in nodes:

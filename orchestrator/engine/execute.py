@@ -19,7 +19,7 @@ from orchestrator.engine.cluster import Cluster
 from orchestrator.engine.doctor import connected
 from orchestrator.engine.estimate import seconds_of, work_of
 from orchestrator.engine.folder import digest
-from orchestrator.engine.lock import locked
+from orchestrator.engine.lock import holder, locked
 from orchestrator.engine.machine import slots_for, this_machine
 from orchestrator.engine.manifest import Manifest, told
 from orchestrator.engine.metrics import published
@@ -98,10 +98,9 @@ def _tell_end(book: Book, manifest: Manifest, *, failed: bool) -> None:
             print(f"to show it to others: {suite.publish}{shlex.quote(where)}")
 
 
-def report(book: Book, names: Iterable[str]) -> int:
+def report(book: Book) -> int:
     """Write the report anew, of what there is."""
-    if not any(map(book.run.exists, ("manifest.json", "lock"))):
-        raise UserError(f"{book.run.location}: there is no run yet to report on: {program()} all makes one")
+    _see_that_there_is_a_run(book)
     with locked(book.run):
         manifest = book.manifest() or described(None, book)
         _tell_mixture(book, manifest)
@@ -111,14 +110,28 @@ def report(book: Book, names: Iterable[str]) -> int:
     return 0
 
 
-def clean(book: Book, names: Iterable[str]) -> int:
-    """Remove the records that nothing uses."""
+def clean(book: Book) -> int:
+    """Remove the records that nothing uses; UserError where no manifest says which are used."""
+    _see_that_there_is_a_run(book)
     with locked(book.run):
-        unused = unused_files(book, book.manifest())
+        manifest = book.manifest()
+        if manifest is None:
+            raise UserError(
+                f"{book.run.location} has no sound manifest.json, which says what tables are made of: give the run's "
+                f"own command again, which makes it, then {program()} clean"
+            )
+        unused = unused_files(book, manifest)
         list(book.run.each(book.run.delete, unused))
     number = sum(name.endswith(".json") for name in unused)
     print(f"{number} records that nothing used are removed from {book.run.location}/records")
     return 0
+
+
+def _see_that_there_is_a_run(book: Book) -> None:
+    """UserError, and nothing written, where the run folder holds none: its name may be mistyped."""
+    run, recorded = book.run, (book.records(name).addresses for name in book.stages)
+    if not (run.exists("manifest.json") or holder(run) or any(recorded)):
+        raise UserError(f"{book.run.location}: there is no run yet: {program()} all makes one")
 
 
 def _tell_mixture(book: Book, manifest: Manifest | None) -> None:

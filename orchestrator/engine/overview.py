@@ -15,16 +15,10 @@ from orchestrator.engine.settings import RunSettings
 from orchestrator.engine.shown import print_table, shown
 
 
-def _looked_at(book: Book, names: Iterable[str]) -> tuple[Plan, dict[str, list[str]]]:
-    """What there is to do, and of stages that are done what is damaged; the run folder is left as it is."""
-    manifest = book.manifest()
-    damaged = damage(book.run, manifest)
-    return Plan.make(book, names, manifest, damaged), damaged
-
-
 def print_plan(book: Book, names: Iterable[str]) -> int:
     """Print what a command would run, on what, and about how long."""
-    plan, settings, machine = _looked_at(book, names)[0], book.settings, this_machine()
+    settings, machine, manifest = book.settings, this_machine(), book.manifest()
+    plan = Plan.make(book, names, manifest, damage(book.run, manifest))
     slots, work = slots_for([machine], settings.resources), work_of(plan, machine, calibrate=True)
     kind = "GPU share" if machine.gpus else "core"
     print(f"run folder  {book.run.location}")
@@ -55,25 +49,26 @@ def _machine(settings: RunSettings, machine: Machine) -> str:
     return f"this machine: {machine.cpus:.0f} cores, {machine.gpus:.0f} GPUs"
 
 
-def print_status(book: Book, names: Iterable[str]) -> int:
+def print_status(book: Book) -> int:
     """Print how far each stage is, what it took, and how many records nothing uses."""
-    plan, damaged = _looked_at(book, names)
-    if plan.manifest is None:
+    manifest = book.manifest()
+    if manifest is None:
         print(f"{book.run.location}: no run yet")
         return 0
+    damaged = damage(book.run, manifest)
     busy = holder(book.run)
     if busy:
         print(f"in use by {busy}")
     rows = []
     for name in book.stages:
-        entry = plan.manifest.stages.get(name)
+        entry = manifest.stages.get(name)
         state, seconds, note = "missing", ["", ""], ""
         if entry:
             state = "unfinished" if entry.state == "running" and not busy else entry.state
             trained = f"{entry.training_seconds:.0f} s" if book.stages[name].config else "-"
             seconds = [trained, f"{entry.seconds:.0f} s"]
             note = entry.why or "; ".join(entry.warnings)
-        if entry and state == "done" and not book.was_done(name, plan.manifest):
+        if entry and state == "done" and not book.was_done(name, manifest):
             note = "made with other settings"
         if damaged.get(name):
             note = f"{', '.join(damaged[name])}: missing or damaged, the next run writes it again"
@@ -82,13 +77,13 @@ def print_status(book: Book, names: Iterable[str]) -> int:
             recorded = f"{len(study.records)} of {study.num_trials} trainings recorded"
             note = "; ".join(filter(None, (recorded, note)))
         rows.append([name, state, *seconds, note])
-    if plan.manifest.stages:
-        rows.append(_total(plan.manifest))
+    if manifest.stages:
+        rows.append(_total(manifest))
     times = ("training", "begin to end")
     print_table(["stage", "state", *times, "note"], rows, right=times)
-    for line in mixture_of(book, plan.manifest):
+    for line in mixture_of(book, manifest):
         print(shown(line))
-    unused = sum(name.endswith(".json") for name in unused_files(book, plan.manifest))
+    unused = sum(name.endswith(".json") for name in unused_files(book, manifest))
     if unused:
         print(f"{unused} records that nothing uses (clean removes them)")
     return 0

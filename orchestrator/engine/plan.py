@@ -32,7 +32,8 @@ class Plan:
         for name in reversed(book.stages):
             if name in wanted:
                 wanted.update(book.needs(name))
-        anew = {name for name in book.settings.force if name in wanted and book.was_done(name, manifest)}
+        forced = wanted if "all" in book.settings.force else wanted.intersection(book.settings.force)
+        anew = {name for name in forced if book.was_done(name, manifest)}
         redo: set[str] = set()
         for name in book.stages:
             asked = name in wanted and (name in anew or not book.was_done(name, manifest))

@@ -1,16 +1,18 @@
 """What made a result: which code, with which packages, on which device and host; and where a run's results differ."""
 
+import ast
 import contextlib
 import hashlib
 import os
 import platform
 import socket
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
+from sysconfig import get_path
 
 from pydantic import BaseModel, ConfigDict
 
@@ -114,6 +116,41 @@ def sources(modules: Iterable[str]) -> str:
         for path, below in _files(name):
             total.update(f"{name}/{below}\n".encode() + hashlib.sha256(path.read_bytes()).digest())
     return total.hexdigest()[:12]
+
+
+def with_neighbours(module: str, *, but: Collection[str] = ()) -> tuple[str, ...]:
+    """A top-level module or package, and those in the same folder that it imports, itself or through others of them.
+
+    What is installed beside other packages has none, nor has a module whose file is not known; `but` those named.
+    """
+    folder, found, waiting = _folder(module), {module}, [module]
+    if folder is None or folder in {Path(get_path(kind)) for kind in ("purelib", "platlib", "stdlib")}:
+        return (module,)
+    while waiting:
+        for path, _ in _files(waiting.pop()):
+            near = {name for name in _imported(path) if name not in {*found, *but} and _folder(name) == folder}
+            found |= near
+            waiting += near
+    return tuple(sorted(found))
+
+
+def _folder(module: str) -> Path | None:
+    """Where a top-level module's file lies, or a package's folder."""
+    with contextlib.suppress(ImportError, ValueError):
+        spec = find_spec(module)
+        if spec and spec.origin and spec.has_location:
+            return Path(spec.origin).parents[bool(spec.submodule_search_locations)]
+    return None
+
+
+def _imported(path: Path) -> Iterator[str]:
+    """Top-level modules that a Python file imports from elsewhere."""
+    with contextlib.suppress(SyntaxError, ValueError):
+        for node in ast.walk(ast.parse(path.read_bytes())):
+            if isinstance(node, ast.Import):
+                yield from (alias.name.partition(".")[0] for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                yield node.module.partition(".")[0]
 
 
 def _files(module: str) -> Iterable[tuple[Path, str]]:

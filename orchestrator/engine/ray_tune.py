@@ -68,7 +68,7 @@ def run_trials(source: Source, cluster: Cluster, data: Any, folder: Folder) -> N
             tune.with_resources(tune.with_parameters(_train, data=data, location=folder.absolute), share),
             tune_config=tune.TuneConfig(
                 search_alg=_Feed(source, cluster, watchdog, writers),
-                scheduler=ASHAScheduler(metric=COMPARED, mode="min", max_t=10**9),  # stops only trials that report it
+                scheduler=ASHAScheduler("epoch", COMPARED, "min", max_t=10**9),  # stops only trials that report these
                 num_samples=-1,
                 max_concurrent_trials=MOST_AT_ONCE,
                 reuse_actors=True,

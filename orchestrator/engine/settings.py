@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 LARGEST, MOST = 2**32, 100_000
 """No number of the settings is larger, and none that counts what a run does; what a finger slipped on is refused."""
@@ -43,6 +43,14 @@ class Found:
     """Marks what is no setting to be made, but was found where a setting leads; None until then."""
 
 
+KINDS = {
+    "int_parsing": "a whole number is wanted",
+    "int_from_float": "a whole number is wanted",
+    "float_parsing": "a number is wanted",
+    "bool_parsing": "true or false is wanted",
+    "extra_forbidden": "there is no such setting",
+}
+"""What pydantic's types of errors are in plain words."""
 DECIDE_NOTHING = {
     *("preset", "name", "runs_dir", "config", "address", "force", "strict", "track", "resources"),
     "data_dir",
@@ -226,14 +234,14 @@ class RunSettings(Section):
     address: str = "auto"
     """Ray cluster: auto (a running one, or one of our own), local (always our own), or host:port."""
     force: tuple[str, ...] = ()
-    """Stages to redo although they are done."""
+    """Stages to redo although they are done; all of them: all."""
     strict: bool = False
     """Refuse to go on, or to report, where results were made by other code or packages than are here, or on devices
     that differ from each other."""
     track: Annotated[tuple[Tracker, ...], Aside()] = ()
     """What is shown each training as it runs: tensorboard (event files in the run folder), mlflow, wandb (Weights &
     Biases); the latter two find their servers by their own variables."""
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 1  # others are counted from it, and all are less than 2**32
     """Decides every random number of the run."""
     resources: Resources = Resources()
 
@@ -266,3 +274,13 @@ def section(kind: type[Model], settings: RunSettings) -> Model:
     """The section of this class among the settings."""
     (of_kind,) = (value for _, value in settings if type(value) is kind)
     return of_kind
+
+
+def in_one_line(error: ValidationError) -> str:
+    """The first of a validation's errors as one line: the setting, the rule, the value."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    rule = KINDS.get(first["type"]) or str(first["msg"]).removeprefix("Value error, ")
+    got = "nothing" if first["input"] is None else str(first["input"])
+    told = first["type"] in {"value_error", "missing"}
+    return f"{where}: {rule}" + ("" if told else f" (got {got[:100]})") if where else rule

@@ -27,7 +27,7 @@ from orchestrator.engine.worker import (
 
 CHECKPOINT_SECONDS = 10
 COMPARED = "compared"
-"""What trials report that may be stopped early."""
+"""What trials report that may be stopped early, beside the epoch."""
 
 
 def train_all(
@@ -90,7 +90,9 @@ class _Underway:
     def take(self, epoch: Any, diverged: str | None, *, save: bool) -> None:
         """Do with an epoch, which is noted by now, what is due."""
         trial, so_far = self.job.trial, self.so_far
-        facts: dict[str, Any] = {COMPARED: epoch.metrics[self.job.stage.metric]} if self.job.stops_weak_trials else {}
+        facts: dict[str, Any] = {}
+        if self.job.stops_weak_trials:
+            facts = {COMPARED: epoch.metrics[self.job.stage.metric], "epoch": epoch.number}
         if diverged:
             self.end(error=diverged)
         elif epoch.number == trial.epochs:

@@ -194,8 +194,9 @@ def describe(axes: Axes, *, counts: bool = False, **properties: Any) -> None:
 def _plain_ticks(low: float, high: float) -> tuple[list[float], list[str]]:
     """Round numbers of a logarithmic scale, three at least, and what is written there."""
     inside: list[float] = []
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     for steps in ((1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 8), np.arange(1, 10, 0.2), np.arange(1, 10, 0.02)):
-        ticks = [step * 10.0**power for power in range(-6, 4) for step in steps]
+        ticks = [step * 10.0**power for power in powers for step in steps]
         inside = [tick for tick in ticks if low <= tick <= high]
         if len(inside) >= 3:
             break

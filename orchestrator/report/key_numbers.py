@@ -52,7 +52,10 @@ def _over_folds(value: str, of: Callable[[pd.DataFrame], Interval], **which: Any
 
     def estimate(table: pd.DataFrame) -> Interval:
         rows = _rows(table, {"order": "sequential", **which})
-        return of(rows.pivot(index="fold", columns="seed", values=value).dropna(axis=1))
+        crossed = rows.pivot(index="fold", columns="seed", values=value).dropna(axis=1)
+        if crossed.empty:
+            raise LookupError("no seed has every fold")
+        return of(crossed)
 
     return estimate
 

@@ -5,8 +5,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from orchestrator.engine.provenance import sources
-from orchestrator.engine.settings import UserError, changed
+from pydantic import ValidationError
+
+from orchestrator.engine.provenance import sources, with_neighbours
+from orchestrator.engine.settings import UserError, changed, in_one_line
 from orchestrator.stages.sections import Own
 from trainables.autoencoder_settings import OwnAutoencoder
 from trainables.classifier_settings import ClassifierSettings
@@ -61,6 +63,7 @@ def own_classifier(address: str, latent_dim: int, image_shape: Any, num_classes:
     own = _own("--classify.model", address)
     for given, size in (("raw", math.prod(image_shape)), ("latent", latent_dim)):
         which = {"input": given, "num_features": size, "architecture": "own", "own": own.model_dump()}
+        which |= training_of(own)
         shape = {"image_shape": image_shape, "num_classes": num_classes}
         with _told("--classify.model"):
             check_classifier(ClassifierSettings.model_validate(which | shape))
@@ -101,10 +104,18 @@ def _told(flag: str) -> Iterator[None]:
         yield
     except ModelError as error:
         raise UserError(f"{flag} {error}") from None
+    except ValidationError as error:
+        raise UserError(f"{flag}: of its Settings, {in_one_line(error)}") from None
+
+
+def modules_of(own: Own) -> tuple[str, ...]:
+    """Whose code decides what the class does: its module, or package, and what these import from beside them."""
+    module = own.model.partition(":")[0].partition(".")[0]
+    return with_neighbours(module, but=("orchestrator", "trainables"))
 
 
 def _coded(own: Own) -> Own:
-    return changed(own, code=sources([own.module]))
+    return changed(own, code=sources(modules_of(own)))
 
 
 def _usual_parameters(address: str) -> dict[str, Any]:
@@ -154,8 +165,6 @@ def own_class(address: str, **same: Any) -> Own:
 
 def _measured(own: Own, parameters: dict[str, Any], params: dict[str, Any], **same: Any) -> OwnAutoencoder:
     """The model with what only a pass through it tells."""
-    from pydantic import ValidationError
-
     from trainables.own_models import ModelError, measured
 
     if not isinstance(parameters.get("latent_dim"), int):

@@ -112,14 +112,9 @@ class Own(Section):
     model: str
     """As package.module:Class."""
     code: str
-    """Hash of its module's code, or its package's."""
+    """Hash of the code of its module, or package, and of what these import from beside them."""
     parameters: dict[str, Any] = Field(default={}, exclude_if=lambda parameters: not parameters)
     """Its settings, of a classifier or a GAN, as plain values by name."""
-
-    @property
-    def module(self) -> str:
-        """The module, or the package, that its code is in."""
-        return self.model.partition(":")[0].partition(".")[0]
 
 
 class FinalModels(Section):

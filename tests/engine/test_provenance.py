@@ -8,7 +8,16 @@ from pathlib import Path
 import pytest
 
 from orchestrator.engine import provenance
-from orchestrator.engine.provenance import Made, distinct, git_commit, made, mixture, sources, versions
+from orchestrator.engine.provenance import (
+    Made,
+    distinct,
+    git_commit,
+    made,
+    mixture,
+    sources,
+    versions,
+    with_neighbours,
+)
 
 HERE = Made(commit="c1", sources="new", versions={"python": "3.14", "torch": "2.15"}, device="A", host="one")
 
@@ -98,6 +107,28 @@ def test_sources_are_told_apart_by_content_and_name(tmp_path: Path, monkeypatch:
     (package / "one.py").rename(package / "two.py")
     third = sources(["made_up_package"])
     assert len({first, second, third, sources(["no_such_package", "__main__"])}) == 4
+
+
+def test_the_code_of_a_module_is_that_of_its_neighbours_too_which_it_imports(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for name, content in {
+        "net_one": "import torch\nfrom net_two.layers import Layer\n",
+        "net_three": "import net_one, not_there, left_out",
+        "net_four": "",
+        "left_out": "",
+        "broken": "import net_four\nif",
+    }.items():
+        (tmp_path / f"{name}.py").write_text(content)
+    (tmp_path / "net_two").mkdir()
+    (tmp_path / "net_two" / "__init__.py").write_text("from . import layers")
+    (tmp_path / "net_two" / "layers.py").write_text("def late():\n    import net_three")
+    assert with_neighbours("net_one", but=("left_out",)) == ("net_one", "net_three", "net_two")
+    assert with_neighbours("net_four") == ("net_four",)
+    assert with_neighbours("broken") == ("broken",)
+    assert with_neighbours("torch") == ("torch",), "it is installed"
+    assert with_neighbours("no_such_module") == ("no_such_module",)
 
 
 def test_this_process_says_what_it_is() -> None:

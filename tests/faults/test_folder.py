@@ -147,7 +147,7 @@ def test_second_run_on_a_folder_is_refused_and_a_killed_run_s_lock_is_none(
     Run(tmp_path / "smoke").write_manifest(Manifest(name="smoke"))
     assert main(["status", *arguments[1:]]) == 0, "looking is allowed"
     assert f"in use by process {holder.pid} on " in capsys.readouterr().out
-    (tmp_path / "smoke" / "manifest.json").unlink()
+    Run(tmp_path / "other").write_manifest(Manifest(name="other"))
     assert main(["clean", *arguments[1:], "--name", "other"]) == 0
     (tmp_path / "smoke" / "tables").mkdir()
     (tmp_path / "smoke" / "tables" / ".writing-abc").touch()

@@ -171,7 +171,7 @@ def test_a_run_name_that_is_no_folder_name_is_refused(config: Path, name: str) -
         (["--data.num-train", "60001"], ["--data.num-train", "60000", "60001"]),
         (["--resources.gpus-per-training", "1.5"], ["--resources.gpus-per-training", "1.5"]),
         (["--seed", "-1"], ["--seed", "-1"]),
-        (["--seed", str(2**32)], ["--seed", str(2**32)]),
+        (["--seed", str(2**31)], ["--seed", str(2**31)]),
         (["--preset", "desktop"], ["--preset", "desktop", "laptop, paper, smoke"]),
         (["--preset"], ["--preset"]),
     ],

@@ -201,6 +201,28 @@ def test_help_and_plans_are_quick_since_they_load_nothing_heavy(smoke: Smoke, wo
     assert not loaded & {"matplotlib", "pandas", "torch", "ray", "sklearn", "torchvision"}
 
 
+@pytest.mark.parametrize("damaged", [True, False])
+def test_clean_removes_nothing_where_no_manifest_says_what_the_tables_are_made_of(
+    smoke: Smoke, capsys: pytest.CaptureFixture[str], tmp_path: Path, damaged: bool
+) -> None:
+    run = copy_of(smoke, tmp_path)
+    before = run.list("records/capacity", "")
+    if damaged:
+        (tmp_path / "smoke" / "manifest.json").write_text("{")
+    else:
+        run.delete("manifest.json")
+    assert main(["clean", "--preset", "smoke", "--capacity.epochs", "7", "--runs-dir", str(tmp_path)]) == 2
+    assert "has no sound manifest.json, which says what tables are made of" in capsys.readouterr().err
+    assert run.list("records/capacity", "") == before
+
+
+def test_force_all_does_every_stage_again(to_train: Any) -> None:
+    every, kfold = to_train("all", "--force", "all"), to_train("kfold", "--force", "kfold")
+    assert kfold == {"kfold": 6}
+    assert to_train("kfold", "--force", "all") == every
+    assert set(every) == {"search", "kfold", "refit", "capacity", "classify", "gan_search", "gan"}
+
+
 def test_clean_leaves_trials_of_a_search_that_only_its_first_ones_can_tell_of(
     smoke: Smoke, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -156,12 +156,13 @@ def test_a_record_says_what_it_was_done_with(smoke: Smoke) -> None:
     assert {"data", "inputs", "version"} == set(content["world"])
 
 
-def test_report_where_no_run_was_is_refused_and_makes_no_folder(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
+@pytest.mark.parametrize("command", ["report", "clean"])
+def test_report_and_clean_where_no_run_was_are_refused_and_make_no_folder(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, command: str
 ) -> None:
-    assert main(["report", "--preset", "smoke", "--runs-dir", str(tmp_path / "runs")]) == 2
+    assert main([command, "--preset", "smoke", "--runs-dir", str(tmp_path / "runs")]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert "runs/smoke: there is no run yet to report on: " in line
+    assert "runs/smoke: there is no run yet: " in line
     assert line.endswith(" all makes one")
     assert not (tmp_path / "runs").exists()
 

@@ -210,6 +210,14 @@ def test_no_stage_is_announced_or_entered_where_no_ray_answers(
     assert "no run yet" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("command", ["clean", "doctor", "report", "status"])
+def test_commands_of_a_whole_run_take_no_stages(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, command: str
+) -> None:
+    line = _refused(capsys, command, "kfold", "--runs-dir", tmp_path)
+    assert f"{command} is of a whole run and takes no stages: kfold" in line
+
+
 @pytest.mark.parametrize("content", ["", "{", "[" * 100_000, "[]", "null", '{"sha256": 1}', "\x00"])
 def test_damaged_manifest_is_named_by_plan_and_status_which_leave_it_as_it_is(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, content: str

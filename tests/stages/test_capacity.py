@@ -177,6 +177,20 @@ def test_noise_that_passes_is_what_noise_changes_in_the_output_over_what_went_in
         assert row["noise_passed"] == pytest.approx(np.square(of_noisy - of_clean).mean() / went_in, rel=1e-3)
 
 
+def test_no_noise_at_all_has_no_share_that_passes(tmp_path: Path) -> None:
+    of = book(tmp_path, grey(120, 30), denoise={"zeroed": (0.0,), "gaussian": (0.0,)})
+    rows = given(of, "capacity", [record(of, "wide", WIDE, known_weights(0.4))])["identity"]
+    assert (rows["noisy_mse"] == 0).all()
+    assert rows["noise_passed"].isna().tolist() == [True] * 3
+
+
+def test_a_subspace_of_more_dimensions_than_pca_has_components_has_no_angle_to_it(tmp_path: Path) -> None:
+    of = book(tmp_path, two_directions(40, 30))  # eight images
+    wide = Reconstructor(method="linear_autoencoder", model=LinearSettings(latent_dim=9))
+    table = given(of, "capacity", [record(of, "wide", wide, linear_weights(*range(9)))])["reconstruction"]
+    assert table[table["method"] == "linear_autoencoder"]["largest_angle_degrees"].isna().tolist() == [True]
+
+
 def test_a_linear_identity_lets_all_noise_through(tmp_path: Path) -> None:
     of = book(tmp_path, grey(120, 30), denoise={"zeroed": (0.4,), "gaussian": (0.25,)})
     whole = Reconstructor(method="linear_overcomplete", model=LinearSettings(latent_dim=784))

@@ -1,5 +1,6 @@
 """embed: where images lie in the plane, and what lies near them there."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,10 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
+from orchestrator.engine.settings import UserError, changed
+from orchestrator.engine.stage import Stage
+from orchestrator.paper import suite
+from orchestrator.stages.classify import Classify
 from orchestrator.stages.embed import Embed
 from orchestrator.stages.embed.measure import METHODS
 from tests.stages.known import SEEN, KnownRefit, at, given, grey, known_latent, with_models
@@ -133,3 +138,30 @@ def test_neighbours_in_the_plane_are_held_against_those_in_the_images_and_the_ot
         assert row.continuity == pytest.approx(kept_near(plane, pixels, 4), abs=0.01)
         assert row.silhouette == pytest.approx(apart(plane, images.test_labels[:25]), abs=1e-4)
         assert abs(row.trustworthiness - row.continuity) > 0.01, "which are told apart"
+
+
+def test_where_all_that_is_measured_is_of_one_class_nothing_lies_apart(tmp_path: Path) -> None:
+    images = replace(own_places(), test_labels=np.full(20, 3, np.uint8))
+    own = {"num_fitted": 100, "num_measured": 20, "num_neighbors": 3, "perplexity": 3}
+    tables = given(with_models(tmp_path, images, Embed(), embed=own, seed=SEED), "embed")
+    assert tables["embeddings"]["silhouette"].isna().all()
+    assert tables["embeddings"]["trustworthiness"].notna().all()
+
+
+@pytest.mark.parametrize(
+    ("stage", "changes", "said"),
+    [
+        (Embed(), {"embed": {"num_neighbors": 250}}, "--embed.num-neighbors: 250 are too many"),
+        (Embed(), {"embed": {"num_neighbors": 240, "num_fitted": 239}}, "fitted to 239"),
+        (Embed(), {"embed": {"num_neighbors": 60}, "data": {"num_test": 120}}, "measured on 120 test images"),
+        (Classify(), {"classify": {"num_neighbors": 3001}}, "3001 is above the 3000 training images"),
+    ],
+)
+def test_more_neighbours_than_there_are_images_are_refused_before_anything_starts(
+    stage: Stage[Any, Any], changes: dict[str, Any], said: str
+) -> None:
+    smoke = suite().preset("smoke")
+    for well in (smoke, changed(smoke, embed={"num_neighbors": 249}, classify={"num_neighbors": 3000})):
+        stage.check(well)
+    with pytest.raises(UserError, match=re.escape(said)):
+        stage.check(changed(smoke, **changes))

@@ -58,6 +58,18 @@ def test_kfold_tells_the_mean_over_folds_of_each_model_and_order_and_what_of_the
     assert chance.startswith("The search's best, sequential: what is the folds' own in their validation errors is ")
 
 
+def test_kfold_tells_of_seeds_that_have_every_fold_only() -> None:
+    rows = [
+        {"model": "best", "order": "sequential", "fold": fold, "seed": seed, "val_mse": 0.5, "test_mse": 0.5}
+        for seed, folds in ((1, (0, 1)), (2, (1, 2)))
+        for fold in folds
+    ]
+    assert list(Kfold().findings({"folds": table(rows)})) == []
+    rows += [rows[0] | {"fold": 2, "val_mse": 0.8}]
+    (found,) = Kfold().findings({"folds": table(rows)})
+    assert "3 folds, 1 seed(s) of each: validation MSE 0.60000" in found
+
+
 def test_final_models_tell_their_test_errors() -> None:
     rows = [
         {"model": "best", "test_mse": 0.0125, "num_parameters": 12_345},

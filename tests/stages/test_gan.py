@@ -131,6 +131,20 @@ def test_a_batch_of_more_images_than_there_are_is_refused_before_anything_starts
         Gan().check(changed(smoke, **changes))
 
 
+def test_trials_have_no_batch_of_more_images_than_there_are(tmp_path: Path) -> None:
+    few = changed(suite().preset("smoke"), data={"num_train": 306}, gan={"paper": {"batch_size": 128}})
+    with pytest.raises(UserError, match=r"^--gan.search.batch-sizes: a batch of 256 is above the 255 images"):
+        Tuning().check(few)
+    Tuning().check(changed(few, gan={"search": {"batch_sizes": (64, 255)}}))
+
+
+def test_nothing_is_tuned_for_an_arm_that_is_not_played() -> None:
+    smoke = changed(suite().preset("smoke"), gan={"arms": ("paper",)})
+    assert Tuning().absent(smoke) == "--gan.arms lacks tuned"
+    assert Gan().needs(Gan().own(smoke)) == ("classify",)
+    assert Tuning().absent(suite().preset("smoke")) == ""
+
+
 def test_each_study_begins_with_the_recipe_that_was_found_by_hand(tmp_path: Path) -> None:
     first, second, third = played(book_with_a_classifier(tmp_path), {}, 3)
     assert {first.loss, second.loss} == {"minimax", "non_saturating"}

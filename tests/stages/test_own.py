@@ -177,6 +177,52 @@ def test_a_module_that_ends_the_program_is_told_in_a_line(tmp_path: Path, monkey
         model_class("ends_here:Model")
 
 
+@pytest.mark.parametrize(
+    ("flag", "settings", "said"),
+    [
+        ("--gan.model", "latent_dim: int = 0", "latent_dim: Input should be greater than or equal to 1 (got 0)"),
+        ("--classify.model", "learning_rate: float = -1.0", "learning_rate: Input should be greater than 0"),
+        (
+            "--gan.model",
+            "latent_dim: int = 4\n    def __post_init__(self):\n        assert not self",
+            "suggest(trial) failed",
+        ),
+    ],
+)
+def test_settings_of_ones_own_that_cannot_be_are_one_line(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    flag: str,
+    settings: str,
+    said: str,
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    name = f"bad_{abs(hash(settings))}"
+    (tmp_path / f"{name}.py").write_text(
+        "from dataclasses import dataclass\nfrom torch import nn\n\n\n@dataclass\nclass Settings:\n"
+        f"    {settings}\n    @classmethod\n    def suggest(cls, trial):\n        return cls()\n\n\n"
+        "class Net(nn.Module):\n    Settings = Settings\n"
+        "    def __init__(self, *given):\n        super().__init__()\n"
+    )
+    assert main(["plan", flag, f"{name}:Net", "--runs-dir", str(tmp_path)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {flag}")
+    assert said in line
+
+
+def test_what_does_not_go_with_few_images_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    labels = np.arange(140) % 2
+    images = np.random.default_rng(0).integers(0, 256, (140, 16, 16)).astype(np.uint8)
+    np.savez(tmp_path / "few.npz", images=images, labels=labels)
+    command = ["plan", "--data.source", str(tmp_path / "few.npz"), "--runs-dir", str(tmp_path)]
+    batches = ["--gan.paper.batch-size", "96", "--gan.tuned.minimax.batch-size", "96"]
+    batches += ["--gan.tuned.non-saturating.batch-size", "126"]
+    assert main([*command, *batches, "--gan.num-workers", "3"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "64 images cannot be shared evenly by 3 workers" in line
+
+
 def test_names_that_look_like_formulas_are_drawn_as_they_stand() -> None:
     import pandas as pd
 

@@ -154,6 +154,14 @@ def test_ranks_are_held_against_means_over_seeds_and_seeds_against_each_other() 
     assert [second[name] for name in ("kendall_tau", "low", "high")] == pytest.approx([1 / 3] * 3)
 
 
+def test_of_many_seeds_some_draws_are_taken_always_the_same() -> None:
+    draws = np.random.default_rng(0)
+    rows = again(*(tuple(trial + draws.normal(0, 2, 12)) for trial in range(5)))
+    (first, _), (second, _) = ranks(rows), ranks(rows)
+    assert first == second
+    assert first["low"] < first["high"]
+
+
 def test_ranks_are_of_trials_that_came_to_their_end_from_every_seed() -> None:
     rows = again((1, 1), (2, 2), (3, 3))
     rows[-1] |= {"state": "failed", "val_mse": None}

@@ -119,6 +119,13 @@ def test_resumed_training_equals_uninterrupted_training(kind: Input, architectur
         assert torch.equal(resumed[-1].state()["model"][name], weights)
 
 
+def test_a_last_batch_of_one_vector_of_one_number_is_learnt_from_too() -> None:
+    of = examples("latent", num_train=17)
+    one = Examples(of.train[:, :1], of.train_labels, of.test[:, :1], of.test_labels)
+    *_, last = train_classifier(settings("latent", "cnn", num_features=1), one, seed=1)
+    assert np.isfinite(last.metrics["test_loss"])
+
+
 def test_dropout_hangs_on_the_seed_and_leaves_the_global_generator_untouched() -> None:
     data = examples("latent")
     before = torch.get_rng_state()

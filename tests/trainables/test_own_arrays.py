@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from trainables.dataset import DataError, Dataset
 from trainables.sources.find import load_source
-from trainables.sources.own import drawn
+from trainables.sources.own import by_class, drawn
 
 NUM = 140
 IMAGES = np.random.default_rng(5).integers(0, 256, (NUM, 16, 18), np.uint8)
@@ -127,6 +127,34 @@ def test_without_a_test_part_a_seventh_is_drawn_class_by_class_and_the_rest_keep
     assert again.checksum == dataset.checksum
     labels = {image.tobytes(): label for image, label in zip(IMAGES, LABELS, strict=True)}
     assert [labels[it.tobytes()] for it in dataset.test_images] == dataset.test_labels.tolist()
+
+
+@pytest.mark.parametrize("test_too", [False, True])
+@pytest.mark.parametrize("sizes", [(70, 70), (120, 20), (30, 40, 30, 40), (0, 10, 130)])
+def test_images_that_stand_class_by_class_are_shuffled_so_that_every_part_has_all_classes(
+    tmp_path: Path, sizes: tuple[int, ...], test_too: bool
+) -> None:
+    labels = np.repeat(np.arange(len(sizes)), sizes)[::-1]
+    test = {"test_images": TEST_IMAGES, "test_labels": labels[:: NUM // 20]}
+    names = ("train_images", "train_labels") if test_too else ("images", "labels")
+    dataset = load_source(
+        str(saved(tmp_path, **dict(zip(names, (IMAGES, labels), strict=True)), **(test if test_too else {})))
+    )
+    assert dataset.train_labels is not None
+    until = len(dataset.train_labels) * 5 // 6
+    for part in (dataset.train_labels[:until], dataset.train_labels[until:]):
+        assert set(part.tolist()) == set(range(len(dataset.class_names)))
+    told = {image.tobytes(): label for image, label in zip(IMAGES, labels, strict=True)}
+    first = min(size for size in range(len(sizes)) if sizes[size])
+    assert [told[it.tobytes()] - first for it in dataset.train_images] == dataset.train_labels.tolist()
+
+
+@settings(max_examples=200, deadline=None)
+@given(seed=st.integers(0, 2**31), num_classes=st.integers(1, 12), number=st.integers(20, 2_000))
+def test_images_in_an_order_of_chance_are_not_taken_for_such(seed: int, num_classes: int, number: int) -> None:
+    draws = np.random.default_rng(seed)
+    taken = [by_class(draws.integers(0, num_classes, number).astype(np.uint8)) for _ in range(20)]
+    assert not any(taken)
 
 
 @given(

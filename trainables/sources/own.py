@@ -15,6 +15,8 @@ from trainables.sources import tables as own_tables
 from trainables.sources.assembly import MAX_CLASSES, MAX_NAME, Given, Part, assembled, check_numbers
 
 _SEED = 0
+_FEWEST = 8
+"""Changes of class from an image to the next; where no more are expected, their number tells of nothing."""
 
 
 def load(path: Path, *, test_share: float = 1 / 7) -> Dataset:
@@ -22,7 +24,8 @@ def load(path: Path, *, test_share: float = 1 / 7) -> Dataset:
 
     Classes are the labels' distinct values, sorted. Where the images have no test part, `test_share` of them become
     it, drawn class by class with a fixed seed; the others keep their order. Images of a folder, which have no order
-    of their own, are shuffled with a fixed seed.
+    of their own, and images that stand class by class, of which a first part lacks classes, are shuffled with a fixed
+    seed.
 
     Raises:
         DataError: in one line, what is wrong with which file, array or column, and what to do.
@@ -35,7 +38,7 @@ def load(path: Path, *, test_share: float = 1 / 7) -> Dataset:
     test = given.test and given.test._replace(labels=_indices(given.test.labels, classes))
     if test is None:
         train, test = _parted(path, train, test_share)
-    if not given.ordered:
+    if not given.ordered or by_class(train.labels) or by_class(test.labels):
         train, test = _shuffled(train), _shuffled(test)
     name = os.path.basename(os.path.abspath(path))
     names = tuple(str(value) for value in classes.tolist())
@@ -128,6 +131,18 @@ def drawn(classes: NDArray[np.uint8], num_drawn: int, *, keep: int) -> NDArray[n
     for number, count in enumerate(counts):
         mask[dice.permutation(np.flatnonzero(classes == number))[:count]] = True
     return mask
+
+
+def by_class(labels: NDArray[np.uint8] | None) -> bool:
+    """Whether images stand class by class, so that no part of them is like the whole.
+
+    `labels`, shape (n,), are their classes: from an image to the next they change less than a quarter as often as in
+    an order of chance.
+    """
+    if labels is None:
+        return False
+    expected = (len(labels) - 1) * (1 - np.square(np.bincount(labels) / len(labels)).sum())
+    return bool(expected >= _FEWEST and np.count_nonzero(np.diff(labels)) < expected / 4)
 
 
 def _shuffled(part: Part) -> Part:

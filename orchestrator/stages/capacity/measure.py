@@ -69,7 +69,7 @@ def model_row(
     k, ratio, angle, accuracy = model.latent_dim, None, None, None
     if record.last and k in of_pca:
         ratio = record.last["test_mse"] / of_pca[k]
-    if record.last and method in {"linear_autoencoder", "linear_untuned"}:
+    if record.last and method in {"linear_autoencoder", "linear_untuned"} and k <= len(pca.components_):
         angle = largest_angle(load(context.weights(record))["decoder.weight"], pca)
     if record.last and method in {"autoencoder", "cross_entropy"} and not isinstance(model, LinearSettings):
         trained = restored(coder, model, context.weights(record))
@@ -111,12 +111,12 @@ def identity_rows(
     for noise, level in levels:
         if noise in {"zeroed", "gaussian_unclipped"}:
             noisy = add_noise(images, noise, level, seed=context.seed)
-            of_noisy = output(noisy)
+            of_noisy, added = output(noisy), mse(noisy, clean)
             yield same | {
                 "noise": noise,
                 "level": level,
-                "noisy_mse": mse(noisy, clean),
+                "noisy_mse": added,
                 "reconstructed_mse": mse(of_noisy, clean),
                 "copy_mse": mse(of_noisy, noisy),
-                "noise_passed": mse(of_noisy, of_clean) / mse(noisy, clean),
+                "noise_passed": mse(of_noisy, of_clean) / added if added else None,
             }

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from orchestrator.engine.records import Record, Trial
-from orchestrator.engine.settings import Found, RunSettings, Scale, Section
+from orchestrator.engine.settings import Found, RunSettings, Scale, Section, UserError, section
 from orchestrator.engine.stage import Context, Model, Picture, Stage, Table, Tables, Worker
 from orchestrator.engine.tables import EPOCH, EPOCHS, SECONDS, SEED, schema
 from orchestrator.figures.names import CLASSIFIERS, INPUTS, capital
@@ -100,6 +100,12 @@ class Classify(Stage[Settings, ClassifierSettings]):
 
     def absent(self, settings: RunSettings) -> str:
         return needs_labels(settings)
+
+    def check(self, settings: RunSettings) -> None:
+        """There must be as many images as neighbours of each."""
+        neighbors, num_train = self.own(settings).num_neighbors, section(Data, settings).num_train
+        if neighbors > num_train:
+            raise UserError(f"--classify.num-neighbors: {neighbors} is above the {num_train} training images")
 
     def needs(self, own: Settings) -> tuple[str, ...]:
         return ("refit",)

@@ -1,7 +1,6 @@
 """Noise added, and taken away again by every model and filter."""
 
 import math
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from orchestrator.engine.allowance import cores
 from orchestrator.engine.stage import Context
 from orchestrator.stages.architectures import final_model
 from orchestrator.stages.denoise import AUTOENCODERS, FILTERS, Settings, seeds
@@ -149,5 +149,5 @@ def _before_and_after(noisy: Pixels, clean: Pixels, of: Denoisers) -> tuple[Valu
 
 
 def _side_by_side(measure: Callable[[Any], Any], what: Sequence[Any]) -> list[Any]:
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         return list(pool.map(measure, what))

@@ -15,7 +15,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field
 
 from orchestrator.engine.records import Record
-from orchestrator.engine.settings import Scale, Section
+from orchestrator.engine.settings import RunSettings, Scale, Section, UserError, section
 from orchestrator.engine.stage import Context, Picture, Stage, Table, Tables
 from orchestrator.engine.tables import SEED, schema
 from orchestrator.figures.names import METHODS, capital
@@ -84,6 +84,16 @@ class Embed(Stage[Settings, Any]):
         "embedding_confusion": schema(METHOD, *CONFUSION),
     }
     shown = ("embeddings",)
+
+    def check(self, settings: RunSettings) -> None:
+        """There must be more images than neighbours of each."""
+        own, data = self.own(settings), section(Data, settings)
+        measured, fitted = min(own.num_measured, data.num_test), min(own.num_fitted, data.num_train)
+        if own.num_neighbors >= measured / 2 or own.num_neighbors > fitted:
+            raise UserError(
+                f"--embed.num-neighbors: {own.num_neighbors} are too many where planes are measured on {measured} "
+                f"test images and fitted to {fitted}: less than half of the former, and no more than the latter"
+            )
 
     def needs(self, own: Settings) -> tuple[str, ...]:
         return ("refit",)

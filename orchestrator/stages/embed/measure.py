@@ -144,8 +144,10 @@ def _faithfulness(
     """How well neighbourhoods and classes are kept; continuity is trustworthiness with the arguments swapped."""
     some = slice(own.num_measured)
     pixels, plane = pixels[some], plane[some]
+    classes = None if labels is None else labels[some]
+    is_apart = classes is not None and 1 < len(np.unique(classes)) < len(classes)
     return {
         "trustworthiness": float(trustworthiness(pixels, plane, n_neighbors=own.num_neighbors)),
         "continuity": float(trustworthiness(plane, pixels, n_neighbors=own.num_neighbors)),
-        "silhouette": None if labels is None else float(silhouette_score(plane, labels[some])),
+        "silhouette": float(silhouette_score(plane, classes)) if is_apart else None,
     }

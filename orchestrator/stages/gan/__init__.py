@@ -17,13 +17,13 @@ from typing import Any, ClassVar
 from numpy.typing import NDArray
 
 from orchestrator.engine.records import Record, Trial
-from orchestrator.engine.settings import RunSettings, Section, UserError, section
+from orchestrator.engine.settings import RunSettings, Section
 from orchestrator.engine.stage import Context, Model, Picture, Stage, Table, Tables, Worker
 from orchestrator.engine.tables import EPOCH, EPOCHS, ERROR, SECONDS, SEED, STATE, schema
 from orchestrator.stages.columns import ARM, CLASS_ENTROPY, GAN_MEANS, LOSS, boolean, category, integer, real, text
 from orchestrator.stages.gan.recipes import RECIPE, Arm, Tuned
 from orchestrator.stages.gan.score_columns import LAYERS, REFERENCES, SCORES, SECTIONS
-from orchestrator.stages.gan.settings import Settings
+from orchestrator.stages.gan.settings import Settings, check_batch_sizes
 from orchestrator.stages.sections import Data, needs_labels
 from trainables.classifier_settings import ClassifierSettings
 from trainables.epoch import Epoch
@@ -113,20 +113,14 @@ class Gan(Stage[Settings, ScoredGan]):
         return needs_labels(settings)
 
     def needs(self, own: Settings) -> tuple[str, ...]:
-        return ("classify", "gan_search") if own.search.on else ("classify",)
+        return ("classify", "gan_search") if own.tunes else ("classify",)
 
     def reads_only(self, context: Context[Settings]) -> Mapping[str, Sequence[str]]:
         return {"classify": (scoring_key(context),)}
 
     def check(self, settings: RunSettings) -> None:
         """No batch may be larger than the images that are learnt from."""
-        num_images = section(Data, settings).num_train * 5 // 6
-        for name, size in self.own(settings).batch_sizes():
-            if size > num_images:
-                raise UserError(
-                    f"--gan.{name.replace('_', '-')}: a batch of {size} is above the {num_images} images that GANs "
-                    "learn from, five sixths of --data.num-train"
-                )
+        check_batch_sizes(settings, self.own(settings).batch_sizes())
 
     def num_workers(self, own: Settings, room: int) -> int:
         return own.num_workers or own.most_workers(room)
@@ -138,7 +132,7 @@ class Gan(Stage[Settings, ScoredGan]):
         recipes = {
             (arm, loss): own.recipe(arm, loss).model_dump() | shape for arm in own.played for loss in own.losses
         }
-        if own.search.on and not context.planning:
+        if own.tunes and not context.planning:
             best = best_of(context.records("gan_search").values(), self.metric)
             for which in recipes.keys() & best.keys():
                 recipes[which] |= best[which].config.gan.model_dump(include=TUNED)

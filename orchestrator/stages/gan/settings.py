@@ -1,15 +1,25 @@
 """What the stages gan, gan_search and gan_inception are told."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from math import gcd
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
-from orchestrator.engine.settings import Aside, Found, LocalPath, Scale, Section, changed
+from orchestrator.engine.settings import (
+    Aside,
+    Found,
+    LocalPath,
+    RunSettings,
+    Scale,
+    Section,
+    UserError,
+    changed,
+    section,
+)
 from orchestrator.stages.gan.recipes import PAPER, Arm, Recipe, Tuned
 from orchestrator.stages.own import recipe_of
-from orchestrator.stages.sections import Distinct, Own
+from orchestrator.stages.sections import Data, Distinct, Own
 from trainables.gan_settings import Decay, Loss
 
 MOST_WORKERS = 8
@@ -81,6 +91,11 @@ class Settings(Section):
         return self
 
     @property
+    def tunes(self) -> bool:
+        """Whether gan_search is done, and for an arm that is played."""
+        return self.search.on and self.played != ("paper",)
+
+    @property
     def played(self) -> tuple[Arm, ...]:
         """The arms; one, with a class of the user's own."""
         return ("own",) if self.own else self.arms
@@ -112,8 +127,19 @@ class Settings(Section):
         """Those of the GANs that are played, with their names."""
         for arm in self.played:
             for loss in self.losses:
-                if arm != "paper" and self.search.on:
+                if arm != "paper" and self.tunes:
                     yield from (("search.batch_sizes", size) for size in self.search.batch_sizes)
                 else:
                     name = "paper" if arm == "paper" else f"tuned.{loss}"
                     yield f"{name}.batch_size", self.recipe(arm, loss).batch_size
+
+
+def check_batch_sizes(settings: RunSettings, sizes: Iterable[tuple[str, int]]) -> None:
+    """See that no batch is of more images than GANs learn from; UserError with the first that is, by its name."""
+    num_images = section(Data, settings).num_train * 5 // 6
+    for name, size in sizes:
+        if size > num_images:
+            raise UserError(
+                f"--gan.{name.replace('_', '-')}: a batch of {size} is above the {num_images} images that GANs "
+                "learn from, five sixths of --data.num-train"
+            )

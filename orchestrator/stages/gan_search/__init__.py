@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 from numpy.typing import NDArray
 
 from orchestrator.engine.records import Record, Trial
-from orchestrator.engine.settings import RunSettings
+from orchestrator.engine.settings import RunSettings, section
 from orchestrator.engine.stage import Context, File, Picture, Stage, Table, Tables, Worker
 from orchestrator.engine.study import Suggested
 from orchestrator.engine.tables import STATE, TRIAL, schema
@@ -24,7 +24,7 @@ from orchestrator.figures.names import capital
 from orchestrator.stages.columns import ARM, CLASS_ENTROPY, GAN_MEANS, LOSS, TRIAL_OUTCOME, integer, parameters, real
 from orchestrator.stages.gan import TUNED, ScoredGan, best_of, scored_trial, scoring_key, scoring_record
 from orchestrator.stages.gan.recipes import Arm
-from orchestrator.stages.gan.settings import GanSearch, Settings
+from orchestrator.stages.gan.settings import GanSearch, Settings, check_batch_sizes
 from orchestrator.stages.measures import study_attributes, training_row
 from orchestrator.stages.sections import Data, needs_labels
 from trainables.epoch import Epoch
@@ -72,7 +72,13 @@ class Tuning(Stage[GanSearch, ScoredGan]):
     shown = ("gan_trials",)
 
     def absent(self, settings: RunSettings) -> str:
-        return needs_labels(settings) if self.own(settings).on else f"{self.flag} brings it in"
+        if not self.own(settings).on:
+            return f"{self.flag} brings it in"
+        return needs_labels(settings) or ("" if section(Settings, settings).tunes else "--gan.arms lacks tuned")
+
+    def check(self, settings: RunSettings) -> None:
+        """No batch may be larger than the images that are learnt from."""
+        check_batch_sizes(settings, (("search.batch_sizes", size) for size in self.own(settings).batch_sizes))
 
     def needs(self, own: GanSearch) -> tuple[str, ...]:
         return ("classify",)

@@ -12,18 +12,18 @@ def findings(folds: pd.DataFrame) -> Iterator[str]:
     """Sentences on the table folds, of finished trainings."""
     for (model, order), rows in folds.groupby(["model", "order"], observed=True, sort=False):
         which = f"{capital(MODELS[str(model)])}, {str(order).replace('_', ' ')}"
-        crossed = {name: rows.pivot(index="fold", columns="seed", values=name) for name in ("val_mse", "test_mse")}
-        num_folds, num_seeds = crossed["val_mse"].shape
-        if num_folds < 2:
+        pivoted = {name: rows.pivot(index="fold", columns="seed", values=name) for name in ("val_mse", "test_mse")}
+        crossed = {name: table.dropna(axis=1) for name, table in pivoted.items()}  # seeds that have every fold
+        if len(crossed["val_mse"]) < 2 or crossed["val_mse"].empty:
             continue
         told = []
         for name, what in (("val_mse", "validation"), ("test_mse", "test")):
-            mean, spread = mean_of_crossed(crossed[name].dropna(axis=1).to_numpy()), crossed[name].std().mean()
+            mean, spread = mean_of_crossed(crossed[name].to_numpy()), crossed[name].std().mean()
             told.append(f"{what} MSE {mean.value:.5f} ({mean.low:.5f} to {mean.high:.5f}), deviation {spread:.5f}")
+        num_folds, num_seeds = crossed["val_mse"].shape
         yield f"{which}, {num_folds} folds, {num_seeds} seed(s) of each: {'; '.join(told)}."
-        whole = crossed["val_mse"].dropna(axis=1)
-        if whole.shape[1] > 1:
-            found = ratio_of_components(whole.to_numpy())
+        if num_seeds > 1:
+            found = ratio_of_components(crossed["val_mse"].to_numpy())
             yield (
                 f"{which}: what is the folds' own in their validation errors is {found.value:.2f} times "
                 f"({found.low:.2f} to {found.high:.2f}) what seeds make of a fold, by an analysis of variance."

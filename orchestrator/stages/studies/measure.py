@@ -17,6 +17,8 @@ from orchestrator.stages.studies import FIXED, RETRAINED, SEARCH, Settings, Trie
 from trainables.autoencoder_settings import PAPER_TABLE1
 
 Row = dict[str, Any]
+MOST_DRAWS = 3125
+"""Bootstrap draws of seeds: five have so many different ones."""
 
 
 def measured(context: Context[Settings], records: Sequence[Record[Tried]]) -> Iterator[Table]:
@@ -86,9 +88,7 @@ def ranks(top: Sequence[Row]) -> list[Row]:
         return []
     before = np.array([next(row["search_val_mse"] for row in top if row["trial"] == trial) for trial in whole])
     after = np.array([[reached[trial, seed] for seed in seeds] for trial in whole])
-    draws = [
-        _tau(before, after[:, list(drawn)].mean(axis=1)) for drawn in product(range(len(seeds)), repeat=len(seeds))
-    ]
+    draws = [_tau(before, after[:, drawn].mean(axis=1)) for drawn in _draws_of_seeds(len(seeds))]
     told = {"search_and_retrained": (_tau(before, after.mean(axis=1)), *np.quantile(draws, (0.025, 0.975)))}
     if len(seeds) > 1:
         pairs = [_tau(one, other) for one, other in combinations(after.T, 2)]
@@ -97,6 +97,13 @@ def ranks(top: Sequence[Row]) -> list[Row]:
         {"what": what, "kendall_tau": tau, "low": low, "high": high, "n": len(whole)}
         for what, (tau, low, high) in told.items()
     ]
+
+
+def _draws_of_seeds(number: int) -> NDArray[np.int64]:
+    """With replacement, as many as there are: all such draws, or of many some; shape (n, number)."""
+    if number**number <= MOST_DRAWS:
+        return np.array(list(product(range(number), repeat=number)))
+    return np.random.default_rng(0).integers(number, size=(MOST_DRAWS, number))
 
 
 def _tau(one: NDArray[Any], other: NDArray[Any]) -> float:
