@@ -14,7 +14,7 @@ from orchestrator.statistics.intervals import LEVEL, holm
 MODULES = (introduction, capacity, architecture, folds, latent, gans, denoising, gaussian_noise)
 STATED = (claim for module in MODULES for claim in vars(module).values() if isinstance(claim, Claim))
 CLAIMS = tuple(sorted(STATED, key=lambda claim: claim.number))
-RULES_VERSION = 4
+RULES_VERSION = 5
 """Raised where a rule or a threshold is changed."""
 EVIDENCE = ("measurement", "cause")
 """Kinds of claims that a run's results speak for or against; only these are counted."""

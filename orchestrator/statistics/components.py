@@ -21,7 +21,8 @@ def mean_of_crossed(crossed: NDArray[Any]) -> Interval:
 
     The variance of the mean is (c msf + max(mss - mse, 0)) / (folds * seeds), with the mean squares of folds, seeds
     and what these leave (two-way random effects), and c = 1 + folds / (folds - 1) since folds share images to train
-    on. The t interval has Satterthwaite's degrees of freedom. With one seed it is `mean_over_folds`.
+    on. The t interval has Satterthwaite's degrees of freedom, or as many as seeds or folds leave where what is
+    subtracted makes them fewer: near none the interval would be without end. With one seed it is `mean_over_folds`.
 
     Source: Searle, Casella and McCulloch 1992; Nadeau and Bengio 2003; Satterthwaite 1946.
     """
@@ -36,7 +37,8 @@ def mean_of_crossed(crossed: NDArray[Any]) -> Interval:
     parts = [(1 + num_folds / (num_folds - 1)) * squares[0], shared * squares[1], -shared * squares[2]]
     total = sum(parts)
     error = math.sqrt(total / crossed.size)
-    freedom = total**2 / sum(part**2 / own for part, own in zip(parts, free, strict=True)) if total else free[1]
+    freedom = total**2 / sum(part**2 / own for part, own in zip(parts, free, strict=True)) if total else 0.0
+    freedom = max(freedom, min(free))
     found = student(float(crossed.mean()), error, freedom, num_folds, 0.0)
     assert found.low is not None
     return replace(found, smallest_effect=(found.value - found.low) * SEEN_WITH_80_PERCENT)

@@ -52,6 +52,20 @@ def test_mean_of_crossed_values_allows_for_what_seeds_share_over_folds() -> None
     assert inside["folds alone"] < 900
 
 
+def test_mean_of_crossed_values_has_an_end_where_what_seeds_share_all_but_vanishes() -> None:
+    """Logarithms of a ratio that was measured: by Satterthwaite's formula alone an interval from -203 to 205."""
+    rows = [[1.37, 0.96, 1.40, 0.71], [0.97, 1.25, 1.33, 0.42], [1.10, 1.26, 1.02, 1.06]]
+    rows += [[0.79, 1.46, 0.89, 0.99], [0.62, 1.68, 0.37, 1.43], [0.60, 1.05, 0.43, 1.54]]
+    crossed = np.array(rows)
+    found = mean_of_crossed(crossed)
+    assert found.low is not None
+    of_folds, of_seeds = 4 * crossed.mean(1).var(ddof=1), 6 * crossed.mean(0).var(ddof=1)
+    left = (crossed.var() * 24 - 5 * of_folds - 3 * of_seeds) / 15
+    error = np.sqrt((2.2 * of_folds + max(of_seeds - left, 0)) / 24)
+    assert found.value - found.low == pytest.approx(3.182446 * error)
+    assert found.smallest_effect < 1
+
+
 def test_mean_of_crossed_values_of_one_seed_is_that_over_folds() -> None:
     values = np.array([1.0, 2.0, 4.0])
     assert mean_of_crossed(values[:, None]).high == mean_over_folds(values).high

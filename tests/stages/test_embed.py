@@ -9,13 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.typing import NDArray
+from sklearn import config_context, manifold
 
 from orchestrator.engine.settings import UserError, changed
 from orchestrator.engine.stage import Stage
 from orchestrator.paper import suite
 from orchestrator.stages.classify import Classify
 from orchestrator.stages.embed import Embed
-from orchestrator.stages.embed.measure import METHODS
+from orchestrator.stages.embed.measure import METHODS, trustworthiness
 from tests.stages.known import SEEN, KnownRefit, at, given, grey, known_latent, with_models
 from tests.stages.places import FIRST, SECOND, counted, lopsided, near
 from trainables.dataset import Dataset
@@ -138,6 +139,18 @@ def test_neighbours_in_the_plane_are_held_against_those_in_the_images_and_the_ot
         assert row.continuity == pytest.approx(kept_near(plane, pixels, 4), abs=0.01)
         assert row.silhouette == pytest.approx(apart(plane, images.test_labels[:25]), abs=1e-4)
         assert abs(row.trustworthiness - row.continuity) > 0.01, "which are told apart"
+
+
+@pytest.mark.parametrize(("number", "k"), [(20, 3), (501, 5), (900, 20)])
+def test_trustworthiness_is_scikit_learn_s_however_little_is_held_at_once(number: int, k: int) -> None:
+    draws = np.random.default_rng(number)
+    points = draws.normal(size=(number, 30))
+    plane = points[:, :2] + draws.normal(0, 0.5, (number, 2))
+    for here, there in ((points, plane), (plane, points)):
+        expected = manifold.trustworthiness(here, there, n_neighbors=k)
+        with config_context(working_memory=0.1):
+            assert trustworthiness(here, there, k) == pytest.approx(expected, abs=1e-12)
+        assert 0.4 < expected < 0.99
 
 
 def test_where_all_that_is_measured_is_of_one_class_nothing_lies_apart(tmp_path: Path) -> None:

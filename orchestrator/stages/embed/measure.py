@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from openTSNE import TSNE
-from sklearn.manifold import trustworthiness
-from sklearn.metrics import silhouette_score
+from sklearn import config_context
+from sklearn.metrics import pairwise_distances_chunked, silhouette_score
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
 from orchestrator.engine.stage import Context, Table
@@ -28,6 +28,8 @@ Points = NDArray[Any]
 Planes = tuple[Points, Points | None, Points | None]
 """Test images, fitted training images, and test images added to these; each of shape (n, 2). t-SNE has the latter two
 from the run's seed only: they take most of the time."""
+MEGABYTES = 64
+"""Of distances that are held at once."""
 NUM_MOVED, DECODED = 2000, 15
 """Test images that can be looked at one by one, and points of the plane along each side that are decoded."""
 NEW_POINTS = {
@@ -138,6 +140,30 @@ def own_neighbours(plane: Points, labels: NDArray[np.uint8], k: int) -> NDArray[
     return np.asarray(votes.argmax(axis=1), np.uint8)
 
 
+def trustworthiness(points: Points, plane: Points, k: int) -> float:
+    """How far each point's k neighbours in the plane are near it among the points: 1 at best (Venna and Kaski 2001).
+
+    What scikit-learn's function of this name gives; that holds all distances at once, and sorts them.
+
+    Args:
+        points: shape (n, d).
+        plane: shape (n, 2), of the same in another space.
+        k: less than n / 2.
+    """
+    nearest, num = NearestNeighbors(n_neighbors=k).fit(plane).kneighbors(return_distance=False), len(points)
+
+    def missed(apart: Points, start: int) -> NDArray[np.int64]:
+        """By how many places neighbours in the plane miss the k nearest, by row; `apart` has shape (rows, n)."""
+        rows = np.arange(len(apart))
+        apart[rows, start + rows] = np.inf
+        of_nearest = np.take_along_axis(apart, nearest[start + rows], axis=1)
+        places = [1 + (apart < of_nearest[:, [number]]).sum(axis=1) for number in range(k)]
+        return np.maximum(np.stack(places) - k, 0).sum(axis=0)
+
+    total = sum(int(part.sum()) for part in pairwise_distances_chunked(points, reduce_func=missed))
+    return 1 - 2 * total / (num * k * (2 * num - 3 * k - 1))
+
+
 def _faithfulness(
     pixels: Points, plane: Points, labels: NDArray[np.uint8] | None, own: Settings
 ) -> dict[str, float | None]:
@@ -146,8 +172,9 @@ def _faithfulness(
     pixels, plane = pixels[some], plane[some]
     classes = None if labels is None else labels[some]
     is_apart = classes is not None and 1 < len(np.unique(classes)) < len(classes)
-    return {
-        "trustworthiness": float(trustworthiness(pixels, plane, n_neighbors=own.num_neighbors)),
-        "continuity": float(trustworthiness(plane, pixels, n_neighbors=own.num_neighbors)),
-        "silhouette": float(silhouette_score(plane, classes)) if is_apart else None,
-    }
+    with config_context(working_memory=MEGABYTES):
+        return {
+            "trustworthiness": trustworthiness(pixels, plane, own.num_neighbors),
+            "continuity": trustworthiness(plane, pixels, own.num_neighbors),
+            "silhouette": float(silhouette_score(plane, classes)) if is_apart else None,
+        }
