@@ -18,6 +18,7 @@ from typing import Any, TextIO
 from orchestrator.engine import allowance, mps
 from orchestrator.engine.machine import this_machine
 from orchestrator.engine.settings import UserError
+from orchestrator.engine.shown import in_a_line
 
 PREFIX = "fm-ray-"
 RAYS = "r"
@@ -135,8 +136,9 @@ def _start(folder: Path, log_file: Path, niceness: int, settle: Callable[[], Non
             settle()
             ray.shutdown()
             if attempt == ATTEMPTS - 1:
-                reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-                raise UserError(f"Ray does not start on this machine: {reason}; see {log_file.parent}") from error
+                raise UserError(
+                    f"Ray does not start on this machine: {in_a_line(error)}; see {log_file.parent}"
+                ) from error
 
 
 def reread_authentication() -> None:

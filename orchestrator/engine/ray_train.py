@@ -30,6 +30,7 @@ from orchestrator.engine.folder import Folder, Unusable
 from orchestrator.engine.machine import scratch
 from orchestrator.engine.provenance import made
 from orchestrator.engine.records import Parts, Records
+from orchestrator.engine.shown import in_a_line
 from orchestrator.engine.stage import Worker
 from orchestrator.engine.stage_run import StageRun
 from orchestrator.engine.worker import (
@@ -39,7 +40,6 @@ from orchestrator.engine.worker import (
     check_device,
     check_reach,
     here,
-    in_a_line,
     is_of_the_machine,
     made_by,
     unwatch,

@@ -30,6 +30,11 @@ def shown_lines(text: str) -> str:
     return "\n".join(map(shown, text.splitlines()))
 
 
+def in_a_line(error: BaseException) -> str:
+    """An exception in one line: its class, and how its text begins."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+
+
 def _letter(letter: str) -> str:
     return letter if letter.isprintable() else letter.encode("unicode_escape").decode()
 

@@ -24,6 +24,7 @@ from orchestrator.engine.provenance import Made, distinct, made
 from orchestrator.engine.records import Outcome, Parts, Record, Trial, digest_of, with_description
 from orchestrator.engine.results import as_frame, check_own
 from orchestrator.engine.settings import UserError
+from orchestrator.engine.shown import in_a_line
 from orchestrator.engine.stage import Model, Picture, Table, Tables
 from orchestrator.engine.study import Study
 from orchestrator.engine.tables import as_parquet
@@ -283,7 +284,7 @@ class StageRun:
         except UserError:
             raise
         except Exception as error:
-            self._warnings.append(f"{what}: {' '.join(f'{type(error).__name__}: {error}'.split())[:300]}")
+            self._warnings.append(f"{what}: {in_a_line(error)}")
             self._progress.say(f"{self.name}: could not draw {self._warnings[-1]}")
 
     def _write_picture(self, picture: Picture) -> None:

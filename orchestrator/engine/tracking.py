@@ -11,6 +11,7 @@ from typing import Any
 
 from orchestrator.engine.checkpoint import Rows
 from orchestrator.engine.settings import Tracker, UserError
+from orchestrator.engine.shown import in_a_line
 
 PACKAGES: dict[Tracker, str] = {"tensorboard": "tensorboardX", "mlflow": "mlflow", "wandb": "wandb"}
 WAIT_SECONDS = 60
@@ -102,7 +103,7 @@ class Tracking:
                 tell(callback)
             except Exception as error:
                 del self._callbacks[name]
-                self._say(f"{name} is told no more: {' '.join(f'{type(error).__name__}: {error}'.split())[:300]}")
+                self._say(f"{name} is told no more: {in_a_line(error)}")
 
 
 def _callback(name: Tracker, run_name: str) -> Any:

@@ -11,6 +11,7 @@ from orchestrator.engine.checkpoint import Checkpoint
 from orchestrator.engine.folder import Folder, Unusable
 from orchestrator.engine.provenance import made
 from orchestrator.engine.records import Records
+from orchestrator.engine.shown import in_a_line
 from orchestrator.engine.stage import Worker
 from orchestrator.engine.worker import (
     Job,
@@ -19,7 +20,6 @@ from orchestrator.engine.worker import (
     check_device,
     check_reach,
     here,
-    in_a_line,
     is_of_the_machine,
     made_by,
     unwatch,

@@ -16,6 +16,7 @@ from orchestrator.engine.checkpoint import Checkpoint, Rows
 from orchestrator.engine.folder import Folder, Unusable
 from orchestrator.engine.provenance import made
 from orchestrator.engine.records import Records, Trial
+from orchestrator.engine.shown import in_a_line
 from orchestrator.engine.stage import Stage, Worker
 
 GRACE_SECONDS = 15
@@ -163,11 +164,6 @@ def here(device: str) -> str:
     """This machine and the device, for people."""
     gpus = os.environ.get("CUDA_VISIBLE_DEVICES", "")
     return f"{socket.gethostname()} ({f'GPU {gpus}' if device.startswith('cuda') and gpus else device})"
-
-
-def in_a_line(error: BaseException) -> str:
-    """An exception in one line: its class, and how its text begins."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
 
 def made_by(job: Job, worker: Worker) -> dict[str, Any]:

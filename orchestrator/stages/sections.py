@@ -69,6 +69,11 @@ class Data(Section):
         return number
 
     @property
+    def num_learnt(self) -> int:
+        """Training images that the search and the GANs learn from, all but the last sixth (splits.hold_out_last)."""
+        return self.num_train * 5 // 6
+
+    @property
     def is_papers(self) -> bool:
         """Whether these are the images of the paper, so that what others say of them may stand beside."""
         return self.source == FASHION_MNIST

@@ -158,7 +158,7 @@ def trustworthiness(points: Points, plane: Points, k: int) -> float:
         apart[rows, start + rows] = np.inf
         of_nearest = np.take_along_axis(apart, nearest[start + rows], axis=1)
         places = [1 + (apart < of_nearest[:, [number]]).sum(axis=1) for number in range(k)]
-        return np.maximum(np.stack(places) - k, 0).sum(axis=0)
+        return np.asarray(np.maximum(np.stack(places) - k, 0).sum(axis=0))
 
     total = sum(int(part.sum()) for part in pairwise_distances_chunked(points, reduce_func=missed))
     return 1 - 2 * total / (num * k * (2 * num - 3 * k - 1))

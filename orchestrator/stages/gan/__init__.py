@@ -127,7 +127,7 @@ class Gan(Stage[Settings, ScoredGan]):
 
     def trials(self, context: Context[Settings]) -> Iterator[Trial[ScoredGan]]:
         """Each arm and loss from each seed, tuned anew where that is on."""
-        own, num_images = context.own, context.section(Data).num_train * 5 // 6
+        own, num_images = context.own, context.section(Data).num_learnt
         shape = {"image_shape": context.section(Data).shape}
         recipes = {
             (arm, loss): own.recipe(arm, loss).model_dump() | shape for arm in own.played for loss in own.losses

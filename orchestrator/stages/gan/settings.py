@@ -136,7 +136,7 @@ class Settings(Section):
 
 def check_batch_sizes(settings: RunSettings, sizes: Iterable[tuple[str, int]]) -> None:
     """See that no batch is of more images than GANs learn from; UserError with the first that is, by its name."""
-    num_images = section(Data, settings).num_train * 5 // 6
+    num_images = section(Data, settings).num_learnt
     for name, size in sizes:
         if size > num_images:
             raise UserError(

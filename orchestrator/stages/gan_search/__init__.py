@@ -95,7 +95,7 @@ class Tuning(Stage[GanSearch, ScoredGan]):
         studies = [
             OptunaSuggestions(space, tpe(own.trials // 2, context.seed), self.metric, [first]) for _ in common.losses
         ]
-        num_images, num_losses = context.section(Data).num_train * 5 // 6, len(common.losses)
+        num_images, num_losses = context.section(Data).num_learnt, len(common.losses)
         shape = {"image_shape": context.section(Data).shape}
         arm: Arm = "own" if common.own else "tuned"
 

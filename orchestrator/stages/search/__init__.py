@@ -119,7 +119,7 @@ class Search(Stage[Settings, AnyAutoencoder]):
         same = in_common(context) | {"epochs": own.epochs}
         space = {} if users else distributions(own.space)
         params = OptunaSuggestions(space, tpe(own.num_startup_trials, context.seed), self.metric)
-        num_images = context.section(Data).num_train * 5 // 6
+        num_images = context.section(Data).num_learnt
 
         def suggest(number: int, records: Trained) -> Trial[AnyAutoencoder]:
             found = params(number, records)

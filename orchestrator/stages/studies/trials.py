@@ -85,6 +85,6 @@ def _model(context: Context[Settings], params: dict[str, Any]) -> AutoencoderSet
 def _trial(
     context: Context[Settings], study: str, number: int, model: AutoencoderSettings, seed: int
 ) -> Trial[Tried]:
-    num_images, tried = context.section(Data).num_train * 5 // 6, Tried(study=study, number=number, model=model)
+    num_images, tried = context.section(Data).num_learnt, Tried(study=study, number=number, model=model)
     key = f"{study}-trial-{number:03d}" + (f"-seed-{seed}" if study == RETRAINED else "")
     return Trial(key, tried, seed, context.section(Search).epochs, num_images, training_cost(model, num_images))
