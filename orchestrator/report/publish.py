@@ -5,12 +5,11 @@ import sys
 from pathlib import Path
 
 from orchestrator.engine.results import Run
+from orchestrator.report import LARGEST
 from orchestrator.report.summary import markdown
 
 DOCS, README = Path("docs/results"), Path("README.md")
 BEGIN, END = "<!-- made by `make publish` -->\n", "<!-- until here -->\n"
-LARGEST = 1_000_000
-"""Bytes of a table that is published; those with a row for each test image are left to the run."""
 
 
 def publish(run: Run, docs: Path, readme: Path) -> None:
