@@ -54,7 +54,7 @@ def test_published_run_is_read() -> None:
     notebook = executed("read_a_run", REPOSITORY / "examples")
     assert pictures(notebook) == 2
     assert "stages: search done, " in shown(notebook)
-    assert "contradicted " in shown(notebook)
+    assert "inconclusive " in shown(notebook)
 
 
 def test_own_images_are_searched_trained_on_and_decoded(tmp_path: Path) -> None:

@@ -129,9 +129,10 @@ def clean(book: Book) -> int:
 
 def _see_that_there_is_a_run(book: Book) -> None:
     """UserError, and nothing written, where the run folder holds none: its name may be mistyped."""
-    run, recorded = book.run, (book.records(name).addresses for name in book.stages)
-    if not (run.exists("manifest.json") or holder(run) or any(recorded)):
-        raise UserError(f"{book.run.location}: there is no run yet: {program()} all makes one")
+    if not (book.run.exists("manifest.json") or holder(book.run)):
+        raise UserError(
+            f"{book.run.location}: there is no run yet, or no manifest.json of it: {program()} all makes one"
+        )
 
 
 def _tell_mixture(book: Book, manifest: Manifest | None) -> None:

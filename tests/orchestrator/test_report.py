@@ -162,7 +162,7 @@ def test_report_and_clean_where_no_run_was_are_refused_and_make_no_folder(
 ) -> None:
     assert main([command, "--preset", "smoke", "--runs-dir", str(tmp_path / "runs")]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert "runs/smoke: there is no run yet: " in line
+    assert "runs/smoke: there is no run yet, or no manifest.json of it: " in line
     assert line.endswith(" all makes one")
     assert not (tmp_path / "runs").exists()
 
