@@ -69,11 +69,14 @@ def damage(run: Run, manifest: Manifest | None) -> dict[str, list[str]]:
 def unused_files(book: Book, manifest: Manifest | None) -> list[str]:
     """Files of records, and what belongs to them, that neither tables nor trials with these settings are made of.
 
-    Of a stage whose trials cannot all be told, since what it needs or an earlier record is missing, all are left.
+    Of a stage whose trials cannot all be told, since what it needs or an earlier record is missing, all are left, and
+    of one whose tables stand there while the manifest does not say what they are made of.
     """
     unused = []
-    for name in book.stages:
+    for name, stage in book.stages.items():
         entry, context = manifest.stages.get(name) if manifest else None, book.context(name)
+        if entry is None and any(book.run.exists(f"tables/{table}.parquet") for table in stage.schemas):
+            continue
         study = book.study(name)
         if not context.planning and len(study.trials) == study.num_trials:
             used = {trial.address for trial in study.trials} | set(entry.records if entry else ())

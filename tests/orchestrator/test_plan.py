@@ -219,6 +219,20 @@ def test_clean_removes_nothing_where_no_manifest_says_what_the_tables_are_made_o
     assert run.list("records/capacity", "") == before
 
 
+def test_clean_leaves_a_stage_whose_tables_the_manifest_says_nothing_of(
+    smoke: Smoke, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """As after a damaged manifest, in whose place `report` has written an empty one."""
+    run = copy_of(smoke, tmp_path)
+    before = run.list("records/capacity", "")
+    (tmp_path / "smoke" / "manifest.json").write_text("{")
+    common = ["--preset", "smoke", "--runs-dir", str(tmp_path)]
+    assert main(["report", *common]) == 0
+    assert main(["clean", *common, "--capacity.epochs", "7"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("0 records")
+    assert run.list("records/capacity", "") == before
+
+
 def test_force_all_does_every_stage_again(to_train: Any) -> None:
     every, kfold = to_train("all", "--force", "all"), to_train("kfold", "--force", "kfold")
     assert kfold == {"kfold": 12}
