@@ -9,7 +9,7 @@ from typing import Any
 import tyro
 from pydantic import Field, ValidationError, create_model
 
-from orchestrator.engine.settings import RunSettings, UserError, in_one_line, merged, nested
+from orchestrator.engine.settings import RunSettings, UserError, first_mistake, merged, nested
 from orchestrator.engine.suite import Suite
 from orchestrator.help import UNREAD, with_flags
 from orchestrator.settings_file import manifest_settings, preset_of, read_file, read_settings, similar
@@ -43,7 +43,7 @@ def defaults(arguments: list[str], suite: Suite) -> RunSettings:
         told = read_settings(path, content, known) if manifest is None else manifest
         return suite.settings.model_validate(merged(known, told) | {"preset": preset})
     except ValidationError as error:
-        raise UserError(f"{path}: {in_one_line(error)}") from None
+        raise UserError(f"{path}: {first_mistake(error)}") from None
 
 
 def _check_classes(path: str, manifest: dict[str, Any], arguments: list[str]) -> None:

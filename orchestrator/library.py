@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from orchestrator.command_line import stage_names
 from orchestrator.engine import execute
 from orchestrator.engine.book import Book
-from orchestrator.engine.settings import RunSettings, UserError, changed, in_one_line
+from orchestrator.engine.settings import RunSettings, UserError, changed, first_mistake
 from orchestrator.paper import suite
 from orchestrator.results import Run
 from orchestrator.settings_file import similar
@@ -40,7 +40,7 @@ def run(*stages: str, preset: str = "laptop", **settings: Any) -> Run:
     try:
         told = changed(suite().preset(preset), **_plain(settings))
     except ValidationError as error:
-        raise UserError(in_one_line(error)) from None
+        raise UserError(first_mistake(error)) from None
     told = suite().complete(told)
     names = stage_names(suite(), told, stages)
     folder = Run(f"{told.runs_dir.rstrip('/')}/{told.run_name}")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import ValidationError
 
-from orchestrator.engine.settings import LocalPath, RunSettings, UserError, changed, in_one_line
+from orchestrator.engine.settings import LocalPath, RunSettings, UserError, changed, first_mistake
 from orchestrator.engine.stage import Stage
 from orchestrator.engine.suite import Suite
 from orchestrator.stages.architectures import pace
@@ -167,7 +167,7 @@ def _with(settings: Any, **other: Any) -> Any:
     try:
         return changed(settings, **other)
     except ValidationError as error:
-        raise UserError(in_one_line(error)) from None
+        raise UserError(first_mistake(error)) from None
 
 
 def _own_modules(settings: Any) -> Iterable[str]:

@@ -276,7 +276,7 @@ def section(kind: type[Model], settings: RunSettings) -> Model:
     return of_kind
 
 
-def in_one_line(error: ValidationError) -> str:
+def first_mistake(error: ValidationError) -> str:
     """The first of a validation's errors as one line: the setting, the rule, the value."""
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])

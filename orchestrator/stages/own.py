@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from orchestrator.engine.provenance import sources, with_neighbours
-from orchestrator.engine.settings import UserError, changed, in_one_line
+from orchestrator.engine.settings import UserError, changed, first_mistake
 from orchestrator.stages.sections import Own
 from trainables.autoencoder_settings import OwnAutoencoder
 from trainables.classifier_settings import ClassifierSettings
@@ -105,7 +105,7 @@ def _told(flag: str) -> Iterator[None]:
     except ModelError as error:
         raise UserError(f"{flag} {error}") from None
     except ValidationError as error:
-        raise UserError(f"{flag}: of its Settings, {in_one_line(error)}") from None
+        raise UserError(f"{flag}: of its Settings, {first_mistake(error)}") from None
 
 
 def modules_of(own: Own) -> tuple[str, ...]:
