@@ -9,7 +9,7 @@ from matplotlib.colors import to_hex, to_rgb
 from numpy.typing import NDArray
 
 from orchestrator.figures.style import CLASS_COLOURS, COLOURS
-from tests.stages.test_figures import CASES, drawn
+from tests.stages.drawings import CASES, drawn
 
 LEAST = 15
 """Of CIELAB's differences between two colours; what is just told apart, side by side, has about 2."""

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from orchestrator.engine.stage import Picture
 from orchestrator.stages.gan.pictures import pictures
+from tests.stages.drawings import gan_epochs
 from tests.stages.games import NO_SEARCH, book_with_a_classifier
 from tests.stages.known import grey, with_models
 from tests.stages.made_up import recorded
-from tests.stages.test_figures import gan_epochs
 from trainables.images import unit_pixels
 
 
