@@ -212,3 +212,15 @@ def test_waiting_trials_that_are_alike_start_together_up_to_as_many_as_the_setti
 def test_by_default_each_trial_starts_alone(tmp_path: Path) -> None:
     stage_run, _ = begun(tmp_path, Together(three()))
     assert [job.trial.key for job in stage_run.start_alike()] == ["trial-0"]
+
+
+def test_what_may_be_stopped_early_is_compared_by_its_epochs_also_where_it_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(underway, "CHECKPOINT_SECONDS", -1)
+    trial, told, run = three()[1], [], Run(tmp_path)
+    run.write("manifest.json", b"{}")
+    _checkpointed_after(2, trial, tmp_path)
+    job = Job(Together(), trial, "", 60, ("trainables",), stops_weak_trials=True, begun=True)
+    train_all([job], None, run, Worker(), told.append)
+    assert [(facts["epoch"], facts[underway.COMPARED]) for facts in told] == [(3, 1 / 3), (4, 1 / 4)]
