@@ -48,5 +48,7 @@ def add_noise(images: Images, noise: Noise, level: float, *, seed: int) -> NDArr
         np.put_along_axis(flat, order[:, : round(level * flat.shape[1])], 0, axis=1)
     else:
         sigma = float(np.sqrt(level * np.square(pixels).mean())) if noise == "gaussian_matched" else level
-        pixels += np.float32(sigma) * draws.standard_normal(pixels.shape, dtype=np.float32)
-    return pixels.clip(0, 1) if noise == "gaussian" else pixels
+        added = draws.standard_normal(pixels.shape, dtype=np.float32)
+        added *= np.float32(sigma)
+        pixels += added
+    return pixels.clip(0, 1, out=pixels) if noise == "gaussian" else pixels

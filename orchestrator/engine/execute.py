@@ -1,7 +1,5 @@
 """The commands that change a run folder: run, report, clean."""
 
-import contextlib
-import ctypes
 import os
 import re
 import shlex
@@ -19,6 +17,7 @@ from orchestrator.engine.cluster import Cluster
 from orchestrator.engine.doctor import connected
 from orchestrator.engine.estimate import seconds_of, work_of
 from orchestrator.engine.folder import digest
+from orchestrator.engine.heap import share_heap
 from orchestrator.engine.lock import holder, locked
 from orchestrator.engine.machine import slots_for, this_machine
 from orchestrator.engine.manifest import Manifest, told
@@ -33,9 +32,6 @@ from orchestrator.engine.shown import shown
 from orchestrator.engine.tracking import Tracking
 from orchestrator.engine.typed import flag, program
 from orchestrator.engine.waiting import watched
-
-M_ARENA_MAX = -8
-"""glibc's number for how many heaps there may be."""
 
 
 def run(book: Book, names: Iterable[str]) -> int:
@@ -159,7 +155,7 @@ def execute(plan: Plan) -> Manifest:
     """
     # What stages compute here must not have torch's threads spin for cores that trainings use.
     os.environ["OMP_NUM_THREADS"] = "1"
-    _share_heap()
+    share_heap()
     book, settings, folder = plan.book, plan.book.settings, plan.book.run
     if any(map(plan.num_missing, plan.to_do)):
         check_address(settings.address)
@@ -192,12 +188,6 @@ def execute(plan: Plan) -> Manifest:
         scheduler.run()
         write_report(book, manifest)
     return manifest
-
-
-def _share_heap() -> None:
-    """Have all threads take memory from one heap: glibc gives each its own, which keeps all that it ever held."""
-    with contextlib.suppress(AttributeError):  # other C libraries have no such call
-        ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
 
 
 def described(manifest: Manifest | None, book: Book) -> Manifest:

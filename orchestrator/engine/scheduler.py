@@ -10,7 +10,9 @@ import threading
 from collections.abc import Callable
 from graphlib import TopologicalSorter
 
+from orchestrator.engine.allowance import cores
 from orchestrator.engine.cluster import Cluster
+from orchestrator.engine.heap import give_back_memory
 from orchestrator.engine.manifest import Manifest
 from orchestrator.engine.phases import turns
 from orchestrator.engine.plan import Plan
@@ -41,7 +43,9 @@ class Scheduler:
         self._trained: queue.SimpleQueue[str] = queue.SimpleQueue()
         """Stages with nothing left to train, put there by whoever comes upon it."""
         self._ending: list[threading.Thread] = []
-        """Those that write results."""
+        """Those that write results, and those that wait until they may."""
+        self._writing = threading.Semaphore(1)
+        """One at a time while trainings have the cores and the memory, afterwards as many as there are cores."""
         self.runs: dict[str, StageRun] = {}
         """Stages that have begun."""
         self._given_up: set[str] = set()
@@ -78,6 +82,8 @@ class Scheduler:
                 else:
                     self._train()
             self._raise_if_halted()
+        for _ in range(cores() - 1):
+            self._writing.release()
         while self._order.is_active():
             self._begin_ready()
             self._wait()
@@ -210,7 +216,9 @@ class Scheduler:
         self._finished.add(stage_run.name)
 
     def _write(self, stage_run: StageRun) -> None:
-        self._end(stage_run.finish)
+        with self._writing:
+            self._end(stage_run.finish)
+            give_back_memory()
         if not stage_run.stage.config:  # what needs it waits for all that it gives
             self._trained.put(stage_run.name)
 

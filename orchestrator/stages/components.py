@@ -1,13 +1,12 @@
 """The principal components of images, which autoencoders are held against."""
 
-from __future__ import annotations
+from dataclasses import dataclass
 
-from typing import TYPE_CHECKING
+import numpy as np
+from numpy.typing import NDArray
 
+from orchestrator.stages.measures import parts_of
 from trainables.images import Images, flat_pixels
-
-if TYPE_CHECKING:
-    from sklearn.decomposition import PCA
 
 MOST_COMPONENTS = 64
 """Components of PCA that errors are told of."""
@@ -15,14 +14,44 @@ MOST_EXACT = 4096
 """Numbers of an image up to which components are exact; their covariance has the square of it."""
 
 
-def fit_pca(images: Images, number: int | None = None) -> PCA:
+@dataclass(frozen=True)
+class Components:
+    """Directions of the most variance, the greatest first; the largest number of each is positive."""
+
+    mean: NDArray[np.float32]
+    """Of the pixels, in [0, 1]; shape (numbers of an image,)."""
+    axes: NDArray[np.float32]
+    """Of length 1; shape (components, numbers of an image)."""
+
+    def of(self, images: Images, number: int | None = None) -> NDArray[np.float32]:
+        """The images' first `number` coordinates, or all: shape (n, number)."""
+        axes = self.axes[:number].T
+        return np.concatenate([(flat_pixels(some) - self.mean) @ axes for (some,) in parts_of(images)])
+
+
+def fit_pca(images: Images, number: int | None = None) -> Components:
     """So many principal components, or all of them, exact, of the images' whole covariance.
 
-    Of images with more than MOST_EXACT numbers, random projections find the first MOST_COMPONENTS.
+    The covariance is made of sums of bytes and of their products, which floats of 64 bits hold exactly: it is the
+    same on every machine, and the images are not held as floats. Of images with more than MOST_EXACT numbers, random
+    projections of those find the first MOST_COMPONENTS.
     """
-    from sklearn.decomposition import PCA  # by whoever fits: workers do without
+    num_images, num_values = len(images), images[0].size
+    if num_values > MOST_EXACT:
+        from sklearn.decomposition import PCA  # by whoever fits: workers do without
 
-    rows = flat_pixels(images)
-    if rows.shape[1] <= MOST_EXACT:
-        return PCA(number, svd_solver="covariance_eigh").fit(rows)
-    return PCA(min(number or MOST_COMPONENTS, len(rows)), svd_solver="randomized", random_state=0).fit(rows)
+        found = PCA(min(number or MOST_COMPONENTS, num_images), svd_solver="randomized", random_state=0, copy=False)
+        found.fit(flat_pixels(images))
+        return Components(found.mean_, found.components_)
+    from scipy.linalg import eigh
+
+    total, products = np.zeros(num_values), np.zeros((num_values, num_values))
+    for (some,) in parts_of(images):
+        rows = some.reshape(len(some), -1).astype(np.float64)
+        total += rows.sum(axis=0)
+        products += rows.T @ rows
+    covariance = (products - np.outer(total, total) / num_images) / (255**2 * num_images)
+    kept = min(number or num_values, num_values, num_images)
+    axes = eigh(covariance, subset_by_index=(num_values - kept, num_values - 1))[1].T[::-1]
+    largest = np.take_along_axis(axes, np.abs(axes).argmax(axis=1, keepdims=True), axis=1)
+    return Components((total / (255 * num_images)).astype(np.float32), (axes * np.sign(largest)).astype(np.float32))

@@ -12,11 +12,19 @@ from orchestrator.engine.stage import Context
 from orchestrator.engine.tables import Row
 
 Pixels = NDArray[np.floating[Any]]
+AT_ONCE = 1200
+"""Images that are compared at once: a multiple of every trainables.images.part_size."""
 
 
 def mse_of_each(images: Pixels, clean: Pixels) -> NDArray[np.float64]:
     """Mean squared error of each image against its clean one, both of shape (n, ...)."""
-    return of_each(np.square(images - clean))
+    return np.concatenate([of_each(np.square(some - others)) for some, others in parts_of(images, clean)])
+
+
+def parts_of(*arrays: NDArray[Any]) -> list[tuple[NDArray[Any], ...]]:
+    """The same AT_ONCE images of each array of shape (n, ...), and so on: so that what is made of them is small."""
+    starts = range(0, len(arrays[0]), AT_ONCE)
+    return [tuple(array[start : start + AT_ONCE] for array in arrays) for start in starts]
 
 
 def of_each(values: Pixels) -> NDArray[np.float64]:
@@ -26,7 +34,9 @@ def of_each(values: Pixels) -> NDArray[np.float64]:
 
 def mse(images: Pixels, others: Pixels) -> float:
     """Mean squared difference over all images and pixels."""
-    return float(np.square(images - others).mean(dtype=np.float64))
+    return float(
+        sum(np.square(some - same).sum(dtype=np.float64) for some, same in parts_of(images, others)) / images.size
+    )
 
 
 def confusion_rows(

@@ -1,18 +1,20 @@
 """What stages measure has the published values, and the known ones where there are such."""
 
-from typing import Any
+import tracemalloc
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.decomposition import PCA
 from torch import nn
 
 from orchestrator.stages.capacity import Settings as Capacity
-from orchestrator.stages.capacity.measure import fit_pca, largest_angle, pca_mse
+from orchestrator.stages.capacity.measure import largest_angle, pca_mse
 from orchestrator.stages.classify import Settings as Classify
 from orchestrator.stages.classify.measure import examples, first_epochs, nearest_neighbours
+from orchestrator.stages.components import Components, fit_pca
 from orchestrator.stages.embed.measure import own_neighbours
 from trainables.autoencoder import build
 from trainables.dataset import Dataset
@@ -35,11 +37,27 @@ def test_pca_has_the_published_test_error(data: Dataset) -> None:
 
     # Every one of them is what going to the components and back gives.
     test = flat_pixels(data.test_images[:500])
-    there = pca.transform(test)
+    there = pca.of(data.test_images[:500])
     errors = pca_mse(pca, data.test_images[:500])
     for k in (1, 5, 64):
-        back = there[:, :k] @ pca.components_[:k] + pca.mean_
+        back = there[:, :k] @ pca.axes[:k] + pca.mean
         assert errors[k] == pytest.approx(np.square(back - test).mean(), rel=1e-4)
+
+
+def test_principal_components_are_scikit_learns_and_the_images_are_not_held_as_floats(data: Dataset) -> None:
+    tracemalloc.start()
+    found = fit_pca(data.train_images, 8)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 64e6, "the images as floats would be 188 MB"
+    in_another_order = np.random.default_rng(0).permutation(data.train_images)
+    assert (fit_pca(in_another_order, 8).axes == found.axes).all(), "sums of whole numbers are exact"
+
+    train, test = data.train_images[:5000], data.test_images
+    found, expected = fit_pca(train, 8), PCA(8).fit(flat_pixels(train).astype(np.float64))
+    assert found.mean == pytest.approx(expected.mean_, abs=1e-6)
+    assert found.axes == pytest.approx(expected.components_, abs=1e-5)
+    assert found.of(test, 5) == pytest.approx(expected.transform(flat_pixels(test))[:, :5], abs=1e-4)
 
 
 @pytest.mark.long
@@ -69,14 +87,11 @@ def test_no_layer_of_a_wide_autoencoder_is_narrower_than_its_input_but_the_laten
 def test_the_angle_to_pca_s_subspace_is_none_for_other_axes_of_it_and_right_for_what_lies_across(
     turned: bool, angle: float
 ) -> None:
-    class Pca:
-        components_ = np.eye(784, dtype=np.float32)
-
-    axes = np.eye(784, dtype=np.float32)[:, :2]
+    pca = Components(np.zeros(784, np.float32), np.eye(784, dtype=np.float32))
+    axes = pca.axes[:, :2]
     decoder = axes @ np.array([[1.0, 2.0], [0.5, -3.0]], np.float32)
     if turned:
         decoder = np.roll(decoder, 1, axis=0)  # shares one axis of the two
-    pca: Any = Pca()
     assert largest_angle(decoder, pca) == pytest.approx(angle, abs=1e-3)
 
 

@@ -15,7 +15,7 @@ from orchestrator.engine.allowance import cores
 from orchestrator.engine.stage import Context
 from orchestrator.stages.architectures import final_model
 from orchestrator.stages.denoise import AUTOENCODERS, FILTERS, Settings, seeds
-from orchestrator.stages.measures import Pixels, mse_of_each
+from orchestrator.stages.measures import Pixels, mse_of_each, parts_of
 from orchestrator.stages.sections import Data
 from trainables.autoencoder import reconstruct_pixels
 from trainables.images import unit_pixels
@@ -144,8 +144,11 @@ def first_images(context: Context[Settings]) -> dict[str, int]:
 
 
 def _before_and_after(noisy: Pixels, clean: Pixels, of: Denoisers) -> tuple[Values, dict[str, Values]]:
-    after = {name: [mse_of_each(denoise(noisy), clean) for denoise in of_name] for name, of_name in of.items()}
-    return mse_of_each(noisy, clean), {name: np.stack(of_name) for name, of_name in after.items()}
+    def of_all(denoise: Callable[[Pixels], Pixels]) -> Values:
+        return np.concatenate([mse_of_each(denoise(some), others) for some, others in parts_of(noisy, clean)])
+
+    after = {name: np.stack([of_all(denoise) for denoise in of_name]) for name, of_name in of.items()}
+    return mse_of_each(noisy, clean), after
 
 
 def _side_by_side(measure: Callable[[Any], Any], what: Sequence[Any]) -> list[Any]:

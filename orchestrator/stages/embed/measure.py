@@ -116,8 +116,8 @@ def _autoencoder(context: Context[Settings], seed: int, fitted: Images) -> Plane
 
 def _pca(context: Context[Settings], seed: None, fitted: Images) -> Planes:
     pca = fit_pca(context.data.train_images, 2)
-    plane = pca.transform(flat_pixels(context.data.test_images))
-    return plane, pca.transform(flat_pixels(fitted)), plane
+    plane = pca.of(context.data.test_images)
+    return plane, pca.of(fitted), plane
 
 
 def _tsne(context: Context[Settings], seed: int, fitted: Images) -> Planes:

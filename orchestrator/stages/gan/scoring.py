@@ -35,7 +35,7 @@ def scoring_inputs(context: Context[Any], *, val: Images, test: Images | None = 
     weights = load(context.weights(record, "classify"))
     arrays: dict[str, NDArray[Any]] = {f"classifier.{name}": array for name, array in weights.items()}
     found = fit_pca(context.data.train_images, NUM_COMPONENTS)
-    arrays["components"] = np.ascontiguousarray(found.components_.T)
+    arrays["components"] = np.ascontiguousarray(found.axes.T)
     extractor = scoring_extractor(record.config, arrays)
     arrays["val_features"] = extractor(as_tensor(val)).features.numpy()
     if test is not None:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from orchestrator.figures.images import image_grid
 from orchestrator.figures.tiles import Pixels, broken
 from orchestrator.stages.measures import mse_of_each
+from trainables.images import unit_pixels
 
 NUM_COLUMNS = 10
 """Of images, or of classes, that are shown."""
@@ -33,7 +34,7 @@ def reconstructions(
         title: says which model.
     """
     ends: list[tuple[int, int] | None]
-    error = mse_of_each(images / 255, reconstructed)
+    error = mse_of_each(unit_pixels(images), reconstructed)
     if labels is None:
         in_order = error.argsort(kind="stable")[:NUM_COLUMNS], error.argsort(kind="stable")[::-1][:NUM_COLUMNS]
         ends, names, which = list(zip(*in_order, strict=True)), [""] * len(in_order[0]), "images"
