@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from trainables.classifier import Classifier, features
 from trainables.gan_training import generate
 from trainables.images import as_rows
+from trainables.loop import in_parts
 
 NEIGHBOURHOOD = 3
 """k of precision and recall, as Kynkaanniemi et al. 2019 have it."""
@@ -65,8 +66,7 @@ class Extractor:
     def __call__(self, images: Tensor) -> Vectors:
         """Of uint8 images; on the classifier's device."""
         device = self.components.device
-        parts = images.split(1000)
-        pixels = torch.cat([as_rows(part.to(device)) @ self.components for part in parts])
+        pixels = in_parts(lambda part: as_rows(part.to(device)) @ self.components, images, 1000)
         return Vectors(features(self.classifier, images), pixels)
 
 
@@ -159,8 +159,7 @@ def neighbour_scores(generated: Tensor, real: Tensor) -> tuple[float, float, flo
 def _own_neighbours(vectors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Distances, each of shape (n,), to the nearest, the 3rd and the 5th nearest of the other vectors of a set."""
     count = DENSITY_NEIGHBOURHOOD + 1  # a vector's nearest is itself
-    found = [torch.cdist(part, vectors).topk(count, largest=False).values for part in vectors.split(AT_ONCE)]
-    nearest = torch.cat(found)
+    nearest = in_parts(lambda part: torch.cdist(part, vectors).topk(count, largest=False).values, vectors, AT_ONCE)
     return nearest[:, 1], nearest[:, NEIGHBOURHOOD], nearest[:, DENSITY_NEIGHBOURHOOD]
 
 

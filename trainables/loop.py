@@ -102,4 +102,19 @@ def evaluated(
     device = next(model.parameters()).device
     model.eval()
     with torch.inference_mode():
-        return torch.cat([function(part.to(device)) for part in inputs.split(at_once)])
+        return in_parts(lambda part: function(part.to(device)), inputs, at_once)
+
+
+def in_parts(function: Callable[[Tensor], Tensor], inputs: Tensor, at_once: int) -> Tensor:
+    """What a function gives for so many rows at a time, shape (n, ...).
+
+    It is put where it belongs at once: kept by itself, each part's would stand between what the next parts take for a
+    moment, and hold up the memory of all of that.
+    """
+    parts = inputs.split(at_once)
+    first = function(parts[0])
+    outputs = first.new_empty((len(inputs), *first.shape[1:]))
+    outputs[: len(first)] = first
+    for number, part in enumerate(parts[1:], start=1):
+        outputs[number * at_once : number * at_once + len(part)] = function(part)
+    return outputs

@@ -44,8 +44,9 @@ def add_noise(images: Images, noise: Noise, level: float, *, seed: int) -> NDArr
         pixels[draws.random(pixels.shape, dtype=np.float32) < level] = 0
     elif noise == "zeroed_foreground":
         flat = pixels.reshape(len(pixels), -1)
-        order = np.where(flat > 0, draws.random(flat.shape, dtype=np.float32), 2).argsort(axis=1)
-        np.put_along_axis(flat, order[:, : round(level * flat.shape[1])], 0, axis=1)
+        drawn, number = draws.random(flat.shape, dtype=np.float32), round(level * flat.shape[1])
+        for image, places in zip(flat, drawn, strict=True):
+            image[np.where(image > 0, places, 2).argsort()[:number]] = 0
     else:
         sigma = float(np.sqrt(level * np.square(pixels).mean())) if noise == "gaussian_matched" else level
         added = draws.standard_normal(pixels.shape, dtype=np.float32)

@@ -12,7 +12,6 @@ from graphlib import TopologicalSorter
 
 from orchestrator.engine.allowance import cores
 from orchestrator.engine.cluster import Cluster
-from orchestrator.engine.heap import give_back_memory
 from orchestrator.engine.manifest import Manifest
 from orchestrator.engine.phases import turns
 from orchestrator.engine.plan import Plan
@@ -218,7 +217,6 @@ class Scheduler:
     def _write(self, stage_run: StageRun) -> None:
         with self._writing:
             self._end(stage_run.finish)
-            give_back_memory()
         if not stage_run.stage.config:  # what needs it waits for all that it gives
             self._trained.put(stage_run.name)
 

@@ -17,6 +17,7 @@ from orchestrator.engine.checkpoint import Rows
 from orchestrator.engine.drawing import drawn
 from orchestrator.engine.estimate import pace_of
 from orchestrator.engine.folder import beginning, digest
+from orchestrator.engine.heap import give_back_memory
 from orchestrator.engine.imports import import_all
 from orchestrator.engine.manifest import Manifest, StageState, State, told
 from orchestrator.engine.progress import Progress, Standing, duration
@@ -248,12 +249,14 @@ class StageRun:
                     self._write(f"models/{part.name}.json", described.encode())
                 else:
                     self._write(part.name, part.content, grows=part.grows)
+                give_back_memory()
             missing = self.stage.schemas.keys() - tables.keys() - set(self.stage.optional)
             assert not missing, f"the stage gave no table {', '.join(missing)}"
         except Exception as error:
             self.crash(error)
         else:
             self._draw(tables)
+            give_back_memory()
             lost = [record.key for record in records if record.lost]
             why = f"their workers were lost: {', '.join(lost)}" if lost else self.stage.failure(records)
             self.enter("failed" if why else "done", why)

@@ -13,7 +13,14 @@ from orchestrator.engine.records import Arrays, Record
 from orchestrator.engine.stage import Context, Table
 from orchestrator.stages.architectures import final_model
 from orchestrator.stages.classify import Classify, Settings
-from orchestrator.stages.measures import confusion_rows, epoch_rows, prediction_columns, training_row
+from orchestrator.stages.measures import (
+    confusion_rows,
+    epoch_rows,
+    most_frequent,
+    nearest,
+    prediction_columns,
+    training_row,
+)
 from orchestrator.stages.sections import Data, FinalModels
 from trainables.autoencoder import encode
 from trainables.classifier import Examples, build
@@ -104,17 +111,14 @@ def first_epochs(
 
 
 def nearest_neighbours(data: Examples, num_neighbors: int) -> tuple[dict[str, Any], NDArray[np.uint8]]:
-    """scikit-learn's k nearest neighbours, every neighbour with one vote.
+    """The k nearest neighbours, each with one vote.
 
     Returns:
         Columns of the table classifiers, and the class that each test input is taken for, shape (n,).
     """
-    from sklearn.neighbors import KNeighborsClassifier  # by this process: workers do without
-
-    train, test = (flat_pixels(part) if part.dtype == np.uint8 else part for part in (data.train, data.test))
+    test = flat_pixels(data.test) if data.test.dtype == np.uint8 else data.test
     started, used = time.perf_counter(), time.process_time()
-    model = KNeighborsClassifier(num_neighbors, algorithm="brute")
-    predicted = model.fit(train, data.train_labels).predict(test)
+    predicted = most_frequent(data.train_labels[nearest(test, data.train, num_neighbors)])
     row = dict.fromkeys(("test_loss", "train_loss", "num_parameters", "epochs", "error")) | {
         "test_accuracy": float((predicted == data.test_labels).mean()),
         "seconds": time.perf_counter() - started,

@@ -19,7 +19,7 @@ from orchestrator.figures.style import class_colours
 from orchestrator.stages.architectures import final_model
 from orchestrator.stages.components import fit_pca
 from orchestrator.stages.embed import Settings
-from orchestrator.stages.measures import confusion_rows, prediction_columns
+from orchestrator.stages.measures import confusion_rows, most_frequent, prediction_columns
 from orchestrator.stages.sections import Data, FinalModels
 from trainables.autoencoder import decode, encode
 from trainables.images import Images, flat_pixels, unit_pixels
@@ -135,9 +135,7 @@ METHODS: dict[str, Callable[..., Planes]] = {"autoencoder": _autoencoder, "pca":
 
 def own_neighbours(plane: Points, labels: NDArray[np.uint8], k: int) -> NDArray[np.uint8]:
     """Each point's class as its k nearest neighbours have it, itself left out."""
-    nearest = NearestNeighbors(n_neighbors=k).fit(plane).kneighbors(return_distance=False)
-    votes = (labels[nearest][:, :, None] == np.arange(labels.max() + 1)).sum(axis=1)
-    return np.asarray(votes.argmax(axis=1), np.uint8)
+    return most_frequent(labels[NearestNeighbors(n_neighbors=k).fit(plane).kneighbors(return_distance=False)])
 
 
 def trustworthiness(points: Points, plane: Points, k: int) -> float:

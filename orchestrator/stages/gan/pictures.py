@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 import numpy as np
-from sklearn.neighbors import NearestNeighbors
 
 from orchestrator.engine.records import Record
 from orchestrator.engine.stage import Context, Picture, Tables
@@ -13,8 +12,8 @@ from orchestrator.figures.interactive import curves, frames
 from orchestrator.figures.names import capital, game
 from orchestrator.stages.gan import Gan, ScoredGan, best_of, figures
 from orchestrator.stages.gan.settings import Settings
-from orchestrator.stages.measures import Pixels
-from trainables.images import Images, flat_pixels
+from orchestrator.stages.measures import Pixels, nearest
+from trainables.images import Images
 
 MOST_SHOWN = 8
 """Epochs in a figure of samples."""
@@ -92,7 +91,6 @@ def _by_epoch(images: Pixels) -> Iterator[tuple[str, Pixels, str]]:
 
 def _nearest(images: Pixels, among: Images) -> Pixels:
     """Of each image with pixels in [0, 1], the nearest of some uint8 ones, likewise."""
-    nearest = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(flat_pixels(among))
     rows = images.reshape(len(images), -1).astype(np.float32)
-    found: Pixels = among[nearest.kneighbors(rows, return_distance=False)[:, 0]] / 255
+    found: Pixels = among[nearest(rows, among, 1)[:, 0]] / 255
     return found
