@@ -42,8 +42,6 @@ def run(book: Book, names: Iterable[str]) -> int:
         manifest = book.manifest()
         damaged = damage(folder, manifest)
         plan = Plan.make(book, names, manifest, damaged)
-        for stage in plan.to_do:
-            stage.check(book.settings)
         _tell_mixture(book, manifest)
         _set_aside(folder, [name for stage in plan.to_do for name in damaged.get(stage.name, [])])
         if manifest:

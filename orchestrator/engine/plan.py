@@ -27,6 +27,9 @@ class Plan:
         """What is needed is brought in; what depends on a stage that is redone, or trains again, is redone with it.
 
         Stages of which a file is damaged write their files again, from their records, and nothing depends on that.
+
+        Raises:
+            UserError: a stage cannot do with the run's settings.
         """
         wanted, known = set(names), set(manifest.stages if manifest else ())
         for name in reversed(book.stages):
@@ -48,7 +51,10 @@ class Plan:
             trained = {name for name in to_do if book.study(name).num_missing}
             to_do.update(name for name in known if name in book.stages and trained.intersection(book.needs(name)))
         selected = tuple(stage for name, stage in book.stages.items() if name in wanted | to_do)
-        return cls(book, manifest, selected, tuple(it for it in selected if it.name in to_do), frozenset(anew))
+        plan = cls(book, manifest, selected, tuple(it for it in selected if it.name in to_do), frozenset(anew))
+        for stage in plan.to_do:
+            stage.check(book.settings)
+        return plan
 
     def num_missing(self, stage: Stage[Any, Any]) -> int:
         """Trainings that the command has to do for a stage."""

@@ -4,6 +4,7 @@ import io
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -326,6 +327,44 @@ class Silent(Telling):
     """Gives one of its two tables."""
 
     schemas = Telling.schemas | {"whispered": Telling.schemas["told"]}
+
+
+class Writing(Toy):
+    """Calls something while it writes its results."""
+
+    def __init__(self, name: str, write: Callable[[], object]) -> None:
+        super().__init__(ONLY, name=name, write=write)
+
+    def results(self, context: Context[Nothing], records: Sequence[Record[Any]]) -> Iterator[Table]:
+        self.write()
+        return iter(())
+
+
+def test_tables_are_made_one_stage_at_a_time_beside_trainings_and_side_by_side_after_them(
+    tmp_path: Path, ray: InRaysPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.engine.scheduler.cores", lambda: 2)
+    alone, written = threading.Lock(), threading.Semaphore(0)
+
+    def by_itself() -> None:
+        assert alone.acquire(blocking=False), "another stage writes"
+        time.sleep(0.1)
+        alone.release()
+        written.release()
+
+    def until_both_are_written(stage_run: StageRun) -> None:
+        if stage_run.name == "long":
+            assert all(written.acquire(timeout=DEADLINE_SECONDS) for _ in range(2))
+        train_one(stage_run)
+
+    train_one = ray._train_one
+    monkeypatch.setattr(ray, "_train_one", until_both_are_written)
+    stages = suite(Writing("one", by_itself), Writing("two", by_itself), training("long"))
+    assert states(do(tmp_path / "run", stages, "one", "two", "long")) == dict.fromkeys(("one", "two", "long"), "done")
+
+    both = threading.Barrier(2, timeout=DEADLINE_SECONDS)
+    stages = suite(Writing("one", both.wait), Writing("two", both.wait))
+    assert states(do(tmp_path / "other", stages, "one", "two")) == {"one": "done", "two": "done"}
 
 
 def files(folder: Path) -> set[str]:

@@ -92,6 +92,8 @@ def _refused(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
         (["--gan.inception-weights", "/nowhere.pth"], "--gan.inception-weights /nowhere.pth: No such file"),
         (["--gan.inception-weights", "/"], "--gan.inception-weights /: Is a directory"),
         (["--gan.inception-weights", str(REPOSITORY / "README.md")], "README.md: these are not the weights of"),
+        (["plan", "embed", "--embed.num-neighbors", "5000"], "--embed.num-neighbors: 5000 are too many where planes"),
+        (["plan", "classify", "--classify.num-neighbors", "60001"], "60001 is above the 60000 training images"),
         (["gan_search"], "gan_search is not among the stages of this run: --gan.search.on brings it in"),
         (["--force", "gan_inception"], "--gan.inception-weights FILE brings it in"),
         (
