@@ -87,7 +87,7 @@ def stock_tune(epochs: int) -> None:
 
 def rows(full: bool) -> Iterator[Row]:
     """Whole programs by turns; where ours loses against the pool."""
-    epochs, turns = (20, 3) if full else (3, 1)
+    epochs, turns = (20, 2) if full else (3, 1)
     beside: dict[str, list[float]] = {"before": [], "after": []}
 
     def ours() -> float:
