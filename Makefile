@@ -8,11 +8,11 @@ ARGS ?=
 run: .venv/installed
 	$(BIN)/python -m orchestrator.run all $(ARGS)
 
-# By two processes, a file of tests by one of them; each has a Ray and a smoke run of its own.
+# All are done by two processes, a file by one of them; each has a Ray and a smoke run of its own.
 TWO = -n 2 --dist loadfile --no-loadscope-reorder
 
 test: .venv/developing
-	$(BIN)/python -m pytest $(TWO) $(ARGS)
+	$(BIN)/python -m pytest $(or $(ARGS),$(TWO))
 
 # What takes long too: whole runs that are killed, at 20 moments, or whose disk is full; 200 damaged files, not 6.
 test-all: .venv/developing

@@ -1,4 +1,4 @@
-"""For all tests: a smoke run on the real images through real Ray, made once for all that look at its results."""
+"""For all tests: a smoke run on the real images through real Ray, made once by each process that runs tests."""
 
 import os
 import signal

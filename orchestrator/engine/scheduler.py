@@ -12,6 +12,7 @@ from graphlib import TopologicalSorter
 
 from orchestrator.engine.allowance import cores
 from orchestrator.engine.cluster import Cluster
+from orchestrator.engine.heap import give_back_memory
 from orchestrator.engine.manifest import Manifest
 from orchestrator.engine.phases import turns
 from orchestrator.engine.plan import Plan
@@ -44,7 +45,7 @@ class Scheduler:
         self._ending: list[threading.Thread] = []
         """Those that write results, and those that wait until they may."""
         self._writing = threading.Semaphore(1)
-        """One at a time while trainings have the cores and the memory, afterwards as many as there are cores."""
+        """Stages that may write at a time: one until all is trained, for the memory's sake; then one a core."""
         self.runs: dict[str, StageRun] = {}
         """Stages that have begun."""
         self._given_up: set[str] = set()
@@ -54,7 +55,7 @@ class Scheduler:
         self._cluster: Cluster | None = None
         self._broken: Exception | None = None
         """Why nothing more can be trained with Ray Tune."""
-        self._halted: Exception | None = None
+        self._halted: BaseException | None = None
         """Why nothing more can be done at all."""
 
     def run(self) -> None:
@@ -63,6 +64,13 @@ class Scheduler:
         Raises:
             UserError: the data cannot be had, no Ray answers, or the run folder takes no more files.
         """
+        try:
+            self._do_all()
+        except BaseException as error:
+            self.halt(error)  # what waits to be written is not begun, now that the run folder may be another's
+            raise
+
+    def _do_all(self) -> None:
         for name in self._manifest.stages.keys() & set(self._to_do) - self._plan.anew:
             entry = self._manifest.stages[name]  # what it builds on may change before it has begun itself
             self._manifest.stages[name] = entry.model_copy(update={"state": "running"})
@@ -141,7 +149,7 @@ class Scheduler:
         """Whether what runs is to be given up."""
         return self._halted is not None
 
-    def halt(self, error: Exception) -> None:
+    def halt(self, error: BaseException) -> None:
         """Nothing more can be done, for this reason."""
         self._halted = self._halted or error
 
@@ -215,8 +223,12 @@ class Scheduler:
         self._finished.add(stage_run.name)
 
     def _write(self, stage_run: StageRun) -> None:
-        with self._writing:
+        is_waited_for = not stage_run.stage.config and any(stage_run.name in it for it in self._needs.values())
+        with contextlib.nullcontext() if is_waited_for else self._writing:
+            if self.halted:
+                return
             self._end(stage_run.finish)
+        give_back_memory()
         if not stage_run.stage.config:  # what needs it waits for all that it gives
             self._trained.put(stage_run.name)
 

@@ -26,7 +26,7 @@ from orchestrator.engine.records import Outcome, Parts, Record, Trial, digest_of
 from orchestrator.engine.results import as_frame, check_own
 from orchestrator.engine.settings import UserError
 from orchestrator.engine.shown import in_a_line
-from orchestrator.engine.stage import Model, Picture, Table, Tables
+from orchestrator.engine.stage import File, Model, Picture, Table, Tables
 from orchestrator.engine.study import Study
 from orchestrator.engine.tables import as_parquet
 from orchestrator.engine.tally import Tally
@@ -233,22 +233,13 @@ class StageRun:
 
     def finish(self) -> None:
         """All is trained: write the stage's results, then its figures, unless a table failed."""
-        records, fingerprint, tables = self.study.in_order(), self._book.fingerprints[self.name], {}
+        records, fingerprint = self.study.in_order(), self._book.fingerprints[self.name]
+        tables: dict[str, Any] = {}
         import_all(self.stage)
         try:
             for part in self.stage.results(self.context, records):
-                if isinstance(part, Table):
-                    attributes = self._manifest.attributes(part.name, fingerprint)
-                    content = as_parquet(self.stage.schemas[part.name], part.rows, attributes)
-                    self._write(f"tables/{part.name}.parquet", content)
-                    tables[part.name] = as_frame(content)
-                elif isinstance(part, Model):
-                    weights = with_description(self.context.weights(part.record), json.dumps(part.description))
-                    described = json.dumps(part.description | {"fingerprint": fingerprint}, indent=2)
-                    self._write(f"models/{part.name}.safetensors", weights)
-                    self._write(f"models/{part.name}.json", described.encode())
-                else:
-                    self._write(part.name, part.content, grows=part.grows)
+                self._take(part, fingerprint, tables)
+                del part
                 give_back_memory()
             missing = self.stage.schemas.keys() - tables.keys() - set(self.stage.optional)
             assert not missing, f"the stage gave no table {', '.join(missing)}"
@@ -256,10 +247,24 @@ class StageRun:
             self.crash(error)
         else:
             self._draw(tables)
-            give_back_memory()
             lost = [record.key for record in records if record.lost]
             why = f"their workers were lost: {', '.join(lost)}" if lost else self.stage.failure(records)
             self.enter("failed" if why else "done", why)
+
+    def _take(self, part: Table | Model | File, fingerprint: str, tables: dict[str, Any]) -> None:
+        """Write what a stage gives; a table also stands among `tables`, as files of it are read."""
+        if isinstance(part, Table):
+            attributes = self._manifest.attributes(part.name, fingerprint)
+            content = as_parquet(self.stage.schemas[part.name], part.rows, attributes)
+            self._write(f"tables/{part.name}.parquet", content)
+            tables[part.name] = as_frame(content)
+        elif isinstance(part, Model):
+            weights = with_description(self.context.weights(part.record), json.dumps(part.description))
+            described = json.dumps(part.description | {"fingerprint": fingerprint}, indent=2)
+            self._write(f"models/{part.name}.safetensors", weights)
+            self._write(f"models/{part.name}.json", described.encode())
+        else:
+            self._write(part.name, part.content, grows=part.grows)
 
     def crash(self, error: Exception) -> None:
         """It ended in an exception that nobody foresaw, or in one that ends the whole run."""

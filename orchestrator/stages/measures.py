@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from orchestrator.engine.records import Record
 from orchestrator.engine.stage import Context
 from orchestrator.engine.tables import Row
-from trainables.images import flat_pixels
 
 Pixels = NDArray[np.floating[Any]]
 AT_ONCE = 1200
-"""Images that are compared at once: a multiple of every trainables.images.part_size."""
+"""Images that are compared at once: a multiple of every trainables.images.part_size, so that models evaluate the same
+batches as if they were given all images."""
 
 
 def mse_of_each(images: Pixels, clean: Pixels) -> NDArray[np.float64]:
@@ -23,8 +23,12 @@ def mse_of_each(images: Pixels, clean: Pixels) -> NDArray[np.float64]:
 
 
 def parts_of(*arrays: NDArray[Any]) -> list[tuple[NDArray[Any], ...]]:
-    """The same AT_ONCE images of each array of shape (n, ...), and so on: so that what is made of them is small."""
-    starts = range(0, max(1, len(arrays[0])), AT_ONCE)
+    """Arrays of one length, cut into parts of AT_ONCE rows: the first part of each, then the second, ...
+
+    What is computed part by part never holds more than one of them as floats, or squared.
+    """
+    (length,) = {len(array) for array in arrays}
+    starts = range(0, max(1, length), AT_ONCE)
     return [tuple(array[start : start + AT_ONCE] for array in arrays) for start in starts]
 
 
@@ -38,32 +42,6 @@ def mse(images: Pixels, others: Pixels) -> float:
     return float(
         sum(np.square(some - same).sum(dtype=np.float64) for some, same in parts_of(images, others)) / images.size
     )
-
-
-def nearest(points: Pixels, among: NDArray[Any], number: int) -> NDArray[np.intp]:
-    """Which of many are nearest to each point, the nearest first: shape (n, number).
-
-    Args:
-        points: shape (n, width).
-        among: shape (m, width), or m uint8 images of so many numbers, of which only a part is held as floats at once.
-        number: no more than m.
-    """
-    from sklearn.neighbors import NearestNeighbors  # by this process: workers do without
-
-    found, apart = np.empty((len(points), 0), np.intp), np.empty((len(points), 0))
-    for part, (some,) in enumerate(parts_of(among)):
-        model = NearestNeighbors(n_neighbors=min(number, len(some)), algorithm="brute")
-        distances, places = model.fit(flat_pixels(some) if some.dtype == np.uint8 else some).kneighbors(points)
-        found, apart = np.hstack([found, part * AT_ONCE + places]), np.hstack([apart, distances])
-        least = apart.argsort(axis=1, kind="stable")[:, :number]
-        found, apart = np.take_along_axis(found, least, axis=1), np.take_along_axis(apart, least, axis=1)
-    return found
-
-
-def most_frequent(labels: NDArray[np.integer[Any]]) -> NDArray[np.uint8]:
-    """The class that stands most often in each row, the first of those that do: from shape (n, k) to (n,)."""
-    votes = (labels[:, :, None] == np.arange(labels.max() + 1)).sum(axis=1)
-    return np.asarray(votes.argmax(axis=1), np.uint8)
 
 
 def confusion_rows(

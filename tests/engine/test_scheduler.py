@@ -367,6 +367,41 @@ def test_tables_are_made_one_stage_at_a_time_beside_trainings_and_side_by_side_a
     assert states(do(tmp_path / "other", stages, "one", "two")) == {"one": "done", "two": "done"}
 
 
+def until(what: Callable[[], bool]) -> None:
+    """Wait for it."""
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not what():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_tables_that_a_stage_waits_for_are_made_beside_others(tmp_path: Path, ray: InRaysPlace) -> None:
+    long = Writing("long", lambda: until(lambda: "last" in ray.trained))
+    stages = suite(long, Telling(name="giving", needs=("long",)), training("last", "giving"))
+    assert set(states(do(tmp_path, stages, "last")).values()) == {"done"}
+
+
+def test_tables_that_wait_are_not_begun_once_the_run_is_given_up(
+    tmp_path: Path, ray: InRaysPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.engine.scheduler.cores", lambda: 1)
+    names, began = {"one", "two"}, list[str]()
+
+    def waiting() -> list[threading.Thread]:
+        return [thread for thread in threading.enumerate() if thread.name in names - set(began)]
+
+    def fills_the_disk() -> None:
+        began.append(threading.current_thread().name)
+        until(lambda: bool(waiting()))
+        raise UserError("no space left")
+
+    with pytest.raises(UserError, match="no space left"):
+        do(tmp_path, suite(*(Writing(name, fills_the_disk) for name in names)), *names)
+    for thread in waiting():
+        thread.join(DEADLINE_SECONDS)
+    assert len(began) == 1
+
+
 def files(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 

@@ -40,7 +40,11 @@ CHANGES: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def tables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, pd.DataFrame]:
-    return given(with_models(tmp_path_factory.mktemp("denoise"), IMAGES, Denoise(), **CHANGES), "denoise")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "orchestrator.stages.measures.AT_ONCE", 7
+        )  # so that there are several parts, the last a small one
+        return given(with_models(tmp_path_factory.mktemp("denoise"), IMAGES, Denoise(), **CHANGES), "denoise")
 
 
 def restored(model: str, noisy: NDArray[Any], further: int = 0) -> NDArray[Any]:

@@ -16,10 +16,12 @@ from orchestrator.stages.classify import Settings as Classify
 from orchestrator.stages.classify.measure import examples, first_epochs, nearest_neighbours
 from orchestrator.stages.components import Components, fit_pca
 from orchestrator.stages.embed.measure import own_neighbours
+from orchestrator.stages.measures import AT_ONCE, mse, mse_of_each
+from orchestrator.stages.neighbours import most_frequent, nearest
 from trainables.autoencoder import build
 from trainables.dataset import Dataset
 from trainables.fashion_mnist import load
-from trainables.images import flat_pixels
+from trainables.images import CHANNELS, SIDES, flat_pixels, part_size
 
 
 @pytest.fixture(scope="module")
@@ -54,10 +56,43 @@ def test_principal_components_are_scikit_learns_and_the_images_are_not_held_as_f
     assert (fit_pca(in_another_order, 8).axes == found.axes).all(), "sums of whole numbers are exact"
 
     train, test = data.train_images[:5000], data.test_images
-    found, expected = fit_pca(train, 8), PCA(8).fit(flat_pixels(train).astype(np.float64))
+    found, expected = fit_pca(train, 8), PCA(8, svd_solver="full").fit(flat_pixels(train).astype(np.float64))
     assert found.mean == pytest.approx(expected.mean_, abs=1e-6)
     assert found.axes == pytest.approx(expected.components_, abs=1e-5)
     assert found.of(test, 5) == pytest.approx(expected.transform(flat_pixels(test))[:, :5], abs=1e-4)
+
+
+@pytest.mark.parametrize("as_bytes", [True, False])
+def test_nearest_of_parts_are_nearest_of_all(monkeypatch: pytest.MonkeyPatch, as_bytes: bool) -> None:
+    for module in ("measures", "neighbours"):
+        monkeypatch.setattr(f"orchestrator.stages.{module}.AT_ONCE", 70)
+    draws = np.random.default_rng(0)
+    among = draws.integers(0, 256, (300, 4, 5)).astype(np.uint8)
+    points = draws.random((40, 20)).astype(np.float32)
+    given = among if as_bytes else flat_pixels(among)
+    for k in (1, 5, 300):
+        expected = np.square(points[:, None] - flat_pixels(among)).sum(axis=-1).argsort(axis=1)[:, :k]
+        assert (nearest(points, given, k) == expected).all()
+
+
+def test_votes_that_are_even_go_to_the_first_class() -> None:
+    labels = np.array([[2, 2, 1], [4, 0, 4], [3, 1, 2], [4, 1, 4]], np.uint8)
+    assert list(most_frequent(labels)) == [2, 4, 1, 4]
+    assert list(most_frequent(np.array([[255, 255, 254]], np.uint8))) == [255]
+
+
+def test_errors_of_parts_are_those_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other = np.random.default_rng(0).random((2, 50, 3, 4)).astype(np.float32)
+    each, whole = mse_of_each(one, other), mse(one, other)
+    monkeypatch.setattr("orchestrator.stages.measures.AT_ONCE", 7)
+    assert (mse_of_each(one, other) == each).all()
+    assert mse(one, other) == pytest.approx(whole, rel=1e-12)
+    assert len(mse_of_each(one[:0], other[:0])) == 0
+
+
+def test_images_that_are_compared_at_once_are_whole_parts_of_those_that_models_evaluate() -> None:
+    sizes = {part_size((channels, side, side)) for channels in CHANNELS for side in range(SIDES[0], SIDES[1] + 1)}
+    assert not [size for size in sizes if AT_ONCE % size]
 
 
 @pytest.mark.long

@@ -42,6 +42,7 @@ from trainables.linear_autoencoder import (
     reconstruct_linear,
     train_linear_autoencoder,
 )
+from trainables.loop import in_parts
 from trainables.models import restored
 from trainables.noise import NOISES, add_noise
 from trainables.splits import all_images, hold_out_last
@@ -180,6 +181,15 @@ def test_larger_images_are_evaluated_in_fewer_hundreds_at_a_time() -> None:
         generator.register_forward_pre_hook(lambda _, z, seen=seen: seen.append(len(*z)))
         generate(generator, random_vectors(expected + 1, settings, 1))
         assert seen == [expected, 1]
+
+
+def test_what_is_computed_in_parts_stands_where_its_inputs_do() -> None:
+    numbers = torch.arange(14.0).reshape(7, 2)
+    for at_once in (1, 3, 7, 9):
+        assert torch.equal(in_parts(lambda part: part.sum(1), numbers, at_once), numbers.sum(1))
+        backwards = in_parts(lambda part: part.flip(1).to(torch.int64), numbers, at_once)
+        assert torch.equal(backwards, numbers.flip(1).to(torch.int64))
+    assert in_parts(lambda part: part.flip(1), numbers[:0], 3).shape == (0, 2)
 
 
 @EACH

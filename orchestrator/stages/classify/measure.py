@@ -16,11 +16,10 @@ from orchestrator.stages.classify import Classify, Settings
 from orchestrator.stages.measures import (
     confusion_rows,
     epoch_rows,
-    most_frequent,
-    nearest,
     prediction_columns,
     training_row,
 )
+from orchestrator.stages.neighbours import most_frequent, nearest
 from orchestrator.stages.sections import Data, FinalModels
 from trainables.autoencoder import encode
 from trainables.classifier import Examples, build

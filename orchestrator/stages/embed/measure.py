@@ -19,7 +19,8 @@ from orchestrator.figures.style import class_colours
 from orchestrator.stages.architectures import final_model
 from orchestrator.stages.components import fit_pca
 from orchestrator.stages.embed import Settings
-from orchestrator.stages.measures import confusion_rows, most_frequent, prediction_columns
+from orchestrator.stages.measures import confusion_rows, prediction_columns
+from orchestrator.stages.neighbours import most_frequent
 from orchestrator.stages.sections import Data, FinalModels
 from trainables.autoencoder import decode, encode
 from trainables.images import Images, flat_pixels, unit_pixels

@@ -12,7 +12,8 @@ from orchestrator.figures.interactive import curves, frames
 from orchestrator.figures.names import capital, game
 from orchestrator.stages.gan import Gan, ScoredGan, best_of, figures
 from orchestrator.stages.gan.settings import Settings
-from orchestrator.stages.measures import Pixels, nearest
+from orchestrator.stages.measures import Pixels
+from orchestrator.stages.neighbours import nearest
 from trainables.images import Images
 
 MOST_SHOWN = 8
