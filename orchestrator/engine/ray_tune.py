@@ -68,7 +68,7 @@ def run_trials(source: Source, cluster: Cluster, data: Any, folder: Folder) -> N
             tune.with_resources(tune.with_parameters(_train, data=data, location=folder.absolute), share),
             tune_config=tune.TuneConfig(
                 search_alg=_Feed(source, cluster, watchdog, writers),
-                scheduler=ASHAScheduler("epoch", COMPARED, "min", max_t=10**9),  # stops only trials that report these
+                scheduler=_Scheduler("epoch", COMPARED, "min", max_t=10**9),  # stops only trials that report these
                 num_samples=-1,
                 max_concurrent_trials=MOST_AT_ONCE,
                 reuse_actors=True,
@@ -175,6 +175,30 @@ class _Feed(Searcher):
 
     def save(self, checkpoint_path: str) -> None:
         pass  # the records have it all
+
+
+class _Scheduler(ASHAScheduler):
+    """ASHA, whose steps cost the same however many trials there have been: Tune's go through all of them, twice."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._unfinished: list[TuneTrial] = []
+
+    def on_trial_add(self, tune_controller: Any, trial: TuneTrial) -> None:
+        super().on_trial_add(tune_controller, trial)
+        self._unfinished.append(trial)
+
+    def choose_trial_to_run(self, tune_controller: Any) -> TuneTrial | None:
+        """The first that waits, or else that pauses."""
+        self._unfinished = [trial for trial in self._unfinished if not trial.is_finished()]
+        for status in (TuneTrial.PENDING, TuneTrial.PAUSED):
+            for trial in self._unfinished:
+                if trial.status == status:
+                    return trial
+        return None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"_unfinished": []}  # Tune pickles it to go on another time; we begin anew
 
 
 class _Halt(tune.Stopper):
