@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from ray.tune.experiment import Trial as TuneTrial
 
 from orchestrator.engine.cluster import Cluster
-from orchestrator.engine.ray_tune import run_trials
+from orchestrator.engine.ray_tune import _Scheduler, run_trials
 from orchestrator.engine.records import Outcome, Record, Trial
 from orchestrator.engine.results import Run
 from orchestrator.engine.settings import Resources, Section
 from orchestrator.engine.stage import Worker
 from orchestrator.engine.study import Suggested
 from orchestrator.engine.suggestions import OptunaSuggestions
+from orchestrator.engine.underway import COMPARED
 from tests.command import NO_IMAGES
 from tests.engine.toy import Nothing, OneStage, Toy, begun
 from trainables.dataset import Dataset
@@ -182,3 +184,35 @@ def test_suggestions_do_not_depend_on_what_finishes_first() -> None:
     assert first == second == third
     assert len({params["x"] for params in first}) == 12
     assert _suggested(orders[0], window=1) != first, "but on how far they run ahead"
+
+
+def test_tune_s_next_trial_is_found_without_looking_at_those_that_have_ended() -> None:
+    class Counts:
+        """A trial that counts how often it is looked at."""
+
+        def __init__(self, number: int) -> None:
+            self.trial_id, self.state, self.looks = f"{number}", TuneTrial.PENDING, 0
+
+        @property
+        def status(self) -> str:
+            self.looks += 1
+            return self.state
+
+        def is_finished(self) -> bool:
+            return self.status == TuneTrial.TERMINATED
+
+    scheduler = _Scheduler("epoch", COMPARED, "min", max_t=10**9)
+    trials: list[Any] = [Counts(number) for number in range(200)]
+    for trial in trials:
+        scheduler.on_trial_add(None, trial)
+        assert scheduler.choose_trial_to_run(None) is trial
+        trial.state = TuneTrial.RUNNING
+        assert scheduler.choose_trial_to_run(None) is None
+        trial.state = TuneTrial.TERMINATED
+    assert max(trial.looks for trial in trials) <= 8
+    paused, waiting = trials[:2]
+    for trial, trial.state in ((paused, TuneTrial.PAUSED), (waiting, TuneTrial.PENDING)):
+        scheduler.on_trial_add(None, trial)
+    assert scheduler.choose_trial_to_run(None) is waiting
+    waiting.state = TuneTrial.RUNNING
+    assert scheduler.choose_trial_to_run(None) is paused
