@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from trainables.images import shape_of
+from trainables.loop import in_parts
 
 BATCH_SIZE = 50
 
@@ -32,5 +33,4 @@ def inception_features(network: nn.Module, images: Tensor) -> Tensor:
     """Feature vectors, shape (n, 2048), on the CPU, of uint8 images; grey ones have three equal channels."""
     device, images = next(network.parameters()).device, images.reshape(-1, *shape_of(images))
     with torch.inference_mode():
-        parts = (part.to(device).expand(-1, 3, -1, -1) for part in images.split(BATCH_SIZE))
-        return torch.cat([network(part)[0].cpu() for part in parts])
+        return in_parts(lambda part: network(part.to(device).expand(-1, 3, -1, -1))[0].cpu(), images, BATCH_SIZE)

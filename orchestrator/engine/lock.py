@@ -8,9 +8,9 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from pydantic import BaseModel, Field, ValidationError
@@ -56,15 +56,26 @@ class Holder(BaseModel):
         return self.process == 0 or (self.machine == _machine() and not _lives(self.process))
 
 
-def locked(folder: Folder) -> AbstractContextManager[None]:
+@contextlib.contextmanager
+def locked(folder: Folder) -> Iterator[None]:
     """The run folder for this process alone, for as long as the context lasts.
 
     On a disk the system holds the lock and lets go of it when the process ends, however that ends. On S3 it is an
     object that is written anew every few seconds; where that ceased, the lock is stale, and another process may take
-    it. The one that had it notices, stops as with Ctrl-C, and writes nothing more. UserError where another process is
-    at it, or the folder cannot be written.
+    it. The one that had it notices, stops as with Ctrl-C, and writes nothing more. What threads still compute once
+    the context is left is not written either. UserError where another process is at it, or the folder cannot be
+    written.
     """
-    return _on_disk(folder, folder.files) if isinstance(folder.files, Disk) else _on_s3(folder, folder.files)
+    files = folder.files
+    with _on_disk(folder, files) if isinstance(files, Disk) else _on_s3(folder, files) as folder.before_writing:
+        try:
+            yield
+        finally:
+            folder.before_writing = partial(_refuse, folder)
+
+
+def _refuse(folder: Folder) -> None:
+    raise Unusable(f"{folder.location} is written no more by a command that is over; what was finished is kept")
 
 
 def holder(folder: Folder) -> str | None:
@@ -92,7 +103,7 @@ def _reading(folder: Folder) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _on_disk(folder: Folder, disk: Disk) -> Iterator[None]:
+def _on_disk(folder: Folder, disk: Disk) -> Iterator[Callable[[], None]]:
     with folder.changing(NAME, "written"):
         handle = disk.open(NAME, os.O_RDWR | os.O_CREAT)
     with open(handle, "r+b") as file:
@@ -106,29 +117,26 @@ def _on_disk(folder: Folder, disk: Disk) -> Iterator[None]:
             file.flush()
             disk.clear(SCRATCH)
         try:
-            yield
+            yield lambda: None
         finally:
             with contextlib.suppress(OSError):
                 file.truncate(0)  # a copy of the folder is nobody's
 
 
 @contextlib.contextmanager
-def _on_s3(folder: Folder, bucket: Bucket) -> Iterator[None]:
+def _on_s3(folder: Folder, bucket: Bucket) -> Iterator[Callable[[], None]]:
     before = _found(folder, bucket)
     if who := _in_words(before):
         raise _in_use(folder, who)
     held = _Held(folder, bucket, before)
-    folder.before_writing = held.check
     try:
         with every(BEAT_SECONDS, held.beat):
-            yield
+            yield held.check
     except KeyboardInterrupt:
         if held.lost:
             raise held.lost from None
         raise
     finally:
-        if held.lost is None:  # else what this process still computes is not written either
-            folder.before_writing = lambda: None
         held.release()
 
 

@@ -2,33 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
 from orchestrator.engine.book import Book
 from orchestrator.engine.checkpoint import Rows
-from orchestrator.engine.drawing import drawn
 from orchestrator.engine.estimate import pace_of
-from orchestrator.engine.folder import beginning, digest
-from orchestrator.engine.heap import give_back_memory
 from orchestrator.engine.imports import import_all
 from orchestrator.engine.manifest import Manifest, StageState, State, told
 from orchestrator.engine.progress import Progress, Standing, duration
 from orchestrator.engine.provenance import Made, distinct, made
-from orchestrator.engine.records import Outcome, Parts, Record, Trial, digest_of, with_description
-from orchestrator.engine.results import as_frame, check_own
+from orchestrator.engine.records import Outcome, Parts, Record, Trial, digest_of
 from orchestrator.engine.settings import UserError
-from orchestrator.engine.shown import in_a_line
-from orchestrator.engine.stage import File, Model, Picture, Table, Tables
+from orchestrator.engine.stage_files import StageFiles
 from orchestrator.engine.study import Study
-from orchestrator.engine.tables import as_parquet
 from orchestrator.engine.tally import Tally
 from orchestrator.engine.worker import Job
 
@@ -63,11 +55,7 @@ class StageRun:
         """By trial and node."""
         self._checkpointed: set[str] = set()
         """Addresses of trials that an earlier worker may have left a checkpoint of."""
-        self._written = manifest.stages[name].files if name in manifest.stages else {}
-        """What the stage wrote before, by name with the SHA-256."""
-        self._files: dict[str, str] = {}
-        self._captions: dict[str, str] = {}
-        self._warnings: list[str] = []
+        self._files = StageFiles(name, book, manifest, self._modules, progress.say)
 
     def begin(self, *, anew: bool) -> None:
         """Find out what there is to train; `anew` forgets what is recorded."""
@@ -220,9 +208,9 @@ class StageRun:
             slots=self._book.slots if self.stage.config else 0,
             error=error,
             records=tuple(trial.address for trial in trials),
-            files=self._files,
-            captions=self._captions,
-            warnings=tuple(self._warnings),
+            files=self._files.digests,
+            captions=self._files.captions,
+            warnings=tuple(self._files.warnings),
         )
         with _ENTERING:
             self._manifest.stages[self.name] = entry
@@ -233,71 +221,20 @@ class StageRun:
 
     def finish(self) -> None:
         """All is trained: write the stage's results, then its figures, unless a table failed."""
-        records, fingerprint = self.study.in_order(), self._book.fingerprints[self.name]
-        tables: dict[str, Any] = {}
+        records = self.study.in_order()
         import_all(self.stage)
         try:
-            for part in self.stage.results(self.context, records):
-                self._take(part, fingerprint, tables)
-                del part
-                give_back_memory()
-            missing = self.stage.schemas.keys() - tables.keys() - set(self.stage.optional)
-            assert not missing, f"the stage gave no table {', '.join(missing)}"
+            self._files.write(self.stage.results(self.context, records))
         except Exception as error:
             self.crash(error)
         else:
-            self._draw(tables)
+            self._files.draw()
             lost = [record.key for record in records if record.lost]
             why = f"their workers were lost: {', '.join(lost)}" if lost else self.stage.failure(records)
             self.enter("failed" if why else "done", why)
-
-    def _take(self, part: Table | Model | File, fingerprint: str, tables: dict[str, Any]) -> None:
-        """Write what a stage gives; a table also stands among `tables`, as files of it are read."""
-        if isinstance(part, Table):
-            attributes = self._manifest.attributes(part.name, fingerprint)
-            content = as_parquet(self.stage.schemas[part.name], part.rows, attributes)
-            self._write(f"tables/{part.name}.parquet", content)
-            tables[part.name] = as_frame(content)
-        elif isinstance(part, Model):
-            weights = with_description(self.context.weights(part.record), json.dumps(part.description))
-            described = json.dumps(part.description | {"fingerprint": fingerprint}, indent=2)
-            self._write(f"models/{part.name}.safetensors", weights)
-            self._write(f"models/{part.name}.json", described.encode())
-        else:
-            self._write(part.name, part.content, grows=part.grows)
 
     def crash(self, error: Exception) -> None:
         """It ended in an exception that nobody foresaw, or in one that ends the whole run."""
         if isinstance(error, UserError):
             raise error
         self.enter("failed", "".join(traceback.format_exception(error)))
-
-    def _write(self, name: str, content: bytes, *, grows: bool = False) -> None:
-        check_own(name)
-        self._files[name] = beginning(content) if grows else digest(content)
-        if not (grows and self._book.run.has_grown(name, content, self._written.get(name, ""))):
-            self._book.run.write(name, content)
-
-    def _draw(self, tables: Tables) -> None:
-        """Write the figures; one that fails is a warning, and the next command draws it again."""
-        with self._warning_of("figures"):
-            for picture in self.stage.figures(self.context, tables):
-                with self._warning_of(f"figures/{picture.name}"):
-                    self._write_picture(picture)
-
-    @contextmanager
-    def _warning_of(self, what: str) -> Iterator[None]:
-        try:
-            yield
-        except UserError:
-            raise
-        except Exception as error:
-            self._warnings.append(f"{what}: {in_a_line(error)}")
-            self._progress.say(f"{self.name}: could not draw {self._warnings[-1]}")
-
-    def _write_picture(self, picture: Picture) -> None:
-        settings = self._book.settings
-        stamp = f"run {settings.run_name}, preset {settings.preset}, seed {settings.seed}"
-        for suffix, content in drawn(picture, stamp, made(self._modules).commit).items():
-            self._write(f"figures/{picture.name}.{suffix}", content)
-        self._captions[picture.name] = picture.caption

@@ -1,9 +1,6 @@
 """Which stage is done when, and what becomes of stages that fail. Ray is not here: something else takes its place."""
 
 import io
-import os
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -13,108 +10,33 @@ from typing import Any
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 from rich.console import Console
 
 from orchestrator.engine.cluster import Cluster
 from orchestrator.engine.execute import run
-from orchestrator.engine.manifest import Manifest, StageState
-from orchestrator.engine.plan import Plan, damage
+from orchestrator.engine.plan import Plan
 from orchestrator.engine.progress import Progress
-from orchestrator.engine.ray_tune import Source
 from orchestrator.engine.records import Record, Trial
 from orchestrator.engine.results import Run
 from orchestrator.engine.scheduler import Scheduler
-from orchestrator.engine.settings import Resources, UserError
-from orchestrator.engine.stage import Context, Picture, Stage, Table, Tables
+from orchestrator.engine.settings import UserError
+from orchestrator.engine.stage import Context, Table
 from orchestrator.engine.stage_run import StageRun
 from orchestrator.engine.study import Suggested
 from orchestrator.engine.suite import Suite
-from orchestrator.engine.tables import INT, column, schema
-from tests.command import REPOSITORY
+from tests.engine.scheduled import (
+    DEADLINE_SECONDS,
+    NO_CLUSTER,
+    ONLY,
+    InRaysPlace,
+    Raising,
+    Telling,
+    do,
+    states,
+    training,
+    until,
+)
 from tests.engine.toy import Nothing, Toy, book, suite
-
-NO_CLUSTER = Cluster(2, 1.0, 0.0, None, Resources(), {})
-ONLY = [Trial("only", Nothing(), seed=1, epochs=1, cost=1.0)]
-DEADLINE_SECONDS = 20
-
-
-class InRaysPlace:
-    """Whoever trains takes what it is given, and nothing while there is nothing."""
-
-    def __init__(self) -> None:
-        self.trained: list[str] = []
-        """Stages, as their trainings began."""
-        self.started: list[str] = []
-        """Trials, as they began."""
-        self.loses: set[str] = set()
-        """Trials whose workers are lost."""
-        self.fails: set[str] = set()
-        """Trials that fail by themselves."""
-        self.loss = 0.5
-        """What every training measures."""
-
-    def run_trials(self, source: Source, *others: object) -> None:
-        until = time.monotonic() + DEADLINE_SECONDS
-        while not source.exhausted:
-            assert time.monotonic() < until, "it waits for what is trained after it"
-            stage_run = source.next()
-            if stage_run is not None:
-                assert not stage_run.stage.shared
-                self._train_one(stage_run)
-            time.sleep(0.01)
-
-    def train_together(self, stage_run: StageRun, *others: object) -> None:
-        assert stage_run.stage.shared
-        while stage_run.study.waiting:
-            self._train_one(stage_run)
-
-    def _train_one(self, stage_run: StageRun) -> None:
-        key = stage_run.start().trial.key
-        self.trained.append(stage_run.name)
-        self.started.append(key)
-        if key in self.loses:
-            stage_run.lost(key)
-        else:
-            stage_run.over(
-                key,
-                [{"epoch": 1, "loss": self.loss, "seconds": time.monotonic()}],
-                "out of paint" if key in self.fails else None,
-            )
-
-
-@pytest.fixture
-def ray(monkeypatch: pytest.MonkeyPatch) -> InRaysPlace:
-    ray = InRaysPlace()
-    monkeypatch.setattr("orchestrator.engine.ray_tune.run_trials", ray.run_trials)
-    monkeypatch.setattr("orchestrator.engine.ray_train.train_together", ray.train_together)
-    return ray
-
-
-def quiet() -> Progress:
-    return Progress(Console(file=io.StringIO()))
-
-
-def do(
-    folder: Path, of: Suite, *names: str, connect: Callable[[], Cluster] = lambda: NO_CLUSTER, **changes: Any
-) -> dict[str, StageState]:
-    """What a command that asks for these stages does; the manifest's entries, as they are on the disk."""
-    of_run = book(of, folder, **changes)
-    manifest = of_run.run.manifest()
-    plan = Plan.make(of_run, names, manifest)
-    Scheduler(plan, manifest or Manifest(name="toy"), quiet(), connect).run()
-    written = Run(folder).manifest()
-    assert written is not None
-    return written.stages
-
-
-def states(stages: dict[str, StageState]) -> dict[str, str]:
-    return {name: entry.state for name, entry in stages.items()}
-
-
-def training(name: str, *needs: str, **facts: Any) -> Toy:
-    """A stage with a single trial."""
-    return Toy(ONLY, needs=needs, name=name, **facts)
 
 
 def test_what_needs_a_stage_that_workers_share_is_trained_after_it(tmp_path: Path, ray: InRaysPlace) -> None:
@@ -293,42 +215,6 @@ def test_what_trainings_are_given_is_made_while_others_train(tmp_path: Path, ray
     assert "ValueError: nothing to give" in (done["broken"].error or "")
 
 
-class Telling(Toy):
-    """Trains nothing; gives a table and a figure of it."""
-
-    config = None
-    schemas = {"told": schema(column("value", INT, "a number"))}  # noqa: RUF012
-
-    def results(self, context: Context[Nothing], records: Sequence[Record[Any]]) -> Iterator[Table]:
-        yield Table("told", [{"value": 7}])
-
-    def figures(self, context: Context[Nothing], tables: Tables) -> Iterator[Picture]:
-        assert list(tables["told"]["value"]) == [7]
-        yield Picture("plot", "A caption.", Figure)
-
-
-class Raising(Telling):
-    """Raises after its first table."""
-
-    def results(self, context: Context[Nothing], records: Sequence[Record[Any]]) -> Iterator[Table]:
-        yield Table("told", [{"value": 7}])
-        raise ValueError("no second table")
-
-
-class Unknown(Telling):
-    """Gives a table that it has no schema of."""
-
-    def results(self, context: Context[Nothing], records: Sequence[Record[Any]]) -> Iterator[Table]:
-        yield Table("told", [{"value": 7}])
-        yield Table("whispered", [{"value": 8}])
-
-
-class Silent(Telling):
-    """Gives one of its two tables."""
-
-    schemas = Telling.schemas | {"whispered": Telling.schemas["told"]}
-
-
 class Writing(Toy):
     """Calls something while it writes its results."""
 
@@ -367,14 +253,6 @@ def test_tables_are_made_one_stage_at_a_time_beside_trainings_and_side_by_side_a
     assert states(do(tmp_path / "other", stages, "one", "two")) == {"one": "done", "two": "done"}
 
 
-def until(what: Callable[[], bool]) -> None:
-    """Wait for it."""
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not what():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 def test_tables_that_a_stage_waits_for_are_made_beside_others(tmp_path: Path, ray: InRaysPlace) -> None:
     long = Writing("long", lambda: until(lambda: "last" in ray.trained))
     stages = suite(long, Telling(name="giving", needs=("long",)), training("last", "giving"))
@@ -400,42 +278,6 @@ def test_tables_that_wait_are_not_begun_once_the_run_is_given_up(
     for thread in waiting():
         thread.join(DEADLINE_SECONDS)
     assert len(began) == 1
-
-
-def files(folder: Path) -> set[str]:
-    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-
-
-def test_stage_has_its_tables_and_figures_on_the_disk_and_in_the_manifest(tmp_path: Path) -> None:
-    entry = do(tmp_path, suite(Telling()), "toy")["toy"]
-    own = {"tables/told.parquet", *(f"figures/plot.{suffix}" for suffix in ("png", "svg", "pdf"))}
-    assert (entry.state, entry.error, set(entry.files)) == ("done", None, own)
-    assert entry.captions == {"plot": "A caption."}
-    assert files(tmp_path) == own | {"manifest.json", "tables/stages.parquet"}
-    assert list(Run(tmp_path).table("told")["value"]) == [7]
-    assert list(Run(tmp_path).differing(entry.files)) == []
-
-
-@pytest.mark.parametrize(
-    ("stage", "said"),
-    [
-        (Raising(), "ValueError: no second table"),
-        (Unknown(), "KeyError: 'whispered'"),
-        (Silent(), "AssertionError: the stage gave no table whispered"),
-    ],
-    ids=["raises", "no schema", "no table"],
-)
-def test_stage_one_of_whose_tables_failed_has_no_figure_neither_on_the_disk_nor_in_the_manifest(
-    tmp_path: Path, stage: Stage[Any, Any], said: str
-) -> None:
-    entry = do(tmp_path, suite(stage), "toy")["toy"]
-    assert entry.state == "failed"
-    assert (entry.error or "").splitlines()[-1] == said
-    assert set(entry.files) == {"tables/told.parquet"}, "what it gave before that is kept"
-    assert entry.captions == {}
-    assert files(tmp_path) == {"tables/told.parquet", "manifest.json", "tables/stages.parquet"}
-    (row,) = Run(tmp_path).table("stages").to_dict("records")
-    assert (row["stage"], row["state"]) == ("toy", "failed")
 
 
 def test_failed_stage_blocks_what_needs_it_and_nothing_else(tmp_path: Path, ray: InRaysPlace) -> None:
@@ -544,118 +386,6 @@ def test_stage_reads_what_it_says_and_no_other_record(tmp_path: Path, ray: InRay
     context = book(of, tmp_path).context("reads_good")
     assert not context.planning
     assert list(context.records("models")) == ["good"]
-
-
-def _unable() -> Figure:
-    raise ValueError("no\nink")
-
-
-class Sketching(Telling):
-    """Its second figure fails, as long as there is no ink; or what makes the figures does."""
-
-    ink = False
-    draws = True
-
-    def figures(self, context: Context[Nothing], tables: Tables) -> Iterator[Picture]:
-        yield Picture("first", "One.", Figure)
-        yield Picture("second", "Two.", Figure if self.ink else _unable)
-        if not self.draws:
-            raise ImportError("no pencil")
-        yield Picture("third", "Three.", Figure)
-
-
-def test_figure_that_fails_is_a_warning_and_the_next_command_draws_it(tmp_path: Path, ray: InRaysPlace) -> None:
-    ill = suite(Sketching(), training("after", "toy"))
-    done = do(tmp_path, ill, "after")
-    assert states(done) == {"toy": "done", "after": "done"}
-    assert done["toy"].warnings == ("figures/second: ValueError: no ink",)
-    assert list(done["toy"].captions) == ["first", "third"]
-    assert "figures/second.png" not in done["toy"].files
-    manifest = Run(tmp_path).manifest()
-    assert damage(Run(tmp_path), manifest) == {"toy": []}
-    (row, _) = Run(tmp_path).table("stages").to_dict("records")
-    assert row["state"] == "done"
-
-    well = book(suite(Sketching(ink=True), training("after", "toy")), tmp_path)
-    plan = Plan.make(well, ["after"], manifest, damage(well.run, manifest))
-    assert [stage.name for stage in plan.to_do] == ["toy"]
-    Scheduler(plan, manifest or Manifest(name="toy"), quiet(), lambda: NO_CLUSTER).run()
-    after = Run(tmp_path).manifest()
-    assert after is not None
-    assert (after.stages["toy"].warnings, list(after.stages["toy"].captions)) == ((), ["first", "second", "third"])
-    assert damage(well.run, after) == {}
-    assert ray.trained == ["after"]
-
-
-class Drawing(Telling):
-    """Draws a figure with text, in the program's style."""
-
-    def figures(self, context: Context[Nothing], tables: Tables) -> Iterator[Picture]:
-        from orchestrator.figures.images import image_grid
-
-        yield Picture("grid", "A grid.", image_grid, np.zeros((1, 2, 28, 28)), ["row"], ["a", "b"], "A $x_1$ title")
-
-
-DRAW = """
-from pathlib import Path
-import numpy as np
-from orchestrator.run import main
-from orchestrator.engine.drawing import drawn
-from orchestrator.engine.provenance import git_commit
-from orchestrator.engine.stage import Picture
-main(["status"])
-import matplotlib
-from orchestrator.figures.images import image_grid
-assert matplotlib.rcParams["text.usetex"], "the user's file is read"
-picture = Picture("grid", "A grid.", image_grid, np.zeros((1, 2, 28, 28)), ["row"], ["a", "b"], "A $x_1$ title")
-for suffix, content in drawn(picture, "run toy, preset toy, seed 1", git_commit()).items():
-    Path(f"grid.{suffix}").write_bytes(content)
-"""
-FOREIGN = """
-text.usetex: True
-axes.facecolor: black
-axes.grid: False
-font.family: serif
-font.size: 30
-image.interpolation: bilinear
-savefig.dpi: 17
-savefig.bbox: tight
-savefig.transparent: True
-svg.fonttype: none
-svg.hashsalt: theirs
-mathtext.fontset: cm
-"""
-
-
-def test_figures_are_the_same_bytes_whatever_the_environment_brings(tmp_path: Path) -> None:
-    entry = do(tmp_path / "here", suite(Drawing()), "toy")["toy"]
-    assert not entry.warnings
-    (tmp_path / "matplotlibrc").write_text(FOREIGN)
-    brought = {
-        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
-        "MPLCONFIGDIR": "/proc/none",
-        "SOURCE_DATE_EPOCH": "0",
-        "LC_ALL": "C",
-        "PYTHONHASHSEED": "1",
-        "PYTHONPATH": str(REPOSITORY),
-    }
-    done = subprocess.run([sys.executable, "-c", DRAW], cwd=tmp_path, env=os.environ | brought, capture_output=True)
-    assert done.returncode == 0, done.stderr.decode()
-    for suffix in ("png", "svg", "pdf"):
-        here = tmp_path / "here" / "figures" / f"grid.{suffix}"
-        assert (tmp_path / f"grid.{suffix}").read_bytes() == here.read_bytes()
-
-
-def test_what_makes_figures_may_fail_as_a_whole(tmp_path: Path) -> None:
-    entry = do(tmp_path, suite(Sketching(ink=True, draws=False)), "toy")["toy"]
-    assert (entry.state, entry.warnings) == ("done", ("figures: ImportError: no pencil",))
-    assert list(entry.captions) == ["first", "second"]
-
-
-def test_disk_that_takes_no_figure_ends_the_run(tmp_path: Path) -> None:
-    (tmp_path / "figures").touch()
-    with pytest.raises(UserError, match=r"figures/plot.png cannot be written"):
-        do(tmp_path, suite(Telling()), "toy")
 
 
 RING = """

@@ -1,5 +1,6 @@
 """A run folder on a disk that fills up, that is in use, or that a stranger has prepared."""
 
+import contextlib
 import logging
 import os
 import pickle
@@ -24,9 +25,11 @@ from orchestrator.engine.checkpoint import Checkpoint
 from orchestrator.engine.cluster import output_to
 from orchestrator.engine.compare import differences
 from orchestrator.engine.folder import Unusable
+from orchestrator.engine.lock import locked
 from orchestrator.engine.manifest import Manifest
 from orchestrator.engine.records import Records
 from orchestrator.engine.results import Run
+from orchestrator.engine.settings import UserError
 from orchestrator.run import main
 from tests.command import REPOSITORY, Smoke, orchestrate
 
@@ -121,6 +124,22 @@ def test_log_has_what_is_printed_and_logged(tmp_path: Path, capfd: pytest.Captur
     log = (tmp_path / "driver.log").read_text()
     assert all(f"{word} {how}" in log for word in ("first", "second") for how in ("printed", "logged", "from C"))
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("on_s3", [False, True])
+def test_what_a_command_still_computes_when_it_is_over_is_not_written(
+    tmp_path: Path, bucket: str, on_s3: bool
+) -> None:
+    run = Run(bucket if on_s3 else tmp_path / "run")
+    with contextlib.suppress(KeyboardInterrupt), locked(run):
+        run.write("manifest.json", b"{}")
+        raise KeyboardInterrupt
+    with pytest.raises(UserError, match="written no more by a command that is over"):
+        run.write("manifest.json", b"[]")
+    assert run.read("manifest.json") == b"{}"
+    with locked(run):
+        run.write("manifest.json", b"[1]")
+    assert run.read("manifest.json") == b"[1]"
 
 
 def test_second_run_on_a_folder_is_refused_and_a_killed_run_s_lock_is_none(

@@ -13,12 +13,7 @@ from orchestrator.engine.records import Arrays, Record
 from orchestrator.engine.stage import Context, Table
 from orchestrator.stages.architectures import final_model
 from orchestrator.stages.classify import Classify, Settings
-from orchestrator.stages.measures import (
-    confusion_rows,
-    epoch_rows,
-    prediction_columns,
-    training_row,
-)
+from orchestrator.stages.measures import confusion_rows, epoch_rows, prediction_columns, training_row
 from orchestrator.stages.neighbours import most_frequent, nearest
 from orchestrator.stages.sections import Data, FinalModels
 from trainables.autoencoder import encode
