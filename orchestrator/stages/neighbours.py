@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.neighbors import NearestNeighbors
 
 from orchestrator.stages.measures import AT_ONCE, Pixels, parts_of
 from trainables.images import flat_pixels
@@ -18,6 +17,8 @@ def nearest(points: Pixels, among: NDArray[Any], number: int) -> NDArray[np.intp
         among: shape (m, width), or m uint8 images of so many numbers, of which only a part is held as floats at once.
         number: no more than m.
     """
+    from sklearn.neighbors import NearestNeighbors  # by this process: workers load the module and do without
+
     found, apart = np.empty((len(points), 0), np.intp), np.empty((len(points), 0))
     for part, (some,) in enumerate(parts_of(among)):
         model = NearestNeighbors(n_neighbors=min(number, len(some)), algorithm="brute")
