@@ -25,7 +25,7 @@ Geometry = tuple[int, int, int]
 PAPER_SHAPE: Shape = (1, IMAGE_SIZE, IMAGE_SIZE)
 CHANNELS = (1, 3)
 """Of grey images and of coloured ones."""
-SIDES = (16, 64)
+MIN_SIDE, MAX_SIDE = 16, 64
 """Fewest and most rows, or columns, that every model here takes."""
 Images = NDArray[np.uint8]
 """Of shape (n, rows, columns) where they are grey, (n, channels, rows, columns) where they have colours; from 0, the
@@ -35,10 +35,9 @@ background of the paper's, to 255."""
 def checked_shape(shape: Shape) -> Shape:
     """The shape, where models can be made for it; else ValueError."""
     channels, *sides = shape
-    if channels not in CHANNELS or not all(SIDES[0] <= side <= SIDES[1] for side in sides):
-        fewest, most = SIDES
+    if channels not in CHANNELS or not all(MIN_SIDE <= side <= MAX_SIDE for side in sides):
         raise ValueError(
-            f"image_shape {shape} must have 1 or 3 channels and from {fewest} to {most} rows and columns"
+            f"image_shape {shape} must have 1 or 3 channels and from {MIN_SIDE} to {MAX_SIDE} rows and columns"
         )
     return shape
 

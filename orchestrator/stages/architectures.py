@@ -84,7 +84,7 @@ def training_cost(model: AnyAutoencoder | LinearSettings, num_images: int) -> fl
         return 1.5 * model.epochs * num_images * (1e-4 + 2e-9 * model.num_parameters)
     if isinstance(model, LinearSettings):
         return model.epochs * num_images * (3.3e-6 + 1e-7 * model.latent_dim)
-    an_image = 12e-6 + 92e-12 * model.num_multiplications + 7e-9 * model.num_activations
+    an_image = 12e-6 + 92e-12 * model.num_multiplications + 3e-9 * model.num_activations
     return num_images * an_image * (1.05 * model.epochs + 0.45)  # images are looked at again at the end
 
 

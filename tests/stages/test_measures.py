@@ -21,7 +21,7 @@ from orchestrator.stages.neighbours import most_frequent, nearest
 from trainables.autoencoder import build
 from trainables.dataset import Dataset
 from trainables.fashion_mnist import load
-from trainables.images import CHANNELS, SIDES, flat_pixels, part_size
+from trainables.images import CHANNELS, MAX_SIDE, MIN_SIDE, flat_pixels, part_size
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +91,7 @@ def test_errors_of_parts_are_those_of_the_whole(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_images_that_are_compared_at_once_are_whole_parts_of_those_that_models_evaluate() -> None:
-    sizes = {part_size((channels, side, side)) for channels in CHANNELS for side in range(SIDES[0], SIDES[1] + 1)}
+    sizes = {part_size((channels, side, side)) for channels in CHANNELS for side in range(MIN_SIDE, MAX_SIDE + 1)}
     assert not [size for size in sizes if AT_ONCE % size]
 
 

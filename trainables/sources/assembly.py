@@ -8,9 +8,8 @@ import psutil
 from numpy.typing import NDArray
 
 from trainables.dataset import DataError, Dataset
+from trainables.images import MAX_SIDE, MIN_SIDE
 
-MIN_SIDE, MAX_SIDE = 16, 64
-"""Of an image, in pixels."""
 MIN_TRAIN, MIN_TEST = 120, 20
 """How many images there have to be."""
 MAX_CLASSES = 256

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.dataset import DataError
-from trainables.sources.assembly import MAX_SIDE, check_sides
+from trainables.images import MAX_SIDE
+from trainables.sources.assembly import check_sides
 
 Pixels = NDArray[np.uint8]
 _BLOCK = 1024

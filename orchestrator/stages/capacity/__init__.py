@@ -101,7 +101,7 @@ class Capacity(Stage[Settings, Reconstructor]):
 
     def own_seconds(self, context: Context[Settings]) -> float:
         controls = sum(method in CONTROLS for method, _, _ in models(context))
-        return 4 + 12 * controls  # each sees the test images with every noise
+        return 4 + 1.2e-3 * context.section(Data).num_test * controls  # each sees them with every noise
 
     def train(self, trial: Trial[Reconstructor], data: Any, worker: Worker) -> Iterator[Epoch]:
         """Train on every training image, test at the end."""

@@ -136,7 +136,9 @@ class Classify(Stage[Settings, ClassifierSettings]):
                 yield Trial(key, config, seed, own.epochs, num_images, cost, keep_weights=keep)
 
     def own_seconds(self, context: Context[Settings]) -> float:
-        return 12 + 9 * context.section(FinalModels).num_seeds  # the nearest neighbours of every encoder's vectors
+        data, num_seeds = context.section(Data), context.section(FinalModels).num_seeds
+        # The nearest neighbours of images and of every encoder's vectors.
+        return 3 + (25e-9 + 15e-9 * num_seeds) * data.num_train * data.num_test
 
     def made_of(self, context: Context[Settings]) -> Sequence[str]:
         return (context.records("refit")[refit_key("best", context.seed)].digest,)

@@ -188,7 +188,7 @@ class Denoise(Stage[Settings, Any]):
     def own_seconds(self, context: Context[Settings]) -> float:
         own, num_seeds, num_images = context.own, len(seeds(context)), context.section(Data).num_test
         noises, repeats = len(own.levels) + 1, len(own.zeroed) * own.num_repeats
-        return 5 + 35e-6 * num_images * (noises * (len(AUTOENCODERS) * num_seeds + 1) + 2 * repeats * num_seeds)
+        return 5 + 27e-6 * num_images * (noises * (len(AUTOENCODERS) * num_seeds + 1) + 2 * repeats * num_seeds)
 
     def results(self, context: Context[Settings], records: Sequence[Record[Any]]) -> Iterator[Table]:
         from orchestrator.stages.denoise.measure import measured

@@ -143,7 +143,7 @@ class Gan(Stage[Settings, ScoredGan]):
                 yield scored_trial(context, key, arm, gan, seed, num_images, keep_weights=True)
 
     def own_seconds(self, context: Context[Settings]) -> float:
-        return 24
+        return 6 + 1.8e-3 * context.section(Data).num_test
 
     def made_of(self, context: Context[Settings]) -> Sequence[str]:
         return (scoring_record(context).digest,)
