@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,7 @@ from torch.nn import functional
 from trainables.autoencoder import Autoencoder, build
 from trainables.autoencoder_settings import PAPER_TABLE1
 from trainables.batch_last import batch_last
+from trainables.cpu_loops import _add_nine_to_two
 
 
 def _ordinary_and_fast(changes: dict[str, Any]) -> tuple[Autoencoder, Autoencoder, Tensor]:
@@ -139,3 +141,14 @@ def test_what_cannot_be_kept_of_it_is_done_without(tmp_path: Path) -> None:
     command = [sys.executable, "-c", COMPILED_NOWHERE.replace(*full)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert done.stdout.strip() == "torch.Size([2, 2, 2, 5])", done.stderr
+
+
+def test_the_innermost_loop_does_not_look_whether_its_rows_overlap() -> None:
+    """A third of a thick layer's time went into that (docs/LOG.md); a Numba without noalias would bring it back."""
+    inner: Any = _add_nine_to_two  # as Numba has it
+    rows, factors = np.ones((11, 64), np.float32), np.ones(9, np.float32)
+    inner(rows[0], rows[1], tuple(rows[2:]), factors, factors)
+    assert (rows[:2] == 10).all()
+    for compiled in inner.inspect_llvm().values():
+        assert "vector.body" in compiled
+        assert "memcheck" not in compiled
