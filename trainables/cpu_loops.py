@@ -62,51 +62,34 @@ def _part_of_a_loop(function: Loops) -> Loops:
 
 
 @_part_of_a_loop
+def _nine_at(b, x, f) -> Any:  # type: ignore[no-untyped-def]
+    """What nine rows have at b, each times its factor, summed."""
+    first = f[0] * x[0][b] + f[1] * x[1][b] + f[2] * x[2][b] + f[3] * x[3][b] + f[4] * x[4][b]
+    return first + (f[5] * x[5][b] + f[6] * x[6][b] + f[7] * x[7][b] + f[8] * x[8][b])
+
+
+@_part_of_a_loop
 def _add_nine_to_two(y, z, x, f, g) -> None:  # type: ignore[no-untyped-def]
     """Add nine rows of one length, times f to y, times g to z."""
-    x0, x1, x2, x3, x4, x5, x6, x7, x8 = x
-    f0, f1, f2, f3, f4, f5, f6, f7, f8 = f[0], f[1], f[2], f[3], f[4], f[5], f[6], f[7], f[8]
-    g0, g1, g2, g3, g4, g5, g6, g7, g8 = g[0], g[1], g[2], g[3], g[4], g[5], g[6], g[7], g[8]
+    to_y = f[0], f[1], f[2], f[3], f[4], f[5], f[6], f[7], f[8]
+    to_z = g[0], g[1], g[2], g[3], g[4], g[5], g[6], g[7], g[8]
     for b in range(len(y)):
-        y[b] += (
-            f0 * x0[b]
-            + f1 * x1[b]
-            + f2 * x2[b]
-            + f3 * x3[b]
-            + f4 * x4[b]
-            + (f5 * x5[b] + f6 * x6[b] + f7 * x7[b] + f8 * x8[b])
-        )
-        z[b] += (
-            g0 * x0[b]
-            + g1 * x1[b]
-            + g2 * x2[b]
-            + g3 * x3[b]
-            + g4 * x4[b]
-            + (g5 * x5[b] + g6 * x6[b] + g7 * x7[b] + g8 * x8[b])
-        )
+        y[b] += _nine_at(b, x, to_y)
+        z[b] += _nine_at(b, x, to_z)
 
 
 @_part_of_a_loop
 def _add_nine(y, x, f) -> None:  # type: ignore[no-untyped-def]
-    x0, x1, x2, x3, x4, x5, x6, x7, x8 = x
-    f0, f1, f2, f3, f4, f5, f6, f7, f8 = f[0], f[1], f[2], f[3], f[4], f[5], f[6], f[7], f[8]
+    factors = f[0], f[1], f[2], f[3], f[4], f[5], f[6], f[7], f[8]
     for b in range(len(y)):
-        y[b] += (
-            f0 * x0[b]
-            + f1 * x1[b]
-            + f2 * x2[b]
-            + f3 * x3[b]
-            + f4 * x4[b]
-            + (f5 * x5[b] + f6 * x6[b] + f7 * x7[b] + f8 * x8[b])
-        )
+        y[b] += _nine_at(b, x, factors)
 
 
 @_part_of_a_loop
 def _add_three(y, x, f) -> None:  # type: ignore[no-untyped-def]
-    x0, x1, x2 = x
     f0, f1, f2 = f[0], f[1], f[2]
     for b in range(len(y)):
-        y[b] += f0 * x0[b] + f1 * x1[b] + f2 * x2[b]
+        y[b] += f0 * x[0][b] + f1 * x[1][b] + f2 * x[2][b]
 
 
 @_compiled("contract", "nsz")
