@@ -45,7 +45,8 @@ class _Apart(Compiler):
     """Has LLVM know that none of a function's arrays overlap, which it would else find out before every loop."""
 
     def define_pipelines(self) -> Any:
-        self.state.flags.noalias = True
+        with contextlib.suppress(AttributeError):  # a Numba without that flag is slower, and as right
+            self.state.flags.noalias = True
         return super().define_pipelines()
 
 
