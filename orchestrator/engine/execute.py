@@ -174,15 +174,17 @@ def execute(plan: Plan) -> Manifest:
             if stage not in plan.to_do:
                 progress.say(f"{stage.name}: done before")
 
+        ray = stack.enter_context(ExitStack())
+
         def connected_and_published() -> Cluster:
-            cluster = connected(stack, book, progress)
-            stack.enter_context(book.tracking.open())
+            cluster = connected(ray, book, progress)
+            ray.enter_context(book.tracking.open())
             progress.seconds = seconds_of(plan, work, machine, cluster.slots)
-            stack.enter_context(published(scheduler.runs, settings.run_name))
-            stack.enter_context(watched(cluster, scheduler.is_training, progress.say))
+            ray.enter_context(published(scheduler.runs, settings.run_name))
+            ray.enter_context(watched(cluster, scheduler.is_training, progress.say))
             return cluster
 
-        scheduler = Scheduler(plan, manifest, progress, connected_and_published)
+        scheduler = Scheduler(plan, manifest, progress, connected_and_published, ray.close)
         scheduler.run()
         write_report(book, manifest)
     return manifest

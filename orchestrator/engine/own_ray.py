@@ -71,7 +71,10 @@ def own_ray(
 
 
 class _Dashboard:
-    """Ray's dashboard, started beside all that follows: `ray.init` would wait for it, for some seconds."""
+    """Ray's dashboard, started beside all that follows: `ray.init` would wait for it, for some seconds.
+
+    The process that sends what workers print to the driver is not started: ours want none of it.
+    """
 
     def __init__(self, tell: Callable[[str], None]) -> None:
         self._tell, self._over, self._known = tell, threading.Event(), threading.Event()
@@ -82,17 +85,19 @@ class _Dashboard:
         """While the context lasts, Ray starts its dashboard so."""
         from ray._private.node import Node
 
-        start = Node.start_api_server
+        start, start_log_monitor = Node.start_api_server, Node.start_log_monitor
 
         def in_a_thread(node: Any, **arguments: Any) -> None:
             self._known.clear()
             threading.Thread(target=self._run, args=(start, node, arguments), name="dashboard", daemon=True).start()
 
         setattr(Node, "start_api_server", in_a_thread)  # noqa: B010  # mypy takes no assignment
+        setattr(Node, "start_log_monitor", lambda node: None)  # noqa: B010
         try:
             yield
         finally:
             setattr(Node, "start_api_server", start)  # noqa: B010
+            setattr(Node, "start_log_monitor", start_log_monitor)  # noqa: B010
 
     def wait(self) -> None:
         """Until it has started, or has not: it must not look for a Ray that is gone."""

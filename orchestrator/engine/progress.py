@@ -118,8 +118,10 @@ class Progress:
 
     def say(self, line: str) -> None:
         """A line that stays; without a terminal it begins with the time of day."""
-        stamp = f"{datetime.now():%H:%M:%S} " if self._plain else ""
-        self._console.print(stamp + shown(line), markup=False, emoji=False)
+        if self._plain:  # what a console puts in order for a terminal takes it a millisecond
+            print(f"{datetime.now():%H:%M:%S} {shown(line)}", file=self._console.file, flush=True)
+        else:
+            self._console.print(shown(line), markup=False, emoji=False)
         self._last_line = time.monotonic()
 
     def start(self, stage: str, num_trainings: int, standing: Standing) -> None:

@@ -26,12 +26,20 @@ WAIT_SECONDS = 0.5
 class Scheduler:
     """The stages that a plan has to do, begun as soon as they can be; the source of Tune's trials.
 
-    The manifest gets an entry for each of them. `connect` is called once, where something is to be trained.
+    The manifest gets an entry for each of them. `connect` is called once, where something is to be trained;
+    `disconnect` once all is trained, while the last tables are written.
     """
 
-    def __init__(self, plan: Plan, manifest: Manifest, progress: Progress, connect: Callable[[], Cluster]) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        manifest: Manifest,
+        progress: Progress,
+        connect: Callable[[], Cluster],
+        disconnect: Callable[[], None] = lambda: None,
+    ) -> None:
         self._plan, self._book, self._manifest = plan, plan.book, manifest
-        self._progress, self._connect = progress, connect
+        self._progress, self._connect, self._disconnect = progress, connect, disconnect
         self._to_do = [stage.name for stage in plan.to_do]
         self._needs = {name: [n for n in self._book.needs(name) if n in self._to_do] for name in self._to_do}
         self._turns = turns(self._needs, {stage.name for stage in plan.to_do if stage.shared})
@@ -91,6 +99,7 @@ class Scheduler:
             self._raise_if_halted()
         for _ in range(cores() - 1):
             self._writing.release()
+        self._disconnect()
         while self._order.is_active():
             self._begin_ready()
             self._wait()

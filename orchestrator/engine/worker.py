@@ -45,6 +45,9 @@ class Job:
     begun: bool = False
     """Whether an earlier worker may have left a checkpoint."""
 
+    def __deepcopy__(self, memo: object) -> "Job":
+        return self  # Tune copies what it is given, four times; nothing here changes
+
     def epochs(
         self,
         data: Any,

@@ -78,13 +78,18 @@ def quiet() -> Progress:
 
 
 def do(
-    folder: Path, of: Suite, *names: str, connect: Callable[[], Cluster] = lambda: NO_CLUSTER, **changes: Any
+    folder: Path,
+    of: Suite,
+    *names: str,
+    connect: Callable[[], Cluster] = lambda: NO_CLUSTER,
+    disconnect: Callable[[], None] = lambda: None,
+    **changes: Any,
 ) -> dict[str, StageState]:
     """What a command that asks for these stages does; the manifest's entries, as they are on the disk."""
     of_run = book(of, folder, **changes)
     manifest = of_run.run.manifest()
     plan = Plan.make(of_run, names, manifest)
-    Scheduler(plan, manifest or Manifest(name="toy"), quiet(), connect).run()
+    Scheduler(plan, manifest or Manifest(name="toy"), quiet(), connect, disconnect).run()
     written = Run(folder).manifest()
     assert written is not None
     return written.stages

@@ -253,6 +253,21 @@ def test_tables_are_made_one_stage_at_a_time_beside_trainings_and_side_by_side_a
     assert states(do(tmp_path / "other", stages, "one", "two")) == {"one": "done", "two": "done"}
 
 
+def test_ray_is_left_once_all_is_trained_while_tables_are_still_made(tmp_path: Path, ray: InRaysPlace) -> None:
+    trained, left = list[str](), threading.Event()
+
+    def leave() -> None:
+        trained.extend(ray.trained)
+        left.set()
+
+    def once_it_is_left() -> None:
+        assert left.wait(DEADLINE_SECONDS), "Ray waits for tables"
+
+    stages = suite(training("first"), training("second", "first"), Writing("written", once_it_is_left))
+    done = do(tmp_path, stages, "second", "written", disconnect=leave)
+    assert (set(trained), set(states(done).values())) == ({"first", "second", "written"}, {"done"})
+
+
 def test_tables_that_a_stage_waits_for_are_made_beside_others(tmp_path: Path, ray: InRaysPlace) -> None:
     long = Writing("long", lambda: until(lambda: "last" in ray.trained))
     stages = suite(long, Telling(name="giving", needs=("long",)), training("last", "giving"))

@@ -225,6 +225,7 @@ def test_every_port_is_open_to_this_machine_only_and_no_token_is_kept(tmp_path: 
         assert stat.S_IMODE(Path(file).parent.stat().st_mode) == 0o700
         assert any("complete" in line for line in lines)
         own = [psutil.Process(driver.pid), *psutil.Process(driver.pid).children(recursive=True)]
+        assert not any("log_monitor" in " ".join(process.cmdline()) for process in own)
         listening = [
             connection.laddr
             for process in own

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from ray.tune.experiment import Trial as TuneTrial
 
@@ -93,7 +94,10 @@ def run_all(
     return records
 
 
-def test_every_trial_is_recorded_once_whatever_becomes_of_its_worker(cluster: Cluster, tmp_path: Path) -> None:
+def test_every_trial_is_recorded_once_whatever_becomes_of_its_worker(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(TuneTrial, "get_json_state", lambda trial: pytest.fail("Tune keeps what nobody reads"))
     marker = tmp_path / "was-killed"
     configs = {
         "killed": Told(value=1.0, fault="slow", marker=marker),
