@@ -65,16 +65,13 @@ def own_ray(
         stack.callback(dashboard.leave)
         stack.callback(ray.shutdown, wait_for_processes=True)
         stack.callback(dashboard.wait)
-        with dashboard.beside():
+        with dashboard.beside(), _node_parameters(include_log_monitor=False, dashboard_agent_listen_port=0):
             _start(folder, log_file, niceness, dashboard.wait, **arguments)
         yield folder
 
 
 class _Dashboard:
-    """Ray's dashboard, started beside all that follows: `ray.init` would wait for it, for some seconds.
-
-    The process that sends what workers print to the driver is not started: ours want none of it.
-    """
+    """Ray's dashboard, started beside all that follows: `ray.init` would wait for it, for some seconds."""
 
     def __init__(self, tell: Callable[[str], None]) -> None:
         self._tell, self._over, self._known = tell, threading.Event(), threading.Event()
@@ -85,19 +82,14 @@ class _Dashboard:
         """While the context lasts, Ray starts its dashboard so."""
         from ray._private.node import Node
 
-        start, start_log_monitor = Node.start_api_server, Node.start_log_monitor
+        start = Node.start_api_server
 
         def in_a_thread(node: Any, **arguments: Any) -> None:
             self._known.clear()
             threading.Thread(target=self._run, args=(start, node, arguments), name="dashboard", daemon=True).start()
 
-        setattr(Node, "start_api_server", in_a_thread)  # noqa: B010  # mypy takes no assignment
-        setattr(Node, "start_log_monitor", lambda node: None)  # noqa: B010
-        try:
+        with _replaced(Node, "start_api_server", in_a_thread):
             yield
-        finally:
-            setattr(Node, "start_api_server", start)  # noqa: B010
-            setattr(Node, "start_log_monitor", start_log_monitor)  # noqa: B010
 
     def wait(self) -> None:
         """Until it has started, or has not: it must not look for a Ray that is gone."""
@@ -116,6 +108,32 @@ class _Dashboard:
         finally:
             self._known.set()
         self._over.wait()
+
+
+@contextlib.contextmanager
+def _node_parameters(**parameters: Any) -> Iterator[None]:
+    """While the context lasts, Ray starts a node with these parameters, for which `ray.init` has no arguments."""
+    from ray._private.node import Node
+
+    start = Node.start_ray_processes
+
+    def with_these(node: Any) -> None:
+        vars(node._ray_params).update(parameters)
+        start(node)
+
+    with _replaced(Node, "start_ray_processes", with_these):
+        yield
+
+
+@contextlib.contextmanager
+def _replaced(owner: type, name: str, by: Callable[..., None]) -> Iterator[None]:
+    """A method that is another while the context lasts."""
+    kept = getattr(owner, name)
+    setattr(owner, name, by)
+    try:
+        yield
+    finally:
+        setattr(owner, name, kept)
 
 
 def _start(folder: Path, log_file: Path, niceness: int, settle: Callable[[], None], **arguments: Any) -> None:

@@ -1,12 +1,14 @@
 """A run folder on a disk that fills up, that is in use, or that a stranger has prepared."""
 
 import contextlib
+import json
 import logging
 import os
 import pickle
 import re
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -20,6 +22,7 @@ from subprocess import PIPE
 
 import psutil
 import pytest
+from ray._private.ray_constants import DEFAULT_DASHBOARD_AGENT_LISTEN_PORT
 
 from orchestrator.engine.checkpoint import Checkpoint
 from orchestrator.engine.cluster import output_to
@@ -212,10 +215,20 @@ def test_nothing_in_a_run_folder_is_run(smoke: Smoke, tmp_path: Path, capsys: py
     assert (tmp_path / "exploded").exists(), "it would have"
 
 
+@contextlib.contextmanager
+def as_another_ray() -> Iterator[None]:
+    """The port that every Ray wants for its dashboard's agent is taken, as by another user's."""
+    with socket.socket() as port:
+        with contextlib.suppress(OSError):  # another test's Ray has it
+            port.bind(("127.0.0.1", DEFAULT_DASHBOARD_AGENT_LISTEN_PORT))
+        port.listen()
+        yield
+
+
 def test_every_port_is_open_to_this_machine_only_and_no_token_is_kept(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "orchestrator.run", "search", "--preset", "smoke", "--address", "local"]
     command += ["--runs-dir", str(tmp_path)]
-    with subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True) as driver:
+    with as_another_ray(), subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True) as driver:
         assert driver.stderr is not None
         lines = iter(driver.stderr)
         said = r"(http://[\d.]+:\d+) \(its token: cat (\S+)\)"
@@ -234,8 +247,15 @@ def test_every_port_is_open_to_this_machine_only_and_no_token_is_kept(tmp_path: 
         ]
         with pytest.raises(urllib.error.HTTPError, match="401"):
             urllib.request.urlopen(f"{url}/api/v0/nodes", timeout=10)
-        known = urllib.request.Request(f"{url}/api/v0/nodes", headers={"Authorization": f"Bearer {token.decode()}"})
-        urllib.request.urlopen(known, timeout=10).close()
+
+        def known(path: str) -> bytes:
+            request = urllib.request.Request(f"{url}{path}", headers={"Authorization": f"Bearer {token.decode()}"})
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                return bytes(answer.read())
+
+        actors = json.loads(known("/api/v0/actors"))["data"]["result"]["result"]
+        actor = next(actor["actor_id"] for actor in actors if actor["state"] == "ALIVE")
+        assert b": begins" in known(f"/api/v0/logs/file?actor_id={actor}&suffix=out&lines=20")
         driver.send_signal(signal.SIGINT)
         assert driver.wait(timeout=30) == 130
     assert not Path(file).parent.exists(), "and with it whatever Ray wrote"
