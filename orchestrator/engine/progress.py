@@ -119,7 +119,9 @@ class Progress:
     def say(self, line: str) -> None:
         """A line that stays; without a terminal it begins with the time of day."""
         if self._plain:  # what a console puts in order for a terminal takes it a millisecond
-            print(f"{datetime.now():%H:%M:%S} {shown(line)}", file=self._console.file, flush=True)
+            # In one write: `print` makes two, between which another thread's line may come.
+            self._console.file.write(f"{datetime.now():%H:%M:%S} {shown(line)}\n")
+            self._console.file.flush()
         else:
             self._console.print(shown(line), markup=False, emoji=False)
         self._last_line = time.monotonic()

@@ -157,6 +157,19 @@ def test_in_a_terminal_there_are_a_bar_for_all_and_one_per_stage_with_best_value
     assert "kfold" in last
 
 
+class Torn(io.StringIO):
+    """A stream to which others write, too, whenever they can."""
+
+    def write(self, text: str) -> int:
+        return super().write(text + "|")
+
+
+def test_line_is_written_whole_beside_those_of_other_threads() -> None:
+    stream = Torn()
+    Progress(Console(file=stream, force_terminal=False)).say("kfold: started")
+    assert stream.getvalue().endswith(" kfold: started\n|")
+
+
 def test_text_in_brackets_is_shown_as_it_is() -> None:
     progress, stream = _progress(terminal=False)
     progress.say("failed: [bold]list index[/bold]")
