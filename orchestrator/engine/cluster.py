@@ -16,7 +16,7 @@ import yaml
 from orchestrator.engine.address import find, has_token
 from orchestrator.engine.kuberay import kuberay_config
 from orchestrator.engine.machine import Machine, share_for, slots_for
-from orchestrator.engine.own_ray import RAYS, own_ray, reread_authentication
+from orchestrator.engine.own_ray import RAYS, leave, own_ray, reread_authentication
 from orchestrator.engine.settings import Resources, UserError
 from orchestrator.engine.shown import Lossy
 
@@ -132,7 +132,7 @@ def connect(
             dashboard, logs = None, stack.enter_context(own) / RAYS / "session_latest" / "logs"
         else:
             dashboard, logs = _joined(target, named, log_file, **arguments).dashboard_url, None
-            stack.callback(_shut_down)
+            stack.callback(leave)
         with contextlib.suppress(ValueError):  # a thread other than the main one has no signals to see to
             signal.signal(signal.SIGTERM, signal.default_int_handler)  # ray.init put a handler of its own
             stack.callback(signal.signal, signal.SIGTERM, handler)
@@ -163,12 +163,6 @@ def _joined(target: str, named: str, log_file: Path, **arguments: Any) -> Any:
         mend = "it wants a token (InvalidAuthToken): put that of its head's ~/.ray/auth_token into yours"
         reason = mend if refused else " ".join(str(error).split())[:200]
         raise UserError(f"{named}: {reason}; see {log_file}") from None
-
-
-def _shut_down() -> None:
-    import ray
-
-    ray.shutdown()
 
 
 def _grows_to() -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import gc
 import logging
 import os
 import re
@@ -51,7 +52,6 @@ def own_ray(
         # Also for what Ray's processes leave in the place for temporary files.
         of_token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(folder / "token"), "TMPDIR": str(folder)}
         stack.enter_context(_environment(**of_token, **shared))
-        import ray
         from ray._private import ray_constants
 
         # Ports on the loopback address only, as anyway on Windows and macOS.
@@ -63,7 +63,7 @@ def own_ray(
         stack.callback(_keep_logs, folder, log_file.parent / "logs")
         dashboard = _Dashboard(lambda url: say(f"Ray: dashboard http://{url} (its token: cat {folder}/token)"))
         stack.callback(dashboard.leave)
-        stack.callback(ray.shutdown, wait_for_processes=True)
+        stack.callback(leave)
         stack.callback(dashboard.wait)
         with dashboard.beside(), _node_parameters(include_log_monitor=False, dashboard_agent_listen_port=0):
             _start(folder, log_file, niceness, dashboard.wait, **arguments)
@@ -157,11 +157,29 @@ def _start(folder: Path, log_file: Path, niceness: int, settle: Callable[[], Non
             return
         except Exception as error:  # whatever it is, Ray raises the bare class where a process of its own is late
             settle()
-            ray.shutdown()
+            leave()
             if attempt == ATTEMPTS - 1:
                 raise UserError(
                     f"Ray does not start on this machine: {in_a_line(error)}; see {log_file.parent}"
                 ) from error
+
+
+def leave() -> None:
+    """Disconnect from Ray, whose own processes end where this one started them.
+
+    Meanwhile no thread collects garbage: where one lets go of a reference to an object of Ray's just after Ray has
+    forgotten its own part of it, Ray ends the whole process, with status 1.
+    """
+    import ray
+
+    gc.collect()
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        ray.shutdown(wait_for_processes=True)
+    finally:
+        if collects:
+            gc.enable()
 
 
 def reread_authentication() -> None:

@@ -4,6 +4,8 @@ import contextlib
 import fcntl
 import os
 import stat
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -22,6 +24,7 @@ from orchestrator.engine.cluster import Cluster, _runtime_env
 from orchestrator.engine.machine import this_machine
 from orchestrator.engine.settings import Resources, UserError
 from orchestrator.engine.waiting import MOST_SECONDS, OWN_SECONDS, SAY_SECONDS, Watch, logged, refused
+from tests.command import REPOSITORY
 from tests.servers import grpc_server
 
 CPUS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -224,6 +227,38 @@ def test_the_dashboard_starts_beside_and_is_waited_for_before_ray_is_gone(
     dashboard.leave()
     thread.join(10)
     assert not thread.is_alive()
+
+
+LETTING_GO = """
+import gc, threading, time
+import ray
+from orchestrator.engine import own_ray
+
+ray.init(address="local", num_cpus=1, include_dashboard=False, configure_logging=False)
+name = ray.put("an object").binary()
+references, over = [ray.ObjectRef(name) for _ in range(30_000)], threading.Event()
+gc.set_threshold(10)
+
+def let_go():
+    while references and not over.is_set():
+        for _ in range(5):
+            cycle = [references.pop()]
+            cycle.append(cycle)
+        time.sleep(0.0005)
+
+thread = threading.Thread(target=let_go)
+thread.start()
+own_ray.leave()
+over.set()
+thread.join()
+print("some left" if references else "none left", "and collected" if gc.isenabled() else "for good")
+"""
+"""A thread that computes with what refers to Ray's objects while the main one leaves Ray."""
+
+
+def test_ray_is_left_while_other_threads_let_go_of_its_objects() -> None:
+    done = subprocess.run([sys.executable, "-c", LETTING_GO], cwd=REPOSITORY, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "some left and collected\n"), done.stderr
 
 
 def test_ray_looks_for_tokens_again_although_it_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
