@@ -1,6 +1,8 @@
-"""Tells why no training begins, where none does: a run waits with a word, or not at all."""
+"""Tells why no training begins, where none does, and that Ray is lost: a run waits or ends with a word."""
 
 import contextlib
+import os
+import socket
 import threading
 import time
 from collections import Counter
@@ -14,11 +16,16 @@ from orchestrator.engine.progress import duration
 from orchestrator.engine.settings import UserError
 from orchestrator.engine.typed import beside
 
-LOOK_SECONDS = 5
+LOOK_SECONDS, ANSWER_SECONDS = 5, 2
 SAY_SECONDS = 60
 OWN_SECONDS, MOST_SECONDS = 110, 600
 """A Ray of our own that has started no worker by then starts none: the first where its workers are known to end by
 themselves, the other where they may only be slow. How long other Rays take is not ours to say."""
+HEED_SECONDS = 10
+"""How long the main thread may take to heed that Ray is lost: it may be waiting for Ray, in C++."""
+MOST_APART = "RAY_gcs_rpc_server_reconnect_timeout_s"
+"""Ray's variable, 60 by default: after so many seconds without a word from its head Ray ends this process, and
+some 10 after the raylet has ended; it says so in its own log only."""
 CRASHED = "crashed during start"
 ASIDE = "PlacementGroupCleanerMonitor"
 """A thread of Ray Train's that ends with an error beside another Ray on the machine; nothing follows from it."""
@@ -27,7 +34,7 @@ _WORKERS = ("ImplicitFunc", "RayTrainWorker")
 
 
 class Watch:
-    """Looks every few seconds whether trainings that are to run have workers."""
+    """Looks every few seconds whether trainings that are to run have workers, and whether Ray is there."""
 
     def __init__(
         self,
@@ -37,9 +44,23 @@ class Watch:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._cluster, self._wanted, self._say, self._clock = cluster, wanted, say, clock
-        self._since = self._said = clock()
+        self._since = self._said = self._answered = clock()
         self.why: UserError | None = None
         """Why nothing can be trained, once that is known."""
+        self.lost: float | None = None
+        """When Ray was found to be lost, which ends this process if nothing else does."""
+
+    def listen(self, *, raylet: bool, head: bool) -> None:
+        """Take note of which of Ray's processes answer: that of this machine, and the cluster's head."""
+        now = self._clock()
+        if head:
+            self._answered = now
+        latest = float(os.environ.get(MOST_APART, 60)) / 3
+        if raylet and now - self._answered < latest:
+            return
+        what = "its head does not answer" if raylet else "its process on this machine, the raylet, has ended"
+        self.lost = now
+        self.why = UserError(f"Ray is lost: {what}; what was finished is kept, and the same command goes on")
 
     def look(self, num_workers: int, reason: Callable[[], str]) -> None:
         """Take note of how many workers live; where none does for long, say the reason."""
@@ -57,33 +78,63 @@ class Watch:
 
 @contextlib.contextmanager
 def watched(cluster: Cluster, wanted: Callable[[], bool], say: Callable[[str], None]) -> Iterator[None]:
-    """Watch until the context is left: with UserError where a Ray of our own starts no worker for what is wanted."""
+    """Watch until the context is left: with UserError where Ray is lost, or one of our own starts no worker for what
+    is wanted."""
     import ray
     from ray._private import state
     from ray.exceptions import RayError
 
-    watch, job = Watch(cluster, wanted, say), ray.get_runtime_context().get_job_id()
+    context, node = ray.get_runtime_context(), ray._private.worker._global_node
+    assert node is not None
+    watch, job = Watch(cluster, wanted, say), context.get_job_id()
     waits = threading.current_thread() is threading.main_thread()
 
     def look() -> None:
         if watch.why:
             return
-        with contextlib.suppress(RayError, ConnectionError, RuntimeError):  # that Ray is lost is told by others
+        with contextlib.suppress(RayError, ConnectionError, RuntimeError):
             alive = state.actors(job_id=ray.JobID(bytes.fromhex(job)), actor_state_name="ALIVE").values()
             workers = sum(actor["ActorClassName"].endswith(_WORKERS) for actor in alive)
             watch.look(workers, lambda: why_not(cluster))
-        if watch.why and waits:  # an interruption reaches whatever the main thread is at
+        if watch.why:
+            end()
+
+    def listen() -> None:  # where Ray is lost the other waits for it
+        if watch.lost is None:
+            watch.listen(raylet=answers(node.raylet_socket_name), head=answers(node.gcs_address))
+            if watch.lost is not None:
+                end()
+        elif waits and time.monotonic() - watch.lost >= HEED_SECONDS:  # the main thread waits for it too
+            say(f"error: {watch.why}")
+            os._exit(2)
+
+    def end() -> None:
+        if waits:  # an interruption reaches whatever the main thread is at
             interrupt()
-        elif watch.why:
+        else:
             say(str(watch.why))
 
     try:
-        with every(LOOK_SECONDS, look):
+        with every(LOOK_SECONDS, look), every(LOOK_SECONDS, listen):
             yield
     except KeyboardInterrupt:
         if watch.why:
             raise watch.why from None
         raise
+
+
+def answers(address: str) -> bool:
+    """Whether a process listens at host:port, or at the path of a socket."""
+    try:
+        if address.startswith("/"):
+            with socket.socket(socket.AF_UNIX) as there:
+                there.connect(address)
+        else:
+            host, _, port = address.rpartition(":")
+            socket.create_connection((host.strip("[]"), int(port)), ANSWER_SECONDS).close()
+    except OSError:
+        return False
+    return True
 
 
 def why_not(cluster: Cluster) -> str:

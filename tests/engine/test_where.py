@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import os
+import socket
 import stat
 import subprocess
 import sys
@@ -18,7 +19,7 @@ import pytest
 from ray._private.node import Node
 from ray.autoscaler.v2.schema import LaunchRequest
 
-from orchestrator.engine import allowance, own_ray
+from orchestrator.engine import allowance, own_ray, waiting
 from orchestrator.engine.address import check_address, find, has_token
 from orchestrator.engine.cluster import Cluster, _runtime_env
 from orchestrator.engine.machine import this_machine
@@ -371,6 +372,39 @@ def test_wait_for_workers_is_told_of_every_minute_and_begins_anew_with_each() ->
     on_cluster.wanted = False
     on_cluster.at(5000)
     assert len(on_cluster.said) == 6
+
+
+def test_ray_is_lost_when_its_raylet_has_ended_or_its_head_does_not_answer_for_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    at_work, gone = _Watched(OURS), _Watched(OURS)
+    for seconds in range(0, 1000, 5):
+        at_work.now = seconds
+        at_work.watch.listen(raylet=True, head=not 100 < seconds < 120)
+    assert at_work.watch.why is None
+    at_work.watch.listen(raylet=False, head=True)
+    assert "the raylet, has ended" in str(at_work.watch.why)
+    monkeypatch.setenv("RAY_gcs_rpc_server_reconnect_timeout_s", "40")
+    for gone.now in range(0, 20, 5):
+        assert gone.watch.lost is None
+        gone.watch.listen(raylet=True, head=False)
+    assert gone.watch.lost == 15
+    assert str(gone.watch.why).startswith(
+        "Ray is lost: the cluster's head does not answer; what was finished is kept"
+    )
+
+
+def test_what_answers_is_a_process_that_listens(short: Path) -> None:
+    addresses: tuple[Any, ...] = (str(short / "socket"), ("127.0.0.1", 0))
+    for family, address in zip((socket.AF_UNIX, socket.AF_INET), addresses, strict=True):
+        with socket.socket(family) as listening:
+            listening.bind(address)
+            listening.listen()
+            name = listening.getsockname()
+            where = name if isinstance(name, str) else f"{name[0]}:{name[1]}"
+            assert waiting.answers(where)
+        assert not waiting.answers(where), "it has ended"
+    assert not waiting.answers(str(short / "nothing"))
 
 
 def test_ray_of_our_own_whose_workers_crash_ends_the_run_within_two_minutes(tmp_path: Path) -> None:

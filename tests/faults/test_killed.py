@@ -25,12 +25,13 @@ SMOKE = ("all", "--preset", "smoke", "--address", "local", "--runs-dir")
 
 
 @contextlib.contextmanager
-def started(*arguments: str | Path) -> Iterator[subprocess.Popen[bytes]]:
-    """The command, on its way."""
+def started(*arguments: str | Path, said: Path = Path(os.devnull)) -> Iterator[subprocess.Popen[bytes]]:
+    """The command, on its way; what it says on stderr goes to that file."""
     command = [sys.executable, "-m", "orchestrator.run", *map(str, arguments)]
-    process = subprocess.Popen(
-        command, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    )
+    with said.open("wb") as stderr:
+        process = subprocess.Popen(
+            command, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=stderr, start_new_session=True
+        )
     try:
         yield process
     finally:
@@ -128,6 +129,26 @@ def test_workers_killed_in_the_midst_of_a_fold_and_of_a_game(smoke: Smoke, tmp_p
         players[-1].kill()
         assert driver.wait(timeout=600) == 0
     assert list(differences(Run(tmp_path / "smoke"), smoke.run)) == []
+
+
+@pytest.mark.parametrize("name", ["raylet", "gcs_server"])
+def test_process_of_ray_s_own_killed_ends_the_command_with_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("RAY_gcs_rpc_server_reconnect_timeout_s", "40")  # 60 by default
+    command, said = ("search", *SMOKE[1:], tmp_path), tmp_path / "said"
+    with started(*command, said=said) as driver:
+        _wait_for(tmp_path, "search/*.json", driver)
+        (its,) = [process for process in descendants(driver) if process.name() == name]
+        its.kill()
+        assert driver.wait(timeout=60) == 2
+    before = records(tmp_path)
+    assert before
+    assert said.read_text().splitlines()[-1].partition("error: ")[2].startswith("Ray is lost: its ")
+    again = orchestrate(*command)
+    assert again.status == 0, again.err
+    after = records(tmp_path)
+    assert {path: after[path] for path in before} == before, "a recorded training was repeated"
 
 
 @pytest.mark.long
