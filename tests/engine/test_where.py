@@ -389,9 +389,7 @@ def test_ray_is_lost_when_its_raylet_has_ended_or_its_head_does_not_answer_for_l
         assert gone.watch.lost is None
         gone.watch.listen(raylet=True, head=False)
     assert gone.watch.lost == 15
-    assert str(gone.watch.why).startswith(
-        "Ray is lost: its head does not answer; what was finished is kept"
-    )
+    assert str(gone.watch.why).startswith("Ray is lost: its head does not answer; what was finished is kept")
 
 
 def test_what_answers_is_a_process_that_listens(short: Path) -> None:
