@@ -1,6 +1,7 @@
 """Tells why no training begins, where none does, and that Ray is lost: a run waits or ends with a word."""
 
 import contextlib
+import errno
 import os
 import socket
 import threading
@@ -132,8 +133,8 @@ def answers(address: str) -> bool:
         else:
             host, _, port = address.rpartition(":")
             socket.create_connection((host.strip("[]"), int(port)), ANSWER_SECONDS).close()
-    except OSError:
-        return False
+    except OSError as error:
+        return error.errno in (errno.EMFILE, errno.ENFILE)  # of files that are open here, which says nothing
     return True
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import os
+import resource
 import socket
 import stat
 import subprocess
@@ -403,6 +404,13 @@ def test_what_answers_is_a_process_that_listens(short: Path) -> None:
             assert waiting.answers(where)
         assert not waiting.answers(where), "it has ended"
     assert not waiting.answers(str(short / "nothing"))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        said = waiting.answers(str(short / "nothing")), waiting.answers("127.0.0.1:1")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert said == (True, True), "no file can be opened, which is not Ray's fault"
 
 
 def test_ray_of_our_own_whose_workers_crash_ends_the_run_within_two_minutes(tmp_path: Path) -> None:
