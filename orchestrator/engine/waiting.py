@@ -85,9 +85,9 @@ def watched(cluster: Cluster, wanted: Callable[[], bool], say: Callable[[str], N
     from ray._private import state
     from ray.exceptions import RayError
 
-    context, node = ray.get_runtime_context(), ray._private.worker._global_node
+    watch, job = Watch(cluster, wanted, say), ray.get_runtime_context().get_job_id()
+    node = ray._private.worker._global_node
     assert node is not None
-    watch, job = Watch(cluster, wanted, say), context.get_job_id()
     waits = threading.current_thread() is threading.main_thread()
 
     def look() -> None:
