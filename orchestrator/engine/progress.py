@@ -82,6 +82,7 @@ class Progress:
 
     def __enter__(self) -> Self:
         self._shown.enter_context(self.bars)
+        self._console.show_cursor()  # which bars hide until their end: a process that is killed has none
         self.beat()
         self._shown.enter_context(every(BEAT_SECONDS, self.beat))
         return self

@@ -157,6 +157,14 @@ def test_in_a_terminal_there_are_a_bar_for_all_and_one_per_stage_with_best_value
     assert "kfold" in last
 
 
+def test_terminal_has_its_cursor_also_where_the_process_is_killed() -> None:
+    progress, stream = _progress(terminal=True, search=Work(10, 0))
+    with progress:
+        progress.bars.refresh()
+        hidden, shown = (stream.getvalue().rfind(f"\x1b[?25{it}") for it in "lh")
+    assert -1 < hidden < shown
+
+
 class Torn(io.StringIO):
     """A stream to which others write, too, whenever they can."""
 
