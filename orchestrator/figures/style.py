@@ -180,15 +180,16 @@ def log_colours(axes: Axes | list[Axes], values: pd.Series, label: str, **option
 def describe(axes: Axes, *, counts: bool = False, **properties: Any) -> None:
     """Set properties of axes: labels, title, scales.
 
-    A logarithmic vertical axis gets plain numbers, also where it spans less than a decade; a horizontal axis that
-    counts gets whole ones.
+    A logarithmic axis gets plain numbers, also where it spans less than a decade; a horizontal axis that counts gets
+    whole ones.
     """
     axes.set(**properties)
     if counts:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    if properties.get("yscale") == "log":
-        axes.set_yticks(*_plain_ticks(*axes.get_ylim()))
-        axes.minorticks_off()
+    for scale, axis in (("xscale", axes.xaxis), ("yscale", axes.yaxis)):
+        if properties.get(scale) == "log":
+            axis.set_ticks(*_plain_ticks(*axis.get_view_interval()))
+            axis.minorticks_off()
 
 
 def _plain_ticks(low: float, high: float) -> tuple[list[float], list[str]]:

@@ -320,7 +320,12 @@ CASES: dict[str, dict[str, Callable[[], Figure]]] = {
         "some": lambda: classify.learning_curves(classifier_epochs(3), with_author=True),
         "one point": lambda: classify.learning_curves(classifier_epochs(1), with_author=True),
     },
-    "accuracy_by_time": {"some": lambda: classify.accuracy_by_time(classifier_epochs(3), classifiers())},
+    "accuracy_by_time": {
+        "some": lambda: classify.accuracy_by_time(classifier_epochs(3), classifiers()),
+        "from a second to a minute": lambda: classify.accuracy_by_time(
+            classifier_epochs(3).assign(seconds=[*np.repeat([23.0, 3.0, 1.3], 6)] * 2), classifiers()
+        ),
+    },
     "confusion_matrices": {
         "both": lambda: classify.confusion_matrices(
             confusion_counts("confusion", {"input": ["latent", "raw"], "architecture": ["cnn"]}),

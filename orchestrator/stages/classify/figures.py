@@ -6,7 +6,6 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import StrMethodFormatter
 
 from orchestrator.figures.names import CLASSIFIERS
 from orchestrator.figures.names import INPUTS as GIVEN
@@ -47,9 +46,9 @@ def accuracy_by_time(axes: Axes, epochs: pd.DataFrame, classifiers: pd.DataFrame
     """Test accuracy by seconds of training, encoding included (tables classifier_epochs, classifiers)."""
     encoding = classifiers.groupby("input", observed=True)["encode_seconds"].max()
     _draw_arms(axes, epochs, "test_accuracy", lambda rows: rows["seconds"].cumsum() + encoding[rows["input"].iloc[0]])
-    axes.set(xlabel="seconds on one slot, the encoding of latent vectors included", ylabel="test accuracy")
-    axes.set(title="Accuracy by training time; marks: ends of epochs", xscale="log")
-    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    title = "Accuracy by training time; marks: ends of epochs"
+    seconds = "seconds on one slot, the encoding of latent vectors included"
+    describe(axes, title=title, xlabel=seconds, ylabel="test accuracy", xscale="log")
     legend_below(axes, 2)
 
 
