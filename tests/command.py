@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import PIPE
@@ -38,11 +39,19 @@ def loaded_after(statements: str) -> set[str]:
     return set(done.stdout.split())
 
 
-def orchestrate(*arguments: str | Path, timeout: float = 600, memory: Memory | None = None) -> Finished:
-    """`python -m orchestrator.run` as a person types it; its memory is watched where someone asks."""
+def orchestrate(
+    *arguments: str | Path,
+    timeout: float = 600,
+    memory: Memory | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Finished:
+    """`python -m orchestrator.run` as a person types it; its memory is watched where someone asks.
+
+    A thread gives it the environment: this process's may be that of a Ray by then.
+    """
     command = [sys.executable, "-m", "orchestrator.run", *map(str, arguments)]
     started = time.monotonic()
-    with subprocess.Popen(command, cwd=REPOSITORY, stdout=PIPE, stderr=PIPE, text=True) as process:
+    with subprocess.Popen(command, cwd=REPOSITORY, stdout=PIPE, stderr=PIPE, text=True, env=environment) as process:
         if memory is not None:
             Thread(target=memory.watch, args=(psutil.Process(process.pid),), daemon=True).start()
         try:

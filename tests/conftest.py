@@ -30,7 +30,8 @@ def smoke_begun(
         wanted = any(
             "smoke" in item.fixturenames for item in request.session.items if isinstance(item, pytest.Function)
         )
-        running = pool.submit(orchestrate, *command, memory=memory) if wanted else None
+        environment = os.environ.copy()  # tests/trainings starts a Ray at once, which names its own place for files
+        running = pool.submit(orchestrate, *command, memory=memory, environment=environment) if wanted else None
 
         def finished() -> Smoke:
             assert running is not None
