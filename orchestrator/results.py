@@ -15,7 +15,7 @@ from orchestrator.engine import results
 from orchestrator.engine.folder import Damaged, Folder
 from orchestrator.engine.manifest import Manifest
 from orchestrator.engine.records import Records
-from orchestrator.engine.results import NO_TABLE, check_table
+from orchestrator.engine.results import NO_TABLE, schema_of
 from orchestrator.engine.settings import Tracker, UserError
 from orchestrator.engine.tables import described
 from orchestrator.engine.tracking import Tracking
@@ -87,12 +87,10 @@ class Run(results.Run):
     def describe(self, name: str) -> pd.DataFrame:
         """What the columns of a table are: a row for each, with its type, unit and description."""
         import pandas as pd
-        import pyarrow.parquet as pq
 
         content = self._read("tables", name, ".parquet")
         try:
-            check_table(content)
-            schema = pq.read_schema(io.BytesIO(content))
+            schema = schema_of(content)
         except NO_TABLE:
             raise Damaged(f"tables/{name}.parquet is no table of a run") from None
         return pd.DataFrame(described(schema))

@@ -1,13 +1,12 @@
 """What differs between two runs, apart from times: `python -m orchestrator.run compare A B`."""
 
 import contextlib
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from orchestrator.engine.folder import Damaged
-from orchestrator.engine.results import NO_TABLE, Run, check_table
+from orchestrator.engine.results import NO_TABLE, Run, as_table
 from orchestrator.engine.settings import UserError, folder_of_runs
 from orchestrator.engine.shown import shown
 
@@ -91,12 +90,9 @@ def _weights(content: bytes) -> object:
 
 def _columns(run: Run, name: str) -> dict[str, list[Any]]:
     """A table's columns but for times."""
-    import pyarrow.parquet as pq
-
     content = _content(run, name)
     try:
-        check_table(content)
-        table = pq.read_table(io.BytesIO(content))
+        table = as_table(content)
         times = {field.name for field in table.schema if (field.metadata or {}).get(b"unit") == b"s"}
         return {name: table[name].to_pylist() for name in table.column_names if name not in times | OF_THE_MACHINE}
     except NO_TABLE as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
@@ -23,6 +22,7 @@ MOST_CELLS = 2 * 10**7
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow.parquet as pq
 
 
 class Run(Folder):
@@ -81,25 +81,38 @@ def pooled(locations: Iterable[str | Path], name: str) -> pd.DataFrame:
 
 def as_frame(content: bytes, schema: pa.Schema | None = None) -> pd.DataFrame:
     """The DataFrame of a table's file; one of NO_TABLE where that is no table of a run, or of another schema."""
-    import pandas as pd
-
-    check_table(content, schema)
-    frame = pd.read_parquet(io.BytesIO(content))
+    table = as_table(content, schema)
+    frame = table.to_pandas(use_threads=False)
+    frame.attrs = json.loads((table.schema.metadata or {}).get(b"PANDAS_ATTRS", b"{}"))
     if not isinstance(frame.attrs, dict):
         raise ValueError("attributes that are none")
     return frame
+
+
+def as_table(content: bytes, schema: pa.Schema | None = None) -> pa.Table:
+    """A table of its file; one of NO_TABLE where that is no table of a run, or of another schema.
+
+    Arrow's threads have no part in it: each lets go of Python's bytes at leisure, and where Python is ending by then
+    that aborts the process (apache/arrow#34314).
+    """
+    return _opened(content, schema).read(use_threads=False)
+
+
+def schema_of(content: bytes) -> pa.Schema:
+    """The schema of a table's file; one of NO_TABLE where that is no table of a run."""
+    return _opened(content).schema_arrow
 
 
 NO_TABLE = (pa.ArrowException, OSError, ValueError, TypeError, KeyError, RecursionError)
 """What becomes of reading other bytes as a table."""
 
 
-def check_table(content: bytes, schema: pa.Schema | None = None) -> None:
-    """See, before its columns are read, that a file may be a run's table; else one of NO_TABLE."""
+def _opened(content: bytes, schema: pa.Schema | None = None) -> pq.ParquetFile:
+    """A file, of which is seen, before its columns are read, that it may be a run's table; else one of NO_TABLE."""
     import pyarrow.parquet as pq
 
-    described = pq.read_metadata(io.BytesIO(content))
-    own = described.schema.to_arrow_schema()
+    file = pq.ParquetFile(pa.BufferReader(content))
+    described, own = file.metadata, file.schema_arrow
     groups = map(described.row_group, range(described.num_row_groups))
     if sum(group.column(place).num_values for group in groups for place in range(group.num_columns)) > MOST_CELLS:
         raise ValueError("it is too large")
@@ -107,6 +120,7 @@ def check_table(content: bytes, schema: pa.Schema | None = None) -> None:
         raise ValueError("no run has written it")
     if schema is not None and not own.equals(schema):
         raise ValueError("it has other columns")
+    return file
 
 
 def check_own(name: str) -> None:

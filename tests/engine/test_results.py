@@ -3,16 +3,21 @@
 import errno
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from orchestrator.engine.folder import Damaged, Unusable
 from orchestrator.engine.manifest import SCHEMA_VERSION, Manifest, StageState
 from orchestrator.engine.results import Run
 from orchestrator.engine.settings import UserError
+from orchestrator.engine.tables import as_parquet
+from tests.command import REPOSITORY
 
 
 @pytest.fixture
@@ -170,6 +175,32 @@ def test_a_sealed_file_under_another_s_name_is_damaged(run: Run) -> None:
     run.write("r/b.json", run.read("r/a.json"))
     with pytest.raises(Damaged):
         run.read_json("r/b.json")
+
+
+READING = """
+import sys, psutil, pandas, pyarrow.parquet
+from orchestrator import Run
+from orchestrator.engine.compare import differences
+
+run, process = Run(sys.argv[1]), psutil.Process()
+before = process.num_threads()
+assert run.table("some")["b"].sum() == 1000
+assert len(run.describe("some")) == 3
+assert list(differences(run, run)) == []
+print(process.num_threads() - before)
+"""
+
+
+def test_no_thread_that_outlasts_it_reads_a_table(run: Run) -> None:
+    """One of Arrow's that still has Python's bytes when the interpreter ends aborts the process."""
+    run.write(
+        "tables/some.parquet",
+        as_parquet(pa.schema([(name, "f8") for name in "abc"]), {name: [1.0] * 1000 for name in "abc"}, {}),
+    )
+    run.write_manifest(manifest())
+    command = [sys.executable, "-c", READING, run.location]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "0\n"), done.stderr
 
 
 def test_a_folder_without_a_manifest_has_none(run: Run) -> None:
