@@ -13,6 +13,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from typing import Any
 
 import psutil
@@ -20,6 +21,8 @@ import ray
 from ray import train
 from ray.train.torch import TorchTrainer, get_device, prepare_model
 from ray.train.torch.config import TorchConfig, _TorchBackend
+from ray.train.v2._internal.constants import get_env_vars_to_propagate
+from ray.train.v2._internal.execution.controller import TrainController
 from ray.util.queue import Empty, Queue
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from torch import distributed
@@ -47,6 +50,8 @@ from orchestrator.engine.worker import (
 
 POLL_SECONDS = 1.0
 """Each look at the queue costs milliseconds of a core."""
+LEAVE_SECONDS = 5
+"""How long a group's thread may take to leave Ray alone."""
 START_RETRIES = 3
 """Times that a group is waited for anew, ten minutes each, where the cluster has no room for it."""
 Tell = Callable[[tuple[str, dict[str, Any]]], Any]
@@ -69,11 +74,10 @@ def train_together(stage_run: StageRun, cluster: Cluster, data: Any, folder: Fol
     room = cluster.num_devices // num_workers if num_workers > 1 else cluster.slots_now()
     num_groups = max(1, min(len(jobs), cluster.slots, room))
     os.environ["RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S"] = str(jobs[0].stuck_seconds + GRACE_SECONDS)
-    with_us = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    told = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": with_us})
+    told = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": _with_us()})
     stored_data = ray.put(data)
     left = stage_run.study.running
-    interrupted = threading.Event()
+    over: Future[None] = Future()
     why_lost: dict[str, str] = {}
     """By trial, what its machine was last at fault for."""
 
@@ -83,10 +87,10 @@ def train_together(stage_run: StageRun, cluster: Cluster, data: Any, folder: Fol
         while own:
             try:
                 with scratch() as path:
-                    _trainer(own, stored_data, told, cluster, num_workers, folder.absolute, path).fit()
+                    _trainer(own, stored_data, told, cluster, num_workers, folder.absolute, path, over).fit()
                 return
             except Exception as error:
-                if interrupted.is_set():
+                if over.done():
                     return
                 while not told.empty():
                     time.sleep(POLL_SECONDS)
@@ -122,7 +126,9 @@ def train_together(stage_run: StageRun, cluster: Cluster, data: Any, folder: Fol
                 elif key in left:
                     stage_run.report(key, news["rows"], news["said"])
     except BaseException:
-        interrupted.set()  # Ray goes down under the groups
+        over.set_result(None)
+        for group in groups:  # Ray goes down now, and takes along whoever still asks it
+            group.join(LEAVE_SECONDS)
         raise
     assert not left, f"not trained: {', '.join(sorted(left))}"
     for group in groups:
@@ -130,9 +136,44 @@ def train_together(stage_run: StageRun, cluster: Cluster, data: Any, folder: Fol
     told.shutdown()
 
 
+def _with_us() -> NodeAffinitySchedulingStrategy:
+    """On this node."""
+    return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+
+
+class _Trainer(TorchTrainer):
+    """Waits for its workers in Python: a thread that waits in Ray's C++ while Ray is left crashes the process."""
+
+    over: "Future[None]"
+    """Done where it is to wait no longer."""
+
+    def _initialize_and_run_controller(self, **arguments: Any) -> Any:
+        environment = {"RAY_WARN_BLOCKING_GET_INSIDE_ASYNC": "0"} | get_env_vars_to_propagate()
+        remote: Any = ray.remote(TrainController).options(
+            num_cpus=0, scheduling_strategy=_with_us(), runtime_env={"env_vars": environment}
+        )
+        controller = remote.remote(**arguments)
+        self._wait_for(controller.run.remote())
+        return self._wait_for(controller.get_result.remote())
+
+    def _wait_for(self, reference: Any) -> Any:
+        future = reference.future()
+        wait([future, self.over], return_when=FIRST_COMPLETED)
+        if not future.done():
+            raise CancelledError
+        return future.result()
+
+
 def _trainer(
-    jobs: list[Job], stored_data: Any, told: Any, cluster: Cluster, num_workers: int, location: str, path: str
-) -> TorchTrainer:
+    jobs: list[Job],
+    stored_data: Any,
+    told: Any,
+    cluster: Cluster,
+    num_workers: int,
+    location: str,
+    path: str,
+    over: "Future[None]",
+) -> _Trainer:
     def worker(config: dict[str, Any]) -> None:
         data = ray.get(config["data"])
         for job in config["jobs"]:
@@ -142,7 +183,7 @@ def _trainer(
     if num_workers > 1:  # two of them cannot share a GPU
         cores = 1 / math.ceil(num_workers / cluster.num_devices)
         share = {"CPU": 1.0, "GPU": 1.0} if cluster.gpus_per_training else {"CPU": cores}
-    return TorchTrainer(
+    trainer = _Trainer(
         worker,
         train_loop_config={"jobs": jobs, "data": stored_data, "told": told},
         torch_config=_Config(),
@@ -161,6 +202,8 @@ def _trainer(
             ),
         ),
     )
+    trainer.over = over
+    return trainer
 
 
 def _name_interface() -> None:

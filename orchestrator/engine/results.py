@@ -82,7 +82,7 @@ def pooled(locations: Iterable[str | Path], name: str) -> pd.DataFrame:
 def as_frame(content: bytes, schema: pa.Schema | None = None) -> pd.DataFrame:
     """The DataFrame of a table's file; one of NO_TABLE where that is no table of a run, or of another schema."""
     table = as_table(content, schema)
-    frame = table.to_pandas(use_threads=False)
+    frame: pd.DataFrame = table.to_pandas(use_threads=False)
     frame.attrs = json.loads((table.schema.metadata or {}).get(b"PANDAS_ATTRS", b"{}"))
     if not isinstance(frame.attrs, dict):
         raise ValueError("attributes that are none")

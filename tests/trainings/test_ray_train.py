@@ -2,8 +2,10 @@
 
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -114,3 +116,19 @@ def test_every_shared_training_is_recorded_once_whatever_becomes_of_a_worker(
     assert [trial.key for trial in stage_run.study.waiting] == ["diverges"]
     train_together(stage_run, cluster, NO_IMAGES, Run(tmp_path))
     assert {record.state for record in records.values()} == {"complete"}
+
+
+def test_no_thread_is_left_in_ray_when_a_game_is_interrupted(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray is left next, and one that waits in its C++ then ends the process with a segmentation fault."""
+    stage_run, _ = begun(tmp_path, Adding([Trial("well", Told(value=2.0), 1, EPOCHS, cost=1.0)]), Resources(slots=2))
+
+    def interrupted(*_: Any) -> None:
+        assert "worker group" in [thread.name for thread in threading.enumerate()]
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(stage_run, "report", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train_together(stage_run, cluster, NO_IMAGES, Run(tmp_path))
+    assert "worker group" not in [thread.name for thread in threading.enumerate()]
