@@ -27,6 +27,7 @@ _DRIVER_ENVIRONMENT = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a training without a GPU share must not see the GPUs
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # a process for each group; a lost worker is noticed anyway
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # its workers wait this long for each report to be taken
     "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "600",  # a node that the autoscaler starts takes minutes
     "RAY_USAGE_STATS_ENABLED": "0",

@@ -19,10 +19,14 @@ from typing import Any
 import psutil
 import ray
 from ray import train
-from ray.train.torch import TorchTrainer, get_device, prepare_model
+from ray.train.torch import get_device, prepare_model
 from ray.train.torch.config import TorchConfig, _TorchBackend
+from ray.train.v2._internal.callbacks import DatasetsCallback
 from ray.train.v2._internal.constants import get_env_vars_to_propagate
 from ray.train.v2._internal.execution.controller import TrainController
+from ray.train.v2._internal.execution.scaling_policy import FixedScalingPolicy
+from ray.train.v2.api.config import FailureConfig, RunConfig, ScalingConfig
+from ray.train.v2.torch.torch_trainer import TorchTrainer
 from ray.util.queue import Empty, Queue
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from torch import distributed
@@ -87,7 +91,9 @@ def train_together(stage_run: StageRun, cluster: Cluster, data: Any, folder: Fol
         while own:
             try:
                 with scratch() as path:
-                    _trainer(own, stored_data, told, cluster, num_workers, folder.absolute, path, over).fit()
+                    trainer = _trainer(own, stored_data, told, cluster, num_workers, folder.absolute, path)
+                    trainer.over = over
+                    trainer.fit()
                 return
             except Exception as error:
                 if over.done():
@@ -141,13 +147,27 @@ def _with_us() -> NodeAffinitySchedulingStrategy:
     return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
 
 
+class _Scaling(FixedScalingPolicy):
+    """A group of one size; its placement group says what it takes, to autoscalers too."""
+
+    def _send_resource_request(self) -> None:
+        """Ask no process of Ray Data's, which would only be started for that."""
+
+    _maybe_send_resource_request = _cancel_resource_request = _send_resource_request
+
+
 class _Trainer(TorchTrainer):
-    """Waits for its workers in Python: a thread that waits in Ray's C++ while Ray is left crashes the process."""
+    """Starts no processes for Ray Data. Waits for its workers in Python: a thread that waits in Ray's C++ while Ray
+    is left crashes the process."""
 
     over: "Future[None]"
     """Done where it is to wait no longer."""
 
+    def _create_default_callbacks(self) -> list[Any]:
+        return [it for it in super()._create_default_callbacks() if not isinstance(it, DatasetsCallback)]
+
     def _initialize_and_run_controller(self, **arguments: Any) -> Any:
+        arguments["scaling_policy"] = _Scaling(arguments["train_run_context"].scaling_config)
         environment = {"RAY_WARN_BLOCKING_GET_INSIDE_ASYNC": "0"} | get_env_vars_to_propagate()
         remote: Any = ray.remote(TrainController).options(
             num_cpus=0, scheduling_strategy=_with_us(), runtime_env={"env_vars": environment}
@@ -165,14 +185,7 @@ class _Trainer(TorchTrainer):
 
 
 def _trainer(
-    jobs: list[Job],
-    stored_data: Any,
-    told: Any,
-    cluster: Cluster,
-    num_workers: int,
-    location: str,
-    path: str,
-    over: "Future[None]",
+    jobs: list[Job], stored_data: Any, told: Any, cluster: Cluster, num_workers: int, location: str, path: str
 ) -> _Trainer:
     def worker(config: dict[str, Any]) -> None:
         data = ray.get(config["data"])
@@ -183,27 +196,22 @@ def _trainer(
     if num_workers > 1:  # two of them cannot share a GPU
         cores = 1 / math.ceil(num_workers / cluster.num_devices)
         share = {"CPU": 1.0, "GPU": 1.0} if cluster.gpus_per_training else {"CPU": cores}
-    trainer = _Trainer(
+    return _Trainer(
         worker,
         train_loop_config={"jobs": jobs, "data": stored_data, "told": told},
         torch_config=_Config(),
-        scaling_config=train.ScalingConfig(
+        scaling_config=ScalingConfig(
             num_workers=num_workers,
             use_gpu=cluster.gpus_per_training > 0,
             resources_per_worker={resource: number for resource, number in share.items() if number},
         ),
-        run_config=train.RunConfig(
+        run_config=RunConfig(
             name=f"{jobs[0].stage.name}-{time.time_ns()}",
             storage_path=path,
             # A lost group is started again by us, who know which training it was at.
-            failure_config=train.FailureConfig(
-                max_failures=0,
-                controller_failure_limit=START_RETRIES,  # type: ignore[call-arg]  # of Train V2, unknown to V1
-            ),
+            failure_config=FailureConfig(max_failures=0, controller_failure_limit=START_RETRIES),
         ),
     )
-    trainer.over = over
-    return trainer
 
 
 def _name_interface() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from ray._private import state
 
 from orchestrator.engine.cluster import Cluster
 from orchestrator.engine.ray_train import train_together
@@ -118,17 +119,21 @@ def test_every_shared_training_is_recorded_once_whatever_becomes_of_a_worker(
     assert {record.state for record in records.values()} == {"complete"}
 
 
-def test_no_thread_is_left_in_ray_when_a_game_is_interrupted(
+def test_a_group_has_no_needless_process_and_leaves_no_thread_in_ray_when_it_is_interrupted(
     cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ray is left next, and one that waits in its C++ then ends the process with a segmentation fault."""
+    processes: set[str] = set()
     stage_run, _ = begun(tmp_path, Adding([Trial("well", Told(value=2.0), 1, EPOCHS, cost=1.0)]), Resources(slots=2))
 
     def interrupted(*_: Any) -> None:
         assert "worker group" in [thread.name for thread in threading.enumerate()]
+        processes.update(actor["ActorClassName"] for actor in state.actors(actor_state_name="ALIVE").values())
         raise KeyboardInterrupt
 
     monkeypatch.setattr(stage_run, "report", interrupted)
     with pytest.raises(KeyboardInterrupt):
         train_together(stage_run, cluster, NO_IMAGES, Run(tmp_path))
     assert "worker group" not in [thread.name for thread in threading.enumerate()]
+    assert "RayTrainWorker" in processes
+    assert not processes & {"DatasetManager", "PreemptionWatcher", "_AutoscalingCoordinatorActor"}
