@@ -128,7 +128,7 @@ def test_a_group_has_no_needless_process_and_leaves_no_thread_in_ray_when_it_is_
 
     def interrupted(*_: Any) -> None:
         assert "worker group" in [thread.name for thread in threading.enumerate()]
-        processes.update(actor["ActorClassName"] for actor in state.actors(actor_state_name="ALIVE").values())
+        processes.update(actor["ActorClassName"] for actor in state.actors().values())
         raise KeyboardInterrupt
 
     monkeypatch.setattr(stage_run, "report", interrupted)
