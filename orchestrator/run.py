@@ -86,10 +86,19 @@ def _status(arguments: list[str]) -> int:
     except UserError as error:
         print(f"error: {shown(str(error))}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Exception) as error:
+        if not _follows_an_interrupt(error):
+            raise
         again = f"{program()} {shlex.join(arguments)}"
         print(f"\ninterrupted; what was finished is kept. To go on: {again}", file=sys.stderr)
         return INTERRUPTED
+
+
+def _follows_an_interrupt(error: BaseException | None) -> bool:
+    """Whether it is an interrupt, or came up on its way out: where it cuts an import short, say."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _reader_is_gone(stream: TextIO) -> bool:

@@ -8,6 +8,7 @@ import os
 import re
 import secrets
 import shutil
+import sys
 import tempfile
 import threading
 import time
@@ -183,11 +184,13 @@ def leave() -> None:
 
 
 def reread_authentication() -> None:
-    """Have Ray look again at what the environment says of tokens: it does so by itself only when it is imported."""
-    from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]  # Cython
+    """Have Ray look again at what the environment says of tokens: it does so by itself only when it is imported.
 
-    Config.initialize("")
-    AuthenticationTokenLoader.instance().reset_cache()
+    It is not imported here: where Ctrl-C has cut its import short, that would fail.
+    """
+    if raylet := sys.modules.get("ray._raylet"):
+        raylet.Config.initialize("")
+        raylet.AuthenticationTokenLoader.instance().reset_cache()
 
 
 def _physical_bytes() -> float:

@@ -21,7 +21,7 @@ from orchestrator.engine.address import check_address, find, has_token
 from orchestrator.engine.cluster import _runtime_env
 from orchestrator.engine.machine import this_machine
 from orchestrator.engine.settings import UserError
-from tests.command import REPOSITORY
+from tests.command import REPOSITORY, loaded_after
 from tests.servers import grpc_server
 
 CPUS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -265,6 +265,11 @@ def test_ray_looks_for_tokens_again_although_it_is_imported(monkeypatch: pytest.
         monkeypatch.setenv("RAY_AUTH_MODE", mode)
         own_ray.reread_authentication()
         assert get_authentication_mode() == expected
+
+
+def test_ray_is_not_imported_to_look_for_tokens_again() -> None:
+    """Where Ctrl-C has cut its import short it cannot be."""
+    assert "ray" not in loaded_after("from orchestrator.engine import own_ray\nwith own_ray._environment(): pass")
 
 
 def test_account_without_a_home_has_no_token(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator.engine.results import Run
 from orchestrator.paper import suite
-from orchestrator.run import main
+from orchestrator.run import OF_A_RUN, main
 from tests.command import REPOSITORY, Smoke, orchestrate
 from tests.orchestrator.copies import copy_of
 from tests.servers import grpc_server
@@ -210,6 +210,28 @@ def test_no_stage_is_announced_or_entered_where_no_ray_answers(
     assert f"{'RAY_ADDRESS=' if by_variable else '--address '}{address}: no Ray answers there" in line
     assert main(["status", "--preset", "smoke", "--runs-dir", str(tmp_path)]) == 0
     assert "no run yet" in capsys.readouterr().out
+
+
+def test_error_on_the_way_of_an_interrupt_is_that_interrupt(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """One that cuts an import short, say, leaves a module in parts, on which another error follows."""
+
+    def interrupted(book: object) -> int:
+        try:
+            raise KeyboardInterrupt
+        finally:
+            raise AttributeError("partially initialized module")
+
+    def failing(book: object) -> int:
+        raise AttributeError("a fault of the program")
+
+    monkeypatch.setitem(OF_A_RUN, "status", interrupted)
+    assert main(["status", "--preset", "smoke", "--runs-dir", str(tmp_path)]) == 130
+    assert "interrupted; what was finished is kept. To go on: " in capsys.readouterr().err
+    monkeypatch.setitem(OF_A_RUN, "status", failing)
+    with pytest.raises(AttributeError, match="a fault"):
+        main(["status", "--preset", "smoke", "--runs-dir", str(tmp_path)])
 
 
 @pytest.mark.parametrize("command", ["clean", "doctor", "report", "status"])
