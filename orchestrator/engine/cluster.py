@@ -16,7 +16,7 @@ import yaml
 from orchestrator.engine.address import find, has_token
 from orchestrator.engine.kuberay import kuberay_config
 from orchestrator.engine.machine import Machine, share_for, slots_for
-from orchestrator.engine.own_ray import RAYS, leave, own_ray, reread_authentication
+from orchestrator.engine.own_ray import RAYS, leave, own_ray, reread_authentication, signals_kept
 from orchestrator.engine.settings import Resources, UserError
 from orchestrator.engine.shown import Lossy
 
@@ -128,15 +128,15 @@ def connect(
     log_file.parent.mkdir(parents=True, exist_ok=True)
     arguments = {"log_to_driver": False, "configure_logging": False, "runtime_env": _runtime_env()}
     with output_to(log_file), contextlib.ExitStack() as stack:
+        with contextlib.suppress(ValueError):  # a thread other than the main one has no signals to see to
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
+            stack.callback(signal.signal, signal.SIGTERM, handler)
         if target == "local":
             own = own_ray(log_file, resources.niceness, say, use_mps=resources.mps, **arguments)
             dashboard, logs = None, stack.enter_context(own) / RAYS / "session_latest" / "logs"
         else:
             dashboard, logs = _joined(target, named, log_file, **arguments).dashboard_url, None
             stack.callback(leave)
-        with contextlib.suppress(ValueError):  # a thread other than the main one has no signals to see to
-            signal.signal(signal.SIGTERM, signal.default_int_handler)  # ray.init put a handler of its own
-            stack.callback(signal.signal, signal.SIGTERM, handler)
         added = {"CPU": 0.0, "GPU": 0.0} if target == "local" else _grows_to()
         yield replace(_describe(dashboard, resources, added), logs=logs)
 
@@ -156,7 +156,8 @@ def _joined(target: str, named: str, log_file: Path, **arguments: Any) -> Any:
     reread_authentication()
     logged = log_file.stat().st_size
     try:
-        return ray.init(address=target, **arguments)
+        with signals_kept():
+            return ray.init(address=target, **arguments)
     except (ConnectionError, RuntimeError, TimeoutError, ValueError, RayError) as error:
         with log_file.open("rb") as log:
             log.seek(logged)

@@ -8,6 +8,7 @@ import os
 import re
 import secrets
 import shutil
+import signal
 import sys
 import tempfile
 import threading
@@ -66,7 +67,11 @@ def own_ray(
         stack.callback(dashboard.leave)
         stack.callback(leave)
         stack.callback(dashboard.wait)
-        with dashboard.beside(), _node_parameters(include_log_monitor=False, dashboard_agent_listen_port=0):
+        with (
+            signals_kept(),
+            dashboard.beside(),
+            _node_parameters(include_log_monitor=False, dashboard_agent_listen_port=0),
+        ):
             _start(folder, log_file, niceness, dashboard.wait, **arguments)
         yield folder
 
@@ -127,8 +132,25 @@ def _node_parameters(**parameters: Any) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _replaced(owner: type, name: str, by: Callable[..., None]) -> Iterator[None]:
-    """A method that is another while the context lasts."""
+def signals_kept() -> Iterator[None]:
+    """SIGTERM means what it did before, but for the moments in which Ray's C++ has set a handler.
+
+    Ray's own handlers end the process without a word.
+    """
+    from ray._private import utils
+
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with _replaced(utils, "set_sigterm_handler", lambda handler: None):
+            yield
+    finally:
+        with contextlib.suppress(ValueError):  # a thread other than the main one has no signals to see to
+            signal.signal(signal.SIGTERM, before)
+
+
+@contextlib.contextmanager
+def _replaced(owner: Any, name: str, by: Callable[..., None]) -> Iterator[None]:
+    """A function or method that is another while the context lasts."""
     kept = getattr(owner, name)
     setattr(owner, name, by)
     try:

@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -265,6 +266,18 @@ def test_ray_looks_for_tokens_again_although_it_is_imported(monkeypatch: pytest.
         monkeypatch.setenv("RAY_AUTH_MODE", mode)
         own_ray.reread_authentication()
         assert get_authentication_mode() == expected
+
+
+def test_sigterm_interrupts_also_while_ray_starts() -> None:
+    """Ray's own handlers end the process without a word."""
+    from ray._private import utils
+
+    before = signal.getsignal(signal.SIGTERM)
+    with own_ray.signals_kept():
+        utils.set_sigterm_handler(signal.SIG_IGN)
+        assert signal.getsignal(signal.SIGTERM) is before
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # as Ray's C++ does
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_ray_is_not_imported_to_look_for_tokens_again() -> None:
