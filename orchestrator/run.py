@@ -13,6 +13,7 @@ from typing import Any, NoReturn, TextIO
 from orchestrator import help
 from orchestrator.command_line import defaults, parse, stage_names
 from orchestrator.comparison import compare
+from orchestrator.engine.beat import INTERRUPTED, end_when_interrupted
 from orchestrator.engine.book import Book
 from orchestrator.engine.doctor import print_examination
 from orchestrator.engine.execute import clean, report, run
@@ -29,7 +30,7 @@ OF_A_RUN = {"status": print_status, "doctor": print_examination, "report": repor
 """Commands; those of the first kind take names of stages."""
 LOOKING = {"plan", "status"}
 """Commands that leave a run folder as it is."""
-INTERRUPTED, BROKEN_PIPE = 130, 141
+BROKEN_PIPE = 141
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -89,9 +90,12 @@ def _status(arguments: list[str]) -> int:
     except (KeyboardInterrupt, Exception) as error:
         if not _follows_an_interrupt(error):
             raise
-        again = f"{program()} {shlex.join(arguments)}"
-        print(f"\ninterrupted; what was finished is kept. To go on: {again}", file=sys.stderr)
+        print(_interrupted(arguments), file=sys.stderr)
         return INTERRUPTED
+
+
+def _interrupted(arguments: list[str]) -> str:
+    return f"\ninterrupted; what was finished is kept. To go on: {program()} {shlex.join(arguments)}"
 
 
 def _follows_an_interrupt(error: BaseException | None) -> bool:
@@ -119,6 +123,7 @@ def open_closed_streams() -> None:
 def command() -> NoReturn:
     """The program `fmo`, and `python -m orchestrator.run`."""
     open_closed_streams()
+    end_when_interrupted(_interrupted(sys.argv[1:]))
     printed = sys.stdout = Lossy(
         os.fdopen(os.dup(sys.stdout.fileno()), "wb", 0), sys.stdout.encoding, write_through=True
     )

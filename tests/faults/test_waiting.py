@@ -1,6 +1,8 @@
 """Where no worker can start, a run ends with Ray's reason, and nothing counts as failed; through real Ray."""
 
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from orchestrator.engine.beat import interrupt
 from orchestrator.engine.execute import run
 from orchestrator.engine.records import Trial
 from orchestrator.engine.settings import UserError
+from tests.command import REPOSITORY
 from tests.engine.toy import Nothing, Toy, book, suite
 
 
@@ -46,3 +49,34 @@ def test_the_main_thread_is_interrupted_by_what_it_listens_to_and_else_not(numbe
     finally:
         for it, handler in before.items():
             signal.signal(it, handler)
+
+
+ENDING = """
+import signal, sys, time
+from orchestrator.engine import beat
+
+beat.end_when_interrupted("interrupted", 1)
+lost, own, other = (part == sys.argv[1] for part in ("lost", "own", "other"))
+if lost:
+    signal.signal(signal.SIGINT, lambda *_: None)
+    signal.raise_signal(signal.SIGINT)
+elif own:
+    try:
+        beat.interrupt()
+        time.sleep(5)
+    except KeyboardInterrupt:
+        print("heeded")
+elif other:
+    signal.signal(signal.SIGUSR1, lambda *_: None)
+    signal.raise_signal(signal.SIGUSR1)
+time.sleep(3)
+"""
+
+
+@pytest.mark.parametrize(
+    ("what", "expected"),
+    [("lost", (130, "", "interrupted\n")), ("own", (0, "heeded\n", "")), ("other", (0, "", ""))],
+)
+def test_an_interrupt_ends_a_process_also_where_python_has_lost_it(what: str, expected: tuple[int, str, str]) -> None:
+    done = subprocess.run([sys.executable, "-c", ENDING, what], cwd=REPOSITORY, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == expected
