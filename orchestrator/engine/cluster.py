@@ -124,7 +124,7 @@ def connect(
     for name, value in _DRIVER_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     target, named = find(address, say)
-    handler = signal.getsignal(signal.SIGTERM)
+    handler = signal.getsignal(signal.SIGTERM) or signal.SIG_DFL  # None where it is not Python's
     log_file.parent.mkdir(parents=True, exist_ok=True)
     arguments = {"log_to_driver": False, "configure_logging": False, "runtime_env": _runtime_env()}
     with output_to(log_file), contextlib.ExitStack() as stack:
